@@ -1,0 +1,92 @@
+"""Ask models at Groq from a notebook: `%%groq` cells that stream live Markdown, and `stream()`.
+
+>>> from groq_magic import stream
+>>> answer = stream("Three names for a cat")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .answer import Answer
+    from .api import stream
+    from .chat import Message, ToolCall, Usage
+    from .errors import (
+        APIConnectionError,
+        APIError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        CapacityError,
+        GroqError,
+        IncompleteStreamError,
+        InputError,
+        InternalServerError,
+        MissingKeyError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        RequestTooLargeError,
+        UnprocessableEntityError,
+    )
+
+__version__ = "0.1.0"
+
+# The extension is loaded at every start of a kernel, so the rooms wait until they are used.
+_ROOMS = {"Answer": "answer", "stream": "api", "Message": "chat", "ToolCall": "chat"}
+_ROOMS["Usage"] = "chat"
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIStatusError",
+    "APITimeoutError",
+    "Answer",
+    "AuthenticationError",
+    "BadRequestError",
+    "CapacityError",
+    "GroqError",
+    "IncompleteStreamError",
+    "InputError",
+    "InternalServerError",
+    "Message",
+    "MissingKeyError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestTooLargeError",
+    "ToolCall",
+    "UnprocessableEntityError",
+    "Usage",
+    "load_ipython_extension",
+    "stream",
+    "unload_ipython_extension",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_ROOMS.get(name, 'errors')}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """``%load_ext groq_magic``: register the magics."""
+    from .magic import GroqMagic
+
+    shell.register_magics(GroqMagic)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """``%unload_ext groq_magic``: take the magics out; answers that run go on."""
+    for kind in ("cell", "line"):
+        shell.magics_manager.magics[kind].pop("groq", None)

@@ -1,0 +1,405 @@
+"""One answer's life: state, text so far, stop, wait, iterate.
+
+Every answer of a process is a task on one asyncio loop, which runs in one daemon
+thread. There is one core, the task; all faces, sync and async, read what it wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+)
+from concurrent.futures import Future
+from contextlib import aclosing, contextmanager, suppress
+from functools import partial
+from time import monotonic
+from typing import Any, Literal
+
+from .chat import Chunk, Done, Item, Opened, ToolCall, Usage, Waiting
+from .errors import IncompleteStreamError
+
+State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
+"""The first three are a life, the last three its only ends."""
+
+_ENDS = ("done", "stopped", "failed")
+_DRAIN_SECONDS = 1.0
+
+
+class Answer:
+    """An answer that is coming in, or has come.
+
+    It can be read in any thread and at any time: `text` is what has come so far.
+    Iterating gives the text's deltas as they come, from the first one, as often as
+    wanted; ``async for`` does too, and ``await answer`` is `result()`. To interrupt
+    the cell or script that waits for an answer is to stop the answer.
+    """
+
+    def __init__(
+        self,
+        source: AsyncGenerator[Item],
+        *,
+        model: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        show: Callable[[Answer], object] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.model = model
+        """The model, as the server names it once it has answered."""
+        self.parameters: dict[str, Any] = dict(parameters or {})
+        """What was asked for beside the messages."""
+        self.request_id: str | None = None
+        self.waiting: Waiting | None = None
+        """Why and how long, while the state is "waiting"."""
+        self.tool_calls: dict[int, ToolCall] = {}
+        self.executed_tools: dict[int, dict[str, Any]] = {}
+        self._source = source
+        self._show = show
+        self._clock = clock
+        self._state: State = "connecting"
+        self._deltas: list[str] = []
+        self._reasoning: list[str] = []
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+        self._error: BaseException | None = None
+        self._started = clock()
+        self._reasoning_at: float | None = None
+        self._text_at: float | None = None
+        self._retry_at = 0.0
+        self._ended_at: float | None = None
+        self._changed = threading.Condition()
+        self._version = 0
+        self._wakers: list[Callable[[], object]] = []
+        self._task = background.start(self._live())
+
+    # What it is
+
+    @property
+    def state(self) -> State:
+        """"connecting", "waiting", "streaming"; at the end "done", "stopped" or "failed"."""
+        return self._state
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._state in _ENDS
+
+    @property
+    def text(self) -> str:
+        """The answer so far; it is kept whatever the end."""
+        return "".join(self._deltas)
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought so far, where the API sends it."""
+        return "".join(self._reasoning)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model ended: "stop", "length", "tool_calls" …; None before it did."""
+        return self._finish_reason
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the server counted; it comes with the last chunk."""
+        return self._usage
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong, in state "failed"."""
+        return self._error
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the answer, reasoning included: deltas so far, in the end the usage's."""
+        counted = self._usage.completion_tokens if self._usage else None
+        return len(self._deltas) + len(self._reasoning) if counted is None else counted
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it was asked, or that it took."""
+        return (self._ended_at or self._clock()) - self._started
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """Seconds from the request to the first token, reasoning included."""
+        first = self._reasoning_at or self._text_at
+        return None if first is None else first - self._started
+
+    @property
+    def thinking_seconds(self) -> float | None:
+        """Seconds from the first token of the reasoning to the first of the text."""
+        if self._reasoning_at is None:
+            return None
+        return (self._text_at or self._ended_at or self._clock()) - self._reasoning_at
+
+    @property
+    def seconds_to_retry(self) -> float:
+        """Seconds until the request is sent again, while the state is "waiting"."""
+        return max(0.0, self._retry_at - self._clock())
+
+    # What one does with it
+
+    def stop(self) -> None:
+        """End it now, keep its text, close the connection; any thread, any number of times."""
+        if self._end("stopped"):
+            self._task.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end, at most ``timeout`` seconds; return whether it has come."""
+        with self._stopped_by_interrupt():
+            return self._wait_for(lambda: self.ended, timeout)
+
+    def result(self, timeout: float | None = None) -> str:
+        """The whole text; of a stopped answer, what had come.
+
+        Raises the answer's error if it failed, and `TimeoutError` if it has not ended
+        within ``timeout`` seconds (it goes on).
+        """
+        if not self.wait(timeout):
+            raise TimeoutError(f"The answer has not ended within {timeout} s; it goes on.")
+        return self._outcome()
+
+    def __iter__(self) -> Iterator[str]:
+        seen = 0
+        while new := self._next_deltas(seen):
+            yield from new
+            seen += len(new)
+        self._outcome()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        seen = 0
+        while True:
+            version, ended = self._version, self.ended
+            for delta in (new := self._deltas[seen:]):
+                yield delta
+            seen += len(new)
+            if ended and not new:
+                break
+            if not new:
+                await self.changed(version)
+        self._outcome()
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return self._ended_async().__await__()
+
+    def deltas(self, start: int = 0) -> list[str]:
+        """The text's deltas that have come, from number ``start`` on; it does not wait."""
+        return self._deltas[start:]
+
+    async def changed(self, version: int) -> int:
+        """Wait, in any loop, until the answer is past ``version``; return its version."""
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        with self._changed:
+            if self._version != version or self.ended:
+                return self._version
+            self._wakers.append(partial(_wake, loop, woken))
+        await woken
+        return self._version
+
+    def __repr__(self) -> str:
+        text = self.text
+        shown = text if len(text) <= 60 else f"{text[:57]}..."
+        return f"<Answer {self.state} from {self.model}: {shown!r}>"
+
+    def _ipython_display_(self) -> None:
+        if self._show is None:
+            raise NotImplementedError  # IPython then takes the repr
+        self._show(self)
+
+    # How it comes about: on the background loop
+
+    async def _live(self) -> None:
+        try:
+            async with aclosing(self._source) as items:
+                await self._take_all(items)
+                self._end_with(None)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN_SECONDS):
+                        async for _ in items:
+                            pass
+        except asyncio.CancelledError:
+            self._end("stopped")
+        except Exception as error:
+            # Of whatever class: a fault of ours, too, must end the answer and keep its text.
+            self._end_with(error)
+
+    async def _take_all(self, items: AsyncIterator[Item]) -> None:
+        async for item in items:
+            if isinstance(item, Chunk):
+                self._take(item)
+            elif isinstance(item, Done):
+                return
+            elif isinstance(item, Opened):
+                self.request_id = item.request_id
+            else:
+                await self._wait_to_retry(item)
+
+    def _take(self, chunk: Chunk) -> None:
+        with self._changed:
+            if self.ended:
+                return
+            self._state = "streaming"
+            self._take_delta(chunk)
+            self.model = chunk.model or self.model
+            self.request_id = self.request_id or chunk.request_id
+            self._finish_reason = chunk.finish_reason or self._finish_reason
+            self._usage = chunk.usage or self._usage
+            self._notify()
+
+    def _take_delta(self, chunk: Chunk) -> None:
+        delta = chunk.delta
+        if delta.reasoning:
+            self._reasoning_at = self._reasoning_at or self._clock()
+            self._reasoning.append(delta.reasoning)
+        if delta.content:
+            self._text_at = self._text_at or self._clock()
+            self._deltas.append(delta.content)
+        for call in delta.tool_calls:
+            begun = self.tool_calls.get(call.index)
+            self.tool_calls[call.index] = begun.plus(call) if begun else call
+        for tool in delta.executed_tools:
+            self.executed_tools[tool.get("index", 0)] = tool
+
+    async def _wait_to_retry(self, waiting: Waiting) -> None:
+        self._retry_at = self._clock() + waiting.seconds
+        self._change_to("waiting", waiting)
+        await asyncio.sleep(waiting.seconds)
+        self._change_to("connecting", None)
+
+    def _change_to(self, state: State, waiting: Waiting | None) -> None:
+        with self._changed:
+            if not self.ended:
+                self._state, self.waiting = state, waiting
+                self._notify()
+
+    def _end_with(self, error: Exception | None) -> None:
+        """Done if a ``finish_reason`` came, whatever came behind it; else failed."""
+        if self._finish_reason:
+            self._end("done")
+        else:
+            self._end("failed", error or IncompleteStreamError(
+                "The stream ended before the answer did. Run the cell again to ask again."
+            ))
+
+    def _end(self, state: State, error: BaseException | None = None) -> bool:
+        """Enter an end; False where it had ended before."""
+        with self._changed:
+            if self.ended:
+                return False
+            self._state, self._error, self.waiting = state, error, None
+            self._ended_at = self._clock()
+            self._notify()
+            return True
+
+    def _notify(self) -> None:
+        self._version += 1
+        self._changed.notify_all()
+        wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+    # How it is waited for
+
+    def _next_deltas(self, seen: int) -> list[str]:
+        with self._stopped_by_interrupt():
+            self._wait_for(lambda: self.ended or len(self._deltas) > seen, None)
+        return self._deltas[seen:]
+
+    def _wait_for(self, met: Callable[[], bool], timeout: float | None) -> bool:
+        deadline = None if timeout is None else monotonic() + timeout
+        with self._changed:
+            while not met():
+                left = 0.5 if deadline is None else min(0.5, deadline - monotonic())
+                if left <= 0:
+                    return False
+                self._changed.wait(left)  # in slices: on Windows no interrupt ends a wait
+        return True
+
+    @contextmanager
+    def _stopped_by_interrupt(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+
+    async def _ended_async(self) -> str:
+        while not self.ended:
+            await self.changed(self._version)
+        return self._outcome()
+
+    def _outcome(self) -> str:
+        if self._error is not None:
+            raise self._error
+        return self.text
+
+
+def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+    with suppress(RuntimeError):  # the loop that waited was closed meanwhile
+        loop.call_soon_threadsafe(_resolve, woken)
+
+
+def _resolve(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+class Background:
+    """The thread with the loop; started when first needed, again after a fork."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._running: set[Future[None]] = set()
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
+        """Run it as a task, in a copy of the caller's context variables.
+
+        ipykernel finds the cell that output belongs to in those variables. Cancelling
+        the future cancels the task, from any thread.
+        """
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+        self._running.add(future)  # the loop itself keeps no task alive
+        future.add_done_callback(self._running.discard)
+        return future
+
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        """Call ``function`` soon on the loop's thread."""
+        self._running_loop().call_soon_threadsafe(function, *args)
+
+    def close(self) -> None:
+        """Cancel what runs, so that every connection is closed; at interpreter exit."""
+        if self._running and self._loop is not None and self._pid == os.getpid():
+            with suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(1.0)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+                run = self._loop.run_forever
+                threading.Thread(target=run, name="groq_magic", daemon=True).start()
+            return self._loop
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+background = Background()
+atexit.register(background.close)

@@ -1,0 +1,73 @@
+"""`stream()`: prompt, client, answer and view, wired together."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+from .answer import Answer
+from .chat import DEFAULT_MODEL, request_body
+from .client import Client, Endpoint
+from .prompt import Prompt, to_messages
+
+_endpoint: Endpoint | None = None
+
+
+def stream(
+    prompt: Prompt,
+    *,
+    model: str = DEFAULT_MODEL,
+    system: str | None = None,
+    temperature: float | None = None,
+    max_completion_tokens: int | None = None,
+    base_url: str | None = None,
+    display: bool = False,
+) -> Answer:
+    """Ask a model; return at once with the `Answer`, which then comes in by itself.
+
+    ``prompt`` is text or a list of messages; ``temperature`` is from 0 to 2;
+    ``max_completion_tokens`` counts reasoning and text. ``base_url`` goes before
+    ``GROQ_BASE_URL``. With ``display`` the running cell shows the answer live.
+
+    Raises `InputError` for an argument that is wrong and `MissingKeyError` where
+    ``GROQ_API_KEY`` is not set; nothing is sent then. What the server or the network
+    does wrong is the answer's: its ``state`` is "failed" and its ``error`` says why.
+    """
+    body = request_body(
+        to_messages(prompt, system),
+        model=model,
+        temperature=temperature,
+        max_completion_tokens=max_completion_tokens,
+    )
+    source = _client(os.getpid()).stream(_endpoint_for(base_url), body)
+    parameters = {name: body[name] for name in body if name not in ("messages", "stream")}
+    answer = Answer(source, model=model, parameters=parameters, show=_show_once)
+    if display:
+        from .view import show  # in a plain script nothing is shown, and no widget imported
+
+        show(answer)
+    return answer
+
+
+def use_endpoint(endpoint: Endpoint | None) -> None:
+    """Send this process's requests there; None goes back to what the environment says."""
+    global _endpoint  # noqa: PLW0603  # one setting per kernel, as the environment is
+    _endpoint = endpoint
+
+
+def _endpoint_for(base_url: str | None) -> Endpoint:
+    if base_url is None and _endpoint is not None:
+        return _endpoint
+    return Endpoint.from_environment(base_url)
+
+
+def _show_once(answer: Answer) -> None:
+    from .view import show_once
+
+    show_once(answer)
+
+
+@lru_cache(maxsize=1)
+def _client(pid: int) -> Client:
+    """The process's client; a fork has a loop of its own and needs its own."""
+    return Client()

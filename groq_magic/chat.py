@@ -1,0 +1,226 @@
+"""The wire's nouns: request body out, chunk in. Pure: no I/O.
+
+Names are the API's own, https://console.groq.com/docs/api-reference#chat-create
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+from .errors import APIError, InputError
+
+DEFAULT_MODEL = "openai/gpt-oss-120b"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of the conversation that is sent.
+
+    >>> Message("user", "Hello").to_wire()
+    {'role': 'user', 'content': 'Hello'}
+    """
+
+    role: str
+    """"system", "user" or "assistant"."""
+    content: str
+
+    def to_wire(self) -> dict[str, Any]:
+        """The message as the API takes it; the API refuses any property beyond these."""
+        return {"role": self.role, "content": self.content}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost, as the server counted it; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    """Reasoning included."""
+    total_tokens: int | None = None
+    queue_time: float | None = None
+    """Seconds before the server began; not part of ``total_time``."""
+    prompt_time: float | None = None
+    """Seconds."""
+    completion_time: float | None = None
+    """Seconds."""
+    total_time: float | None = None
+    """Seconds: prompt and completion."""
+    cached_tokens: int | None = None
+    """Prompt tokens taken from the cache, on a hit."""
+    reasoning_tokens: int | None = None
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Usage:
+        """Read the API's ``usage`` object; what it has beyond these fields is ignored."""
+        flat = {
+            **_object(wire, "prompt_tokens_details"),
+            **_object(wire, "completion_tokens_details"),
+            **wire,
+        }
+        return cls(**{f.name: flat.get(f.name) for f in fields(cls)})
+
+    def to_dict(self) -> dict[str, int | float]:
+        """The fields that are known, by name."""
+        values = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: value for name, value in values if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function the model wants called; ``arguments`` is JSON text, as sent."""
+
+    index: int = 0
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def plus(self, more: ToolCall) -> ToolCall:
+        """This call with the next delta of the same index added."""
+        return replace(
+            self,
+            id=more.id or self.id,
+            name=more.name or self.name,
+            arguments=self.arguments + more.arguments,
+        )
+
+
+class Delta(NamedTuple):
+    """What one chunk adds to the answer."""
+
+    content: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    executed_tools: tuple[dict[str, Any], ...] = ()
+    """As sent; the same ``index`` sent again replaces the first."""
+
+
+class Chunk(NamedTuple):
+    """One ``chat.completion.chunk``: the delta of its only choice, and what ends an answer."""
+
+    delta: Delta = Delta()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    request_id: str | None = None
+
+
+class Opened(NamedTuple):
+    """The server accepted the request; chunks follow."""
+
+    request_id: str | None = None
+
+
+class Waiting(NamedTuple):
+    """The request failed in a way that passes; it is sent again after ``seconds``."""
+
+    reason: str
+    seconds: float
+    attempt: int
+    """The number of the attempt that comes next: 2 is the first retry."""
+    attempts: int
+    """How many there will be at most."""
+
+
+class Done(NamedTuple):
+    """``data: [DONE]``: nothing of the answer follows, only the end of the response."""
+
+
+Item = Opened | Waiting | Chunk | Done
+"""What a stream is made of, in the order it happens."""
+
+
+def request_body(
+    messages: Sequence[Message], *, model: str = DEFAULT_MODEL, **parameters: Any
+) -> dict[str, Any]:
+    """The JSON object of a streaming request; parameters that are None are left out.
+
+    >>> request_body([Message("user", "Hi")], model="m", temperature=None)
+    {'model': 'm', 'messages': [{'role': 'user', 'content': 'Hi'}], 'stream': True}
+    """
+    _check(model, parameters)
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return {
+        "model": model,
+        "messages": [message.to_wire() for message in messages],
+        "stream": True,
+        **given,
+    }
+
+
+def parse_chunk(data: str) -> Chunk:
+    """Read one event's data. Unknown fields are ignored.
+
+    Raises `APIError` for an error object, and for data that is no JSON object.
+    """
+    try:
+        wire = json.loads(data)
+    except ValueError:
+        raise APIError(f"The server sent an event that is not JSON: {data[:80]!r}") from None
+    if not isinstance(wire, dict):
+        raise APIError(f"The server sent an event that is no JSON object: {data[:80]!r}")
+    if wire.get("error"):
+        raise in_stream_error(wire)
+    return _chunk(wire)
+
+
+def in_stream_error(wire: Mapping[str, Any]) -> APIError:
+    """The error of a body or event ``{"error": {"message": …}}`` or ``{"error": "…"}``."""
+    detail = wire["error"]
+    if not isinstance(detail, dict):
+        return APIError(str(detail))
+    return APIError(str(detail.get("message") or "The server reported an error"), detail)
+
+
+def _chunk(wire: dict[str, Any]) -> Chunk:
+    x_groq = _object(wire, "x_groq")
+    choices = wire.get("choices") or [{}]  # the usage-only chunk has none
+    choice = choices[0]
+    usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
+    return Chunk(
+        delta=_delta(choice.get("delta") or {}),
+        finish_reason=choice.get("finish_reason"),
+        usage=Usage.from_wire(usage) if usage else None,
+        model=wire.get("model"),
+        request_id=x_groq.get("id"),
+    )
+
+
+def _delta(wire: dict[str, Any]) -> Delta:
+    return Delta(
+        content=wire.get("content") or "",
+        reasoning=wire.get("reasoning") or "",
+        tool_calls=tuple(map(_tool_call, wire.get("tool_calls") or ())),
+        executed_tools=tuple(wire.get("executed_tools") or ()),
+    )
+
+
+def _tool_call(wire: dict[str, Any]) -> ToolCall:
+    function = _object(wire, "function")
+    return ToolCall(
+        index=wire.get("index") or 0,
+        id=wire.get("id") or "",
+        name=function.get("name") or "",
+        arguments=function.get("arguments") or "",
+    )
+
+
+def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return wire.get(name) or {}
+
+
+def _check(model: str, parameters: Mapping[str, Any]) -> None:
+    if not (isinstance(model, str) and model.strip()):
+        raise InputError(f"model must be a name such as {DEFAULT_MODEL!r}, not {model!r}.")
+    temperature = parameters.get("temperature")
+    if temperature is not None and not (_is_number(temperature) and 0 <= temperature <= 2):
+        raise InputError(f"temperature must be a number from 0 to 2, not {temperature!r}.")
+    limit = parameters.get("max_completion_tokens")
+    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+        raise InputError(f"max_completion_tokens must be a whole number from 1, not {limit!r}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,289 @@
+"""One POST to an async iterator of chunks: base URL, key, retries, status to error."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from time import time
+from typing import Any
+
+import httpx
+
+from .chat import Chunk, Done, Item, Opened, Waiting, in_stream_error, parse_chunk
+from .errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    GroqError,
+    IncompleteStreamError,
+    InputError,
+    MissingKeyError,
+    status_error_class,
+)
+from .sse import ServerSentEvent, SSEDecoder
+
+GROQ_URL = "https://api.groq.com"
+_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_RETRIED = {408, 409, 429, 498}
+_LONGEST_WAIT = 60.0
+_ERROR_BODY_LIMIT = 64 * 1024
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests go, and the key that goes with them and is in no repr.
+
+    ``base_url`` reaches up to and without ``/chat/completions``.
+    """
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environment(cls, base_url: str | None = None) -> Endpoint:
+        """``base_url``, else ``GROQ_BASE_URL``, else Groq; key from ``GROQ_API_KEY``.
+
+        Both forms of base URL work: ``https://api.groq.com`` as the official SDK has
+        it, and ``https://api.groq.com/openai/v1`` as OpenAI-style clients do. Raises
+        `MissingKeyError`, unless the server is on this machine, and `InputError` for
+        a URL that is none and for one that would send the key in the clear.
+        """
+        url = _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
+        key = _key(os.environ.get("GROQ_API_KEY", ""))
+        if not _is_loopback(url.host):
+            if not key:
+                raise MissingKeyError
+            if url.scheme != "https":
+                raise InputError(
+                    f"{url} would send the key unencrypted: use https:// in GROQ_BASE_URL."
+                )
+        return cls(str(url), key)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that carries the key, where there is one."""
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+
+class Client:
+    """A pool of connections, shared by all answers of a process.
+
+    ``timeout`` is the longest silence of the server in seconds, ``max_retries`` how
+    often a request that failed in passing is sent again.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._timeout = timeout
+        self._max_retries = max_retries
+        self._transport = transport
+
+    async def stream(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncIterator[Item]:
+        """Send ``body``; yield what comes, `Opened` first, until the answer's end.
+
+        Behind a `Waiting` the request is sent again, when the caller asks for the next
+        item: it is the caller who waits. That is never so once a chunk has come: no
+        token comes twice. Raises a `GroqError` for whatever goes wrong.
+        """
+        for attempt in range(1, self._max_retries + 2):
+            begun = False
+            try:
+                async with aclosing(self._attempt(endpoint, body)) as items:
+                    async for item in items:
+                        begun = begun or isinstance(item, Chunk)
+                        yield item
+                return
+            except (APIConnectionError, APIStatusError) as error:
+                seconds = _retry_delay(error, attempt)
+                if begun or seconds is None or attempt > self._max_retries:
+                    raise
+                waiting = Waiting(_reason(error), seconds, attempt + 1, self._max_retries + 1)
+            yield waiting
+
+    @cached_property
+    def _http(self) -> httpx.AsyncClient:
+        # Built at the first request, on the thread that makes it: the TLS context takes 40 ms.
+        return httpx.AsyncClient(
+            transport=self._transport,
+            timeout=httpx.Timeout(self._timeout, connect=5.0, pool=None),
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=300.0),
+            # A proxy from the environment never sits between us and this machine.
+            mounts=None if self._transport else dict.fromkeys(_LOOPBACK, None),
+            follow_redirects=False,
+            headers={
+                "Accept": "text/event-stream",
+                "Accept-Encoding": "identity",  # gzip holds tokens back, up to a second
+                "Content-Type": "application/json",
+                "User-Agent": f"groq-magic {httpx.__title__}/{httpx.__version__}",
+            },
+        )
+
+    async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncIterator[Item]:
+        url = f"{endpoint.base_url}/chat/completions"
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        with _as_our_errors(endpoint):
+            async with self._http.stream(
+                "POST", url, content=content, headers=endpoint.headers
+            ) as response:
+                if response.status_code != 200:
+                    raise _status_error(response, await _start_of_body(response))
+                if _is_document(response):
+                    raise _not_a_stream(response, await _start_of_body(response))
+                yield Opened(response.headers.get("x-request-id"))
+                body_bytes = response.aiter_bytes()
+                async for event in _events(body_bytes):
+                    if event.data.startswith("[DONE]"):
+                        yield Done()
+                        break
+                    yield parse_chunk(event.data)
+                async for _ in body_bytes:  # read to its end, the connection can be used again
+                    pass
+
+
+async def _events(data: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
+    decoder = SSEDecoder()
+    async for piece in data:
+        for event in decoder.feed(piece):
+            if event.data:
+                yield event
+    for event in decoder.close():
+        yield event
+
+
+@contextmanager
+def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
+    host = httpx.URL(endpoint.base_url).host
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise APITimeoutError(f"{host} did not answer in 5 s. Check the network.") from error
+    except httpx.TimeoutException as error:
+        raise APITimeoutError(f"{host} went silent. Run the cell again.") from error
+    except httpx.ConnectError as error:
+        raise APIConnectionError(
+            f"Could not reach {host} ({error}). Check the network and GROQ_BASE_URL."
+        ) from error
+    except httpx.TransportError as error:
+        raise APIConnectionError(
+            f"Connection to {host} lost ({error}). Run the cell again to ask again."
+        ) from error
+
+
+async def _start_of_body(response: httpx.Response) -> bytes:
+    body = b""
+    async for data in response.aiter_bytes():
+        body += data
+        if len(body) >= _ERROR_BODY_LIMIT:
+            break
+    return body[:_ERROR_BODY_LIMIT]
+
+
+def _is_document(response: httpx.Response) -> bool:
+    kind = response.headers.get("content-type", "")
+    return kind.startswith(("application/json", "text/html"))
+
+
+def _not_a_stream(response: httpx.Response, body: bytes) -> GroqError:
+    wire = _json_object(body)
+    if wire.get("error"):
+        return in_stream_error(wire)
+    kind = response.headers["content-type"]
+    return IncompleteStreamError(f"The server sent {kind}, not a stream. Check GROQ_BASE_URL.")
+
+
+def _status_error(response: httpx.Response, body: bytes) -> APIStatusError:
+    detail = _json_object(body).get("error") or {}
+    if not isinstance(detail, dict):
+        detail = {"message": str(detail)}
+    return status_error_class(response.status_code)(
+        detail.get("message") or response.reason_phrase or "The server gave no reason",
+        detail,
+        status_code=response.status_code,
+        request_id=response.headers.get("x-request-id"),
+        retry_after=_retry_after(response.headers),
+        should_retry=_should_retry(response),
+    )
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        wire = json.loads(body)
+    except ValueError:  # an HTML page, or nothing
+        return {}
+    return wire if isinstance(wire, dict) else {}
+
+
+def _should_retry(response: httpx.Response) -> bool:
+    said = response.headers.get("x-should-retry")
+    if said in ("true", "false"):
+        return bool(said == "true")
+    return response.status_code in _RETRIED or response.status_code >= 500
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds, from ``retry-after-ms`` or ``retry-after`` (a number, or an HTTP date)."""
+    try:
+        if "retry-after-ms" in headers:
+            return float(headers["retry-after-ms"]) / 1000
+        return float(headers["retry-after"])
+    except (KeyError, ValueError):
+        pass
+    try:
+        return parsedate_to_datetime(headers["retry-after"]).timestamp() - time()
+    except (KeyError, ValueError):
+        return None
+
+
+def _retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> float | None:
+    """Seconds to wait before the next attempt; None where another one is of no use."""
+    said = None
+    if isinstance(error, APIStatusError):
+        if not error.should_retry:
+            return None
+        said = error.retry_after
+    if said is None or said < 0:
+        return float(min(0.5 * 2 ** (attempt - 1), 8.0) * random.uniform(0.75, 1.0))
+    return said if said <= _LONGEST_WAIT else None
+
+
+def _reason(error: APIConnectionError | APIStatusError) -> str:
+    if isinstance(error, APIStatusError):
+        return "rate limit" if error.status_code == 429 else f"HTTP {error.status_code}"
+    return "no answer" if isinstance(error, APITimeoutError) else "no connection"
+
+
+def _base_url(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text.strip())
+    except httpx.InvalidURL as error:
+        raise InputError(f"GROQ_BASE_URL is not a URL: {error}.") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InputError(f"GROQ_BASE_URL must begin with https://, not {text!r}.")
+    path = url.path.rstrip("/") or "/openai/v1"
+    return url.copy_with(path=path, query=None, fragment=None)
+
+
+def _key(text: str) -> str | None:
+    key = text.strip()
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        # Said here, before a library says it together with the key.
+        raise InputError("GROQ_API_KEY has characters that no key has. Set it again.")
+    return key or None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

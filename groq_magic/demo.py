@@ -1,0 +1,250 @@
+"""A server on this machine that speaks Groq's wire: to try without a key, for tests, for load.
+
+    python -m groq_magic.demo --port 0 --tokens-per-second 500
+
+It prints its base URL and serves until it is interrupted. The answers are those of
+``demo.md``, picked by words of the prompt. Any model name works; these misbehave:
+
+    demo/slow               20 tokens per second
+    demo/long               8,000 tokens, or as many as ``max_completion_tokens`` says
+    demo/reasoning          thinks first
+    demo/rate-limit         429 first, and an answer when asked again
+    demo/error-401          an invalid key
+    demo/mid-stream-error   an error behind 40 tokens
+    demo/cut-off            the connection breaks behind 40 tokens
+
+``GET /demo/requests`` tells what the server saw: each request's body, how many tokens
+it was sent, and whether that was "streaming", "done" or ended by the client, "closed".
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import atexit
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import StreamClosedError
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+MODELS = ("slow", "long", "reasoning", "rate-limit", "error-401", "mid-stream-error", "cut-off")
+_TICK_SECONDS = 0.005
+_FAULT_AFTER = 40
+_RETRY_AFTER = 2
+_THOUGHT = (
+    "The demo server has nothing to think about, but a thought looks like this: "
+    "what is asked, what is known, which of the prepared answers fits best. Take that one."
+)
+
+
+@cache
+def start(tokens_per_second: float = 500.0) -> str:
+    """Start a server for this process, once; return its base URL. It ends with the process."""
+    command = [sys.executable, "-m", __name__, "--port", "0", "--with-parent"]
+    command += ["--tokens-per-second", str(tokens_per_second)]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(server.terminate)
+    assert server.stdout is not None
+    return server.stdout.readline().split()[-1]
+
+
+class Models(RequestHandler):
+    """``GET /openai/v1/models``."""
+
+    def get(self) -> None:
+        models = [{"id": f"demo/{name}", "object": "model", "owned_by": "demo"} for name in MODELS]
+        self.write({"object": "list", "data": models})
+
+
+class Requests(RequestHandler):
+    """``GET /demo/requests``."""
+
+    def get(self) -> None:
+        self.write({"requests": self.settings["seen"]})
+
+
+class ChatCompletions(RequestHandler):
+    """``POST /openai/v1/chat/completions``, streaming alone."""
+
+    def prepare(self) -> None:
+        self.seen: dict[str, Any] = {"body": None, "tokens": 0, "state": "streaming"}
+        self.settings["seen"].append(self.seen)
+
+    async def post(self) -> None:
+        body = self.seen["body"] = json.loads(self.request.body)
+        model = body["model"]
+        if model == "demo/error-401":
+            return self._refuse(401, "Invalid API Key", "invalid_api_key")
+        if model == "demo/rate-limit" and self._is_first_try(body):
+            self.set_header("retry-after", str(_RETRY_AFTER))
+            return self._refuse(429, "Rate limit reached: demo/rate-limit", "rate_limit_exceeded")
+        try:
+            await self._stream(model, body)
+            self.seen["state"] = "done"
+        except StreamClosedError:
+            self.seen["state"] = "closed"
+
+    def on_connection_close(self) -> None:
+        self.seen["state"] = "closed"
+
+    def _is_first_try(self, body: dict[str, Any]) -> bool:
+        tries = sum(seen["body"] == body for seen in self.settings["seen"])
+        return tries % 2 == 1
+
+    def _refuse(self, status: int, message: str, code: str) -> None:
+        self.seen["state"] = "done"
+        self.set_status(status)
+        error = {"message": message, "type": "invalid_request_error", "code": code}
+        self.finish({"error": error})
+
+    async def _stream(self, model: str, body: dict[str, Any]) -> None:
+        self.set_header("content-type", "text/event-stream")
+        self.set_header("cache-control", "no-cache")
+        self.set_header("x-request-id", self._id)
+        head = {"delta": {"role": "assistant", "content": ""}}
+        await self._send([_event(self._chunk(head, x_groq={"id": self._id}))])
+        tokens, finish_reason = _tokens_of(model, body)
+        rate = 20.0 if model == "demo/slow" else self.settings["tokens_per_second"]
+        begun = time.monotonic()
+        await self._send_paced(tokens, rate, model in ("demo/mid-stream-error", "demo/cut-off"))
+        if model == "demo/mid-stream-error":
+            error = {"message": "The model is over capacity", "type": "internal_server_error"}
+            return await self._send([f"event: error\n{_event({'error': error})}"])
+        if model == "demo/cut-off":
+            assert self.request.connection is not None
+            stream = self.request.connection.stream  # type: ignore[attr-defined]
+            return stream.close()  # type: ignore[no-any-return]
+        usage = self._usage(body, time.monotonic() - begun)
+        end = self._chunk({"delta": {}, "finish_reason": finish_reason}, usage=usage)
+        await self._send([_event(end), "data: [DONE]\n\n"])
+
+    async def _send_paced(self, tokens: list[tuple[str, str]], rate: float, faulty: bool) -> None:
+        """Send each token when it is due, all that are due in one write."""
+        begun, sent = time.monotonic(), 0
+        tokens = tokens[:_FAULT_AFTER] if faulty else tokens
+        while sent < len(tokens):
+            due = min(len(tokens), 1 + int((time.monotonic() - begun) * rate))
+            await self._send(
+                _event(self._chunk({"delta": {kind: token}})) for kind, token in tokens[sent:due]
+            )
+            self.seen["tokens"] = sent = due
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _send(self, events: Iterator[str] | list[str]) -> None:
+        self.write("".join(events))
+        await self.flush()
+
+    @property
+    def _id(self) -> str:
+        return f"req_demo{self.settings['seen'].index(self.seen):06}"
+
+    def _chunk(self, choice: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {
+            "id": f"chatcmpl-{self._id}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": self.seen["body"]["model"],
+            "system_fingerprint": "fp_demo",
+            "choices": [{"index": 0, "finish_reason": None, "logprobs": None, **choice}],
+            **more,
+        }
+
+    def _usage(self, body: dict[str, Any], seconds: float) -> dict[str, Any]:
+        asked = len(_tokenised(" ".join(m["content"] for m in body["messages"])))
+        sent = self.seen["tokens"]
+        return {
+            "prompt_tokens": asked,
+            "completion_tokens": sent,
+            "total_tokens": asked + sent,
+            "completion_time": round(seconds, 6),
+        }
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, str]], str]:
+    """The answer as pairs of kind and text, and its finish_reason."""
+    limit = body.get("max_completion_tokens")
+    if model == "demo/long":
+        text = "\n".join(islice(cycle(_answers().values()), 200))
+        tokens = [("content", token) for token in _tokenised(text)]
+        return tokens[: limit or 8000], "stop"
+    thought = _THOUGHT if model == "demo/reasoning" else ""
+    tokens = [("reasoning", token) for token in _tokenised(thought)]
+    tokens += [("content", token) for token in _tokenised(_answer_to(body))]
+    if limit and limit < len(tokens):
+        return tokens[:limit], "length"
+    return tokens, "stop"
+
+
+def _answer_to(body: dict[str, Any]) -> str:
+    """The answer with the most words of the last message."""
+    asked = set(re.findall(r"[\w-]+", body["messages"][-1]["content"].lower()))
+    answers = _answers()
+    best = max(answers, key=lambda words: len(asked.intersection(words.split())))
+    return answers[best if asked.intersection(best.split()) else "fallback"]
+
+
+@cache
+def _answers() -> dict[str, str]:
+    """The answers by their words."""
+    source = Path(__file__).with_name("demo.md").read_text("utf-8")
+    parts = (part.partition("\n") for part in source.split("%% ")[1:])
+    return {words.strip(): answer.strip() + "\n" for words, _, answer in parts}
+
+
+def _tokenised(text: str) -> list[str]:
+    """Pieces of about the size of a model's tokens; joined they are the text."""
+    return re.findall(r" ?\w{1,6}|\s+(?=\s)|\s|[^\w\s]{1,2}", text)
+
+
+async def serve(port: int, tokens_per_second: float) -> str:
+    """Listen on 127.0.0.1; return the base URL. Port 0 takes a free one."""
+    application = Application(
+        [
+            ("/openai/v1/chat/completions", ChatCompletions),
+            ("/openai/v1/models", Models),
+            ("/demo/requests", Requests),
+        ],
+        tokens_per_second=tokens_per_second,
+        seen=[],
+        log_function=lambda _handler: None,
+    )
+    server = HTTPServer(application)
+    sockets = bind_sockets(port, "127.0.0.1")
+    server.add_sockets(sockets)
+    return f"http://127.0.0.1:{sockets[0].getsockname()[1]}/openai/v1"
+
+
+async def _main() -> None:
+    parser = argparse.ArgumentParser("python -m groq_magic.demo")
+    parser.add_argument("--port", type=int, default=8311)
+    parser.add_argument("--tokens-per-second", type=float, default=500.0, metavar="N")
+    parser.add_argument("--with-parent", action="store_true", help="end when stdin does")
+    options = parser.parse_args()
+    url = await serve(options.port, options.tokens_per_second)
+    print(f"GROQ_BASE_URL={url}" if not options.with_parent else url, flush=True)
+    if options.with_parent:
+        await asyncio.to_thread(sys.stdin.read)
+    else:
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(_main())
+    except KeyboardInterrupt:
+        pass

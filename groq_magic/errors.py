@@ -1,0 +1,184 @@
+"""What can go wrong.
+
+    GroqError
+    ├── InputError                     (also a ValueError)
+    │   └── MissingKeyError
+    ├── APIConnectionError
+    │   ├── APITimeoutError
+    │   └── IncompleteStreamError
+    └── APIError
+        └── APIStatusError
+            ├── BadRequestError            400
+            ├── AuthenticationError        401
+            ├── PermissionDeniedError      403
+            ├── NotFoundError              404
+            ├── RequestTooLargeError       413
+            ├── UnprocessableEntityError   422
+            ├── RateLimitError             429
+            ├── CapacityError              498
+            └── InternalServerError        5xx
+
+A notebook shows an error of ours as its message alone: one line that says what
+happened and names the next step, never a traceback through the library.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class GroqError(Exception):
+    """Anything this package raises on purpose."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class InputError(GroqError, ValueError):
+    """An argument or setting is missing or wrong; nothing was sent."""
+
+
+class MissingKeyError(InputError):
+    """No API key was found; nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No API key. Set GROQ_API_KEY (keys: https://console.groq.com/keys), "
+            "or run %groq demo to try it offline."
+        )
+
+
+class APIConnectionError(GroqError):
+    """The server was not reached, or the connection broke."""
+
+
+class APITimeoutError(APIConnectionError):
+    """The server was silent for longer than the timeout."""
+
+
+class IncompleteStreamError(APIConnectionError):
+    """The body ended before the answer did: no ``finish_reason`` came."""
+
+
+class APIError(GroqError):
+    """The server answered with an error, here inside a stream that had begun.
+
+    ``message`` is the server's own sentence and ``code``, ``type``, ``param``,
+    ``failed_generation`` its fields of those names, None where it sent none.
+    """
+
+    def __init__(self, message: str, detail: dict[str, Any] | None = None) -> None:
+        detail = detail or {}
+        self.message = message
+        self.code: str | None = detail.get("code")
+        self.type: str | None = detail.get("type")
+        self.param: str | None = detail.get("param")
+        self.failed_generation: str | None = detail.get("failed_generation")
+        super().__init__(_sentence(message))
+
+
+class APIStatusError(APIError):
+    """The server answered with an HTTP status other than 200.
+
+    ``retry_after`` is in seconds, None where the server did not say;
+    ``should_retry`` whether the same request may succeed later.
+    """
+
+    next_step: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        detail: dict[str, Any] | None = None,
+        *,
+        status_code: int,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        should_retry: bool = False,
+    ) -> None:
+        super().__init__(message, detail)
+        self.status_code = status_code
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.should_retry = should_retry
+
+    def __str__(self) -> str:
+        said = f"{self.status_code} {_sentence(self.message)}"
+        return f"{said} {self.next_step}" if self.next_step else said
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is malformed, or the model does not support it."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the API key is not valid."""
+
+    next_step = "Set GROQ_API_KEY to a key from https://console.groq.com/keys."
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key may not do this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: the model or the path does not exist."""
+
+    next_step = "Choose another model with -m, or check GROQ_BASE_URL."
+
+
+class RequestTooLargeError(APIStatusError):
+    """413: the request is larger than the limit."""
+
+    next_step = "Shorten the prompt, or lower --max-tokens."
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the request was understood and could not be followed."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests or tokens; ``retry_after`` says when to come back."""
+
+    next_step = "Run the cell again later."
+
+    def __str__(self) -> str:
+        if self.retry_after is None:
+            return super().__str__()
+        return f"429 {_sentence(self.message)} Run the cell again in {self.retry_after:.3g} s."
+
+
+class CapacityError(APIStatusError):
+    """498: the flex tier is at capacity."""
+
+    next_step = "Run the cell again later."
+
+
+class InternalServerError(APIStatusError):
+    """5xx: the server failed."""
+
+    next_step = "Run the cell again."
+
+
+_BY_STATUS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    413: RequestTooLargeError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+    498: CapacityError,
+}
+
+
+def status_error_class(status_code: int) -> type[APIStatusError]:
+    """The class for an HTTP status: its own, the family's, or `APIStatusError`."""
+    family = InternalServerError if status_code >= 500 else APIStatusError
+    return _BY_STATUS.get(status_code, family)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,112 @@
+"""`%%groq` and `%groq`: flags to `stream()`. Nothing else is done here."""
+
+from __future__ import annotations
+
+import keyword
+import shlex
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import MagicArgumentParser
+
+from .errors import InputError
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise ArgumentTypeError(f"{text!r} cannot be the name of a variable")
+    return text
+
+
+def _parser() -> MagicArgumentParser:
+    parser = MagicArgumentParser(
+        "%%groq",
+        description="Send the cell to a model at Groq; its answer is typed out below the cell.",
+        epilog="The kernel is free while the answer comes. Stop ends it and keeps its text.",
+        formatter_class=RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("-m", "--model", help="default: openai/gpt-oss-120b")
+    add("-s", "--system", metavar="TEXT", help="what the model is told first")
+    add("-t", "--temperature", type=float, metavar="T", help="0 to 2")
+    add("--max-tokens", type=int, metavar="N", dest="max_completion_tokens",
+        help="the longest answer, reasoning included")
+    add("-o", "--out", type=_name, metavar="NAME", help="a variable that gets the Answer")
+    add("--wait", action="store_true", help="the cell ends when the answer has")
+    return parser
+
+
+class _Interrupted(KeyboardInterrupt):
+    """An interrupt of a waiting cell: it stops the cells behind it, too, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["Interrupted: the answer was stopped; what had come is kept."]
+
+
+@magics_class
+class GroqMagic(Magics):
+    """The cell magic and the line magic."""
+
+    parser = _parser()
+
+    @cell_magic("groq")
+    def ask(self, line: str, cell: str) -> None:
+        flags = _flags(line)
+        out, wait = flags.pop("out", ""), flags.pop("wait")
+        from .api import stream  # imported now: loading the extension must cost nothing
+        from .view import show
+
+        try:
+            answer = stream(cell, **flags)
+        except InputError as error:
+            raise UsageError(str(error)) from None
+        if out:
+            self.shell.user_ns[out] = answer
+        try:
+            waited = show(answer, wait=wait)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+        if waited and answer.error is not None:
+            raise answer.error
+
+    ask.__doc__ = parser.format_help()
+
+    @line_magic("groq")
+    def command(self, line: str) -> None:
+        """%groq demo       answers from a server on this machine: no key, no network
+        %groq demo off   answers from Groq again"""
+        if line.split() not in (["demo"], ["demo", "off"]):
+            raise UsageError("%groq demo, or %groq demo off. To ask a model: %%groq")
+        from .api import use_endpoint
+        from .client import Endpoint
+
+        if line.split() == ["demo"]:
+            url = _start_demo()
+            use_endpoint(Endpoint(url))  # without the key: the demo has no business with it
+            print(f"Answers come from the demo server on this machine, {url}")
+            print("They are written beforehand. Back to Groq: %groq demo off")
+        else:
+            use_endpoint(None)
+            print("Answers come from Groq again.")
+
+
+def _flags(line: str) -> dict[str, Any]:
+    """The magic line's flags by `stream()`'s names, those not given left out."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"%%groq {line}: {error}.") from None
+    given = vars(GroqMagic.parser.parse_args(words))
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _start_demo() -> str:
+    try:
+        from . import demo
+    except ImportError:
+        raise UsageError("The demo server needs tornado: pip install tornado") from None
+    return demo.start()

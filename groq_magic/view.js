@@ -1,0 +1,138 @@
+// The browser's half of the live view. It holds no truth: what is on the screen is
+// what the kernel's numbered batches said, and when a number is missing it asks for
+// a snapshot. All HTML comes escaped from the kernel; see view.py for the messages.
+
+const ASK_AGAIN_MS = 500;
+const ENDS = ["done", "stopped", "failed"];
+
+const element = (tag, className, parent) => {
+  const node = document.createElement(tag);
+  node.className = className;
+  parent.append(node);
+  return node;
+};
+
+const build = (el) => {
+  const root = element("div", "groq-answer", el);
+  const bar = element("div", "groq-bar", root);
+  const header = element("div", "groq-header", bar);
+  const stop = element("button", "groq-stop", bar);
+  stop.type = "button";
+  stop.textContent = "Stop";
+  stop.title = "End this answer; its text is kept";
+  const state = element("div", "groq-state", root);
+  state.setAttribute("role", "status");
+  const thought = element("details", "groq-thought", root);
+  const summary = element("summary", "", thought);
+  const reasoning = element("div", "", thought);
+  thought.hidden = true;
+  const text = element(
+    "div",
+    "groq-text mathjax_ignore jp-RenderedHTMLCommon jp-RenderedMarkdown",
+    root,
+  );
+  const note = element("div", "groq-note", root);
+  return { root, header, stop, state, thought, summary, reasoning, text, note };
+};
+
+function render({ model, el }) {
+  const view = build(el);
+  let number = -1; // of the last batch on the screen; -1 before the first snapshot
+  let settled = 0; // how many of the text's elements are settled; the rest is the tail
+  let wantSnapshot = true;
+  let wantStop = false;
+
+  // Send, and send again until the kernel shows that it heard: a message sent right
+  // after a page reload can be lost.
+  const persist = (type, wanted) => {
+    if (!wanted()) return;
+    model.send({ type });
+    setTimeout(() => persist(type, wanted), ASK_AGAIN_MS);
+  };
+
+  const askForSnapshot = () => {
+    if (wantSnapshot) return;
+    wantSnapshot = true;
+    persist("snapshot", () => wantSnapshot);
+  };
+
+  const typeset = (node) => {
+    if (!node.querySelector?.(".mathjax_process") && !node.matches?.(".mathjax_process")) return;
+    model.widget_manager?.rendermime?.latexTypesetter?.typeset(node);
+  };
+
+  const dropTail = () => {
+    while (view.text.children.length > settled) view.text.lastElementChild.remove();
+  };
+
+  const operations = {
+    settle(html) {
+      dropTail();
+      view.text.insertAdjacentHTML("beforeend", html);
+      settled += 1;
+      typeset(view.text.children[settled - 1]);
+    },
+    tail(html) {
+      dropTail();
+      view.text.insertAdjacentHTML("beforeend", html);
+    },
+    replace(index, html) {
+      view.text.children[index].outerHTML = html;
+      typeset(view.text.children[index]);
+    },
+  };
+
+  const showStatus = (status) => {
+    const ended = ENDS.includes(status.state);
+    view.header.innerHTML = status.header;
+    if (view.state.textContent !== status.state) view.state.textContent = status.state;
+    view.summary.textContent = status.thought;
+    view.thought.hidden = !status.thought;
+    view.note.innerHTML = status.note;
+    view.stop.hidden = ended;
+    if (ended) wantStop = false;
+  };
+
+  const applyBatch = (message) => {
+    if (message.n <= number) return;
+    if (number < 0 || message.n !== number + 1) return askForSnapshot();
+    for (const [name, ...values] of message.ops) operations[name](...values);
+    view.reasoning.append(message.reasoning);
+    number = message.n;
+    showStatus(message.status);
+  };
+
+  const applySnapshot = (message) => {
+    wantSnapshot = false;
+    if (message.n <= number) return;
+    view.text.innerHTML = message.settled.join("");
+    settled = message.settled.length;
+    typeset(view.text);
+    operations.tail(message.tail);
+    view.reasoning.textContent = message.reasoning;
+    number = message.n;
+    showStatus(message.status);
+  };
+
+  const heard = (message) => {
+    if (message.type === "batch") applyBatch(message);
+    else if (message.type === "snapshot") applySnapshot(message);
+    else if (message.type === "ack") wantStop = false;
+  };
+
+  view.stop.addEventListener("click", () => {
+    view.stop.disabled = true;
+    view.stop.textContent = "Stopping";
+    wantStop = true;
+    persist("stop", () => wantStop);
+  });
+
+  model.on("msg:custom", heard);
+  persist("snapshot", () => wantSnapshot);
+  return () => {
+    wantSnapshot = wantStop = false;
+    model.off("msg:custom", heard);
+  };
+}
+
+export default { render };

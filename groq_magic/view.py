@@ -1,0 +1,387 @@
+"""An answer on the screen: the live widget, the static output that stays, plain text.
+
+Kernel and browser speak in custom messages over the widget's comm. To the browser:
+
+    {"type": "batch", "n": 7, "ops": [["settle", html], ["tail", html], ["replace", 0, html]],
+     "reasoning": "what is new", "status": {…}}
+    {"type": "snapshot", "n": 7, "settled": [html, …], "tail": html,
+     "reasoning": "all of it", "status": {…}}
+    {"type": "ack"}                       a stop was heard
+
+and from it ``{"type": "snapshot"}``, at its mount and when a number is missing, and
+``{"type": "stop"}``, again and again until it is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import anywidget
+from IPython import get_ipython
+from IPython.display import display, update_display
+
+from .answer import Answer, background
+from .errors import GroqError
+from .markdown import Operation, Replace, StreamingMarkdown, render, safe_source
+
+_PAINT_INTERVAL = 0.05
+_COST_FACTOR = 10
+_KEPT_WIDGETS = 100
+
+
+def show(answer: Answer, *, wait: bool | None = None) -> bool:
+    """Show ``answer`` in the running cell; return whether its end was waited for.
+
+    Live where somebody watches; at once and whole where nobody does (nbconvert,
+    papermill: the file is written when the cells are through, so the cell waits), as
+    growing text in a terminal. ``wait`` true waits everywhere.
+    """
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if getattr(shell, "kernel", None) is None:
+        _print(answer)
+        return True
+    _shown_in[answer] = shell.execution_count
+    if not _somebody_watches(shell):
+        _show_at_end(answer)
+        return True
+    view = LiveView(answer)
+    if wait:
+        answer.wait()
+        view.finished.wait(5.0)
+    return bool(wait)
+
+
+def show_once(answer: Answer) -> None:
+    """Show ``answer`` unless this very cell has shown it already."""
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if _shown_in.get(answer) != getattr(shell, "execution_count", None):
+        show(answer)
+
+
+def static_bundle(answer: Answer) -> tuple[dict[str, str], dict[str, Any]]:
+    """The output that stays: its data by mime type, and its metadata."""
+    data = {
+        "text/html": _static_html(answer),
+        "text/markdown": safe_source(answer.text),
+        "text/plain": answer.text,
+    }
+    return data, {"groq": _metadata(answer)}
+
+
+class AnswerWidget(anywidget.AnyWidget):
+    """The browser's half of a `LiveView`; it has no state of its own to sync."""
+
+    _esm = Path(__file__).with_name("view.js")
+    _css = Path(__file__).with_name("view.css")
+
+
+class LiveView:
+    """Paints an answer into a widget as it comes, then swaps the widget for static output.
+
+    Made in the cell that shows the answer; all painting is done on the background loop.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self.finished = threading.Event()
+        """Set when the static output has been sent."""
+        self._answer = answer
+        self._markdown = StreamingMarkdown()
+        self._fed = 0
+        self._thought = 0
+        self._batches = 0
+        self._display_id = uuid.uuid4().hex
+        self._widget = AnswerWidget()
+        self._widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
+        _hear_while_busy(self._widget.comm, self._on_message)
+        _keep(self._widget)
+        display(self._placeholder(), raw=True, display_id=self._display_id)
+        background.start(self._run())
+
+    def _placeholder(self) -> dict[str, Any]:
+        return {
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self._widget.model_id,
+            },
+            "text/plain": f"An answer from {self._answer.model} is coming.",
+        }
+
+    async def _run(self) -> None:
+        version = -1
+        try:
+            while not self._answer.ended:
+                with suppress(TimeoutError):  # once a second at least: the seconds run on
+                    version = await asyncio.wait_for(self._answer.changed(version), 1.0)
+                cost = self._paint()
+                await self._pause(max(_PAINT_INTERVAL, _COST_FACTOR * cost))
+        finally:
+            self._finish()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but no longer than the answer lives."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._answer
+
+    def _paint(self) -> float:
+        """Send what is new; return what it cost, in seconds."""
+        begun = perf_counter()
+        self._feed()
+        self._send_batch(self._markdown.flush())
+        return perf_counter() - begun
+
+    def _finish(self) -> None:
+        try:
+            self._feed()
+            self._send_batch(self._markdown.close())
+            data, metadata = static_bundle(self._answer)
+            update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+        finally:
+            self.finished.set()
+
+    def _feed(self) -> None:
+        for delta in (new := self._answer.deltas(self._fed)):
+            self._markdown.feed(delta)
+        self._fed += len(new)
+
+    def _send_batch(self, operations: list[Operation]) -> None:
+        self._batches += 1
+        reasoning = self._answer.reasoning[self._thought :]
+        self._thought += len(reasoning)
+        self._send("batch", ops=[_to_wire(o) for o in operations], reasoning=reasoning)
+
+    def _send_snapshot(self) -> None:
+        reasoning = self._answer.reasoning[: self._thought]
+        settled, tail = self._markdown.settled, self._markdown.tail
+        self._send("snapshot", settled=settled, tail=tail, reasoning=reasoning)
+
+    def _send(self, kind: str, **content: Any) -> None:
+        status = Status.of(self._answer)._asdict()
+        self._widget.send({"type": kind, "n": self._batches, "status": status, **content})
+
+    def _on_message(self, content: Any) -> None:
+        """Hear the browser; on any thread, and perhaps twice for one message."""
+        kind = content.get("type") if isinstance(content, dict) else None
+        if kind == "stop":
+            self._answer.stop()
+            background.call(self._widget.send, {"type": "ack"})
+        elif kind == "snapshot":
+            background.call(self._send_snapshot)
+
+
+_shown_in: WeakKeyDictionary[Answer, int] = WeakKeyDictionary()
+_widgets: deque[AnswerWidget] = deque()
+
+
+def _keep(widget: AnswerWidget) -> None:
+    """Close the oldest widgets, that a long session does not keep every answer's.
+
+    A recent one stays open: a page that was reloaded while the answer came shows it
+    through the widget for good, the swap for static output cannot reach it.
+    """
+    _widgets.append(widget)
+    if len(_widgets) > _KEPT_WIDGETS:
+        _widgets.popleft().close()
+
+
+def _hear_while_busy(comm: Any, hear: Callable[[Any], None]) -> None:
+    """Hear comm messages while a cell runs, which ipykernel 7.4 would hold back till its end.
+
+    That kernel asks a comm which shell a message goes to, on a thread that is never
+    busy. There is no public way; on other versions this does nothing, and none is needed.
+    """
+    original = getattr(comm, "_reply_subshell_for", None)
+    if original is None:
+        return
+
+    def route(data: Any, default: Any) -> Any:
+        with suppress(Exception):  # never break the kernel's routing
+            if data.get("method") == "custom":
+                hear(data.get("content"))
+        return original(data, default)
+
+    comm._reply_subshell_for = route
+
+
+def _somebody_watches(shell: Any) -> bool:
+    """Whether the frontend that runs this cell is interactive.
+
+    nbconvert, papermill and ``jupyter execute`` allow no input; nor does Voila, where
+    people do watch.
+    """
+    request = shell.kernel.get_parent().get("content", {})
+    return "VOILA_KERNEL_ID" in os.environ or bool(request.get("allow_stdin"))
+
+
+def _show_at_end(answer: Answer) -> None:
+    try:
+        answer.wait()
+    finally:  # an interrupt has stopped the answer; show what came
+        data, metadata = static_bundle(answer)
+        display(data, metadata=metadata, raw=True)
+
+
+def _print(answer: Answer) -> None:
+    """Write the text to stdout as it comes."""
+    try:
+        with suppress(GroqError):  # the caller has it as ``answer.error``
+            for delta in answer:
+                print(delta, end="", flush=True)
+    finally:
+        print(f"\n\n{answer.model} · {_line(answer)}", file=sys.stderr)
+
+
+def _to_wire(operation: Operation) -> list[Any]:
+    if isinstance(operation, Replace):
+        return ["replace", operation.index, operation.html]
+    return [type(operation).__name__.lower(), operation.html]
+
+
+# Looks and words, the same in the live view and in the static output. Styles are inline:
+# a saved notebook brings no style sheet, and Jupyter takes style elements out.
+
+_DIM = "color:var(--jp-ui-font-color2, #757575)"
+_CALM = "var(--jp-ui-font-color2, #757575)"
+_BRAND = "var(--jp-brand-color1, #1976d2)"
+_WARN = "var(--jp-warn-color0, #b26a00)"
+_BAD = "var(--jp-error-color1, #c62828)"
+_DOTS = {"waiting": _WARN, "done": _CALM, "stopped": _WARN, "failed": _BAD}
+
+
+class Status(NamedTuple):
+    """The answer's state, and the HTML around its text."""
+
+    state: str
+    header: str
+    thought: str
+    """The summary of the reasoning; empty where there is none."""
+    note: str
+    """What the reader must know about the end; mostly empty."""
+
+    @classmethod
+    def of(cls, answer: Answer) -> Status:
+        """The status of ``answer`` now."""
+        note = _note(answer)
+        return cls(answer.state, _header(answer), _thought(answer), note.html if note else "")
+
+
+class _Note(NamedTuple):
+    strong: str
+    rest: str
+    colour: str
+
+    @property
+    def html(self) -> str:
+        return (
+            f'<div style="border-left:3px solid {self.colour};padding:3px 10px;margin:6px 0">'
+            f'<b style="color:{self.colour}">{escape(self.strong)}</b> {escape(self.rest)}</div>'
+        )
+
+
+def _static_html(answer: Answer) -> str:
+    status = Status.of(answer)
+    reasoning = ""
+    if status.thought:
+        reasoning = (
+            f'<details style="font-size:13px;{_DIM}"><summary>{status.thought}</summary>'
+            f'<div style="white-space:pre-wrap">{escape(answer.reasoning)}</div></details>'
+        )
+    parts = (status.header, reasoning, render(answer.text), status.note)
+    return f'<div class="groq-answer mathjax_ignore">{"".join(parts)}</div>'
+
+
+def _header(answer: Answer) -> str:
+    dot = _DOTS.get(answer.state, _BRAND)
+    return (
+        f'<div style="font-size:12px;line-height:24px;{_DIM};font-variant-numeric:tabular-nums">'
+        f'<span style="color:{dot}">●</span> '
+        f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
+        f"{escape(_line(answer))}</div>"
+    )
+
+
+def _line(answer: Answer) -> str:
+    """The answer's state and figures, in a line."""
+    if answer.state == "connecting":
+        return f"asked {answer.seconds:.0f} s ago" if answer.seconds >= 2 else "asked"
+    if waiting := answer.waiting:
+        left = f"tries again in {answer.seconds_to_retry:.0f} s"
+        return f"{waiting.reason} · {left} ({waiting.attempt} of {waiting.attempts})"
+    figures = [_tokens(answer), _speed(answer), _first(answer)]
+    if answer.state == "done":
+        figures.append(f"{answer.seconds:.1f} s")
+    if answer.state in ("stopped", "failed"):
+        kept = f"{_tokens(answer)} kept" if answer.tokens else ""
+        figures = [f"{answer.state} after {answer.seconds:.1f} s", kept]
+    return " · ".join(filter(None, figures))
+
+
+def _tokens(answer: Answer) -> str:
+    asked = answer.usage.prompt_tokens if answer.usage else None
+    count = f"{answer.tokens:,}" if asked is None else f"{asked:,} + {answer.tokens:,}"
+    return f"{count} token{'' if count == '1' else 's'}"
+
+
+def _speed(answer: Answer) -> str:
+    """Tokens per second: by the server's own time where it gave one, else by the clock."""
+    seconds = answer.usage.completion_time if answer.usage else None
+    if seconds is None:
+        seconds = answer.seconds - (answer.time_to_first_token or 0.0)
+    if answer.tokens < 10 or seconds < 0.05:
+        return ""  # too little to tell
+    return f"{answer.tokens / seconds:,.0f} tokens/s"
+
+
+def _first(answer: Answer) -> str:
+    first = answer.time_to_first_token
+    return "" if first is None else f"first after {first:.2f} s"
+
+
+def _thought(answer: Answer) -> str:
+    seconds = answer.thinking_seconds
+    if seconds is None:
+        return ""
+    return f"Thought for {seconds:.1f} s" if answer.text or answer.ended else "Thinking"
+
+
+def _note(answer: Answer) -> _Note | None:
+    if answer.state == "failed":
+        return _Note("Failed.", str(answer.error), _BAD)
+    if answer.state == "done" and answer.finish_reason == "length":
+        return _Note(f"Cut at {answer.tokens:,} tokens.", "Ask for more with --max-tokens.", _WARN)
+    if answer.state == "stopped" and not answer.text:
+        return _Note("Stopped.", "Nothing had come yet.", _CALM)
+    return None
+
+
+def _metadata(answer: Answer) -> dict[str, Any]:
+    """How the answer was made; neither the key nor the prompt is in it."""
+    made = {
+        "model": answer.model,
+        "parameters": answer.parameters,
+        "state": answer.state,
+        "finish_reason": answer.finish_reason,
+        "request_id": answer.request_id,
+        "usage": answer.usage.to_dict() if answer.usage else None,
+        "seconds": round(answer.seconds, 3),
+        "time_to_first_token": _rounded(answer.time_to_first_token),
+        "error": str(answer.error) if answer.error else None,
+    }
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

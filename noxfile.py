@@ -1,0 +1,72 @@
+"""The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s lint``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import nox
+
+nox.options.sessions = ["tests", "lint"]
+nox.options.reuse_existing_virtualenvs = True
+
+
+@nox.session
+def lab(session: nox.Session) -> None:
+    """Open JupyterLab on the examples."""
+    session.install(".[lab]")
+    session.run("jupyter", "lab", "examples.ipynb", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests: real sockets, real kernels, real JupyterLab in a real Chromium."""
+    session.install(".[test]")
+    chromium = find_or_install_chromium(session)
+    session.run("pytest", *session.posargs, env={"CHROMIUM": chromium})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Lint, formatting and types."""
+    session.install(".[test]", "ruff", "mypy", "nox")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+def find_or_install_chromium(session: nox.Session) -> str:
+    """The path of a Chromium: on PATH, Playwright's own, or one installed now."""
+    if found := chromium_on_path() or playwright_chromium(session):
+        return found
+    session.run("playwright", "install", "chromium", success_codes=range(256))
+    if found := playwright_chromium(session):
+        return found
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        # Playwright's download cannot be reached everywhere; Debian's own package often can.
+        session.run("apt-get", "update", "-q", external=True)
+        session.run("apt-get", "install", "-y", "-q", "chromium", external=True)
+        if found := chromium_on_path():
+            return found
+    session.error("No Chromium for the browser tests: install one, so that it is on PATH.")
+
+
+def chromium_on_path() -> str | None:
+    """A Chromium or Chrome on PATH."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def playwright_chromium(session: nox.Session) -> str | None:
+    """The Chromium that ``playwright install`` put down, if it did."""
+    ask = (
+        "from playwright.sync_api import sync_playwright\n"
+        "with sync_playwright() as p: print(p.chromium.executable_path)"
+    )
+    path = str(session.run("python", "-c", ask, silent=True)).strip()
+    return path if os.path.exists(path) else None
+
+
+if __name__ == "__main__":
+    sys.exit("Run it with nox: pip install nox && nox -s tests")
