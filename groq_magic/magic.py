@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import keyword
 import shlex
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
-from typing import Any
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
-from IPython.core.magic_arguments import MagicArgumentParser
 
 from .errors import InputError
 
@@ -20,8 +19,13 @@ def _name(text: str) -> str:
     return text
 
 
-def _parser() -> MagicArgumentParser:
-    parser = MagicArgumentParser(
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"%%groq: {message}. The flags: %%groq?")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         "%%groq",
         description="Send the cell to a model at Groq; its answer is typed out below the cell.",
         epilog="The kernel is free while the answer comes. Stop ends it and keeps its text.",

@@ -23,6 +23,11 @@ from markdown_it.utils import EnvType, OptionsDict
 _SAFE_SCHEME = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 _ENVIRONMENT = re.compile(r"\\begin\{([A-Za-z]+\*?)\}")
+# Inline, since the static output brings no style sheet, and JupyterLab has rules for data
+# frames where an answer's tables and code stand.
+_CODE_STYLE = "margin:0 0 1em;padding:8px 10px;background:var(--jp-cell-editor-background,#f5f5f5)"
+_TABLE_STYLE = "margin:0 0 1em"
+_CELL_STYLE = "text-align:left"
 # Blocks that end a paragraph by themselves, see `_settled_line`.
 _CLOSER_BLOCKS = ("fence", "hr", "blockquote_open", "bullet_list_open", "ordered_list_open")
 _CLOSER_BLOCKS += ("table_open",)
@@ -233,6 +238,30 @@ def _blocks(tokens: Sequence[Token], env: EnvType) -> list[str]:
     return blocks
 
 
+def _code(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    token = tokens[index]
+    language = token.info.split(maxsplit=1)[:1]
+    name = f' class="language-{escapeHtml(language[0])}"' if language else ""
+    code = f'<code{name} style="background:none">{escapeHtml(token.content)}</code>'
+    return f'<pre style="{_CODE_STYLE}">{code}</pre>\n'
+
+
+def _table_open(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    tokens[index].attrs["style"] = _TABLE_STYLE
+    return self.renderToken(tokens, index, options, env)
+
+
+def _cell_open(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    tokens[index].attrs.setdefault("style", _CELL_STYLE)
+    return self.renderToken(tokens, index, options, env)
+
+
 def _link_open(
     self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
@@ -336,6 +365,11 @@ def _make_parser() -> MarkdownIt:
     parser.inline.ruler.before("escape", "math", _math_inline)
     interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("fence", "math", _math_block, interrupts)
+    parser.add_render_rule("fence", _code)
+    parser.add_render_rule("code_block", _code)
+    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("th_open", _cell_open)
+    parser.add_render_rule("td_open", _cell_open)
     parser.add_render_rule("link_open", _link_open)
     parser.add_render_rule("image", _image)
     parser.add_render_rule("math_inline", _render_math_inline)

@@ -258,6 +258,8 @@ _CALM = "var(--jp-ui-font-color2, #757575)"
 _BRAND = "var(--jp-brand-color1, #1976d2)"
 _WARN = "var(--jp-warn-color0, #b26a00)"
 _BAD = "var(--jp-error-color1, #c62828)"
+# JupyterLab's own for Markdown; and MathJax is to see our formulas, not the price of things.
+_TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown mathjax_ignore"
 _DOTS = {"waiting": _WARN, "done": _CALM, "stopped": _WARN, "failed": _BAD}
 
 
@@ -296,11 +298,12 @@ def _static_html(answer: Answer) -> str:
     reasoning = ""
     if status.thought:
         reasoning = (
-            f'<details style="font-size:13px;{_DIM}"><summary>{status.thought}</summary>'
+            f'<details style="font-size:13px;line-height:1.6;{_DIM}"><summary>{status.thought}</summary>'
             f'<div style="white-space:pre-wrap">{escape(answer.reasoning)}</div></details>'
         )
-    parts = (status.header, reasoning, render(answer.text), status.note)
-    return f'<div class="groq-answer mathjax_ignore">{"".join(parts)}</div>'
+    # The output area pads its right side already.
+    text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{render(answer.text)}</div>'
+    return f'<div class="groq-answer">{status.header}{reasoning}{text}{status.note}</div>'
 
 
 def _header(answer: Answer) -> str:

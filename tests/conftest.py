@@ -1,0 +1,78 @@
+"""What the tests share: the demo server, and an environment without anybody's key."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+RECORDED = Path(__file__).parents[2] / "shared" / "recorded-streams"
+
+
+class Demo:
+    """The demo server in a process of its own."""
+
+    def __init__(self, tokens_per_second: float) -> None:
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "groq_magic.demo", "--port", "0"),
+                *("--tokens-per-second", str(tokens_per_second)),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.base_url = self._process.stdout.readline().strip().partition("=")[2]
+
+    def seen(self) -> list[dict[str, Any]]:
+        """What the server saw of each request."""
+        with urlopen(self.base_url.replace("/openai/v1", "/demo/requests")) as response:
+            return list(json.load(response)["requests"])
+
+    def until(self, state: str, number: int = -1, timeout: float = 10.0) -> dict[str, Any]:
+        """The request of that number, as soon as it is in that state."""
+        deadline = time.monotonic() + timeout
+        while (seen := self.seen()[number])["state"] != state:
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.005)
+        return seen
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+@contextmanager
+def running_demo(tokens_per_second: float) -> Iterator[Demo]:
+    demo = Demo(tokens_per_second)
+    try:
+        yield demo
+    finally:
+        demo.close()
+
+
+@pytest.fixture(scope="session")
+def demo_server() -> Iterator[Demo]:
+    with running_demo(2000) as demo:
+        yield demo
+
+
+@pytest.fixture
+def demo(demo_server: Demo, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """A fast demo server, and the environment that leads there."""
+    monkeypatch.setenv("GROQ_BASE_URL", demo_server.base_url)
+    return demo_server
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    monkeypatch.delenv("GROQ_BASE_URL", raising=False)

@@ -1,0 +1,84 @@
+"""Real streams of Groq, served over a socket; the figures are an independent decoder's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groq_magic import stream
+from groq_magic.answer import Answer
+
+from .conftest import RECORDED
+from .peer import Connection, peer
+
+STREAMS = sorted(RECORDED.glob("*.sse"))
+REFUSALS = sorted(RECORDED.glob("error-*.body"))
+
+pytestmark = pytest.mark.skipif(not STREAMS, reason="recorded streams are not here")
+
+
+def expected_of(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
+
+
+def answer_to(body: bytes, pieces: list[int], status: int, content_type: str) -> Answer:
+    def play(connection: Connection) -> None:
+        if status != 200:
+            connection.respond(body, f"{status} No", content_type=content_type)
+            return
+        connection.begin()
+        start = 0
+        for length in pieces:
+            connection.chunk(body[start : start + length])
+            start += length
+        connection.end()
+
+    with peer(play) as server:
+        answer = stream("as recorded", base_url=server.base_url)
+        assert answer.wait(30)
+    return answer
+
+
+def read_lengths(path: Path, size: int) -> list[int]:
+    """The lengths of the network reads, where the recorder kept them."""
+    kept = path.with_suffix(".chunklens.json")
+    return list(json.loads(kept.read_text())) if kept.exists() else [size]
+
+
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
+def test_a_stream(path: Path) -> None:
+    expected = expected_of(path)
+    body = path.read_bytes()
+    answer = answer_to(body, read_lengths(path, len(body)), 200, "text/event-stream")
+    assert answer.text == expected["content"]
+    assert answer.reasoning == expected["reasoning"]
+    assert answer.finish_reason == expected["finish_reason"]
+    assert answer.state == ("done" if expected["finish_reason"] else "failed")
+    usage = expected["usage"] or expected["x_groq_usage"]
+    assert (answer.usage.to_dict() if answer.usage else None) == flat(usage)
+    if error := expected.get("exception"):
+        assert str(answer.error).rstrip(".") == error["message"].rstrip(".")
+
+
+@pytest.mark.parametrize("path", REFUSALS, ids=lambda path: path.stem)
+def test_a_refusal(path: Path) -> None:
+    expected = expected_of(path)
+    body = path.read_bytes()
+    answer = answer_to(body, [len(body)], expected["status"], "application/json")
+    said = expected["exception"]["body"]["error"]
+    assert answer.state == "failed"
+    assert type(answer.error).__name__ == expected["exception"]["class"]
+    assert said["message"] in str(answer.error)
+    assert getattr(answer.error, "code", None) == said.get("code")
+
+
+def flat(usage: dict[str, Any] | None) -> dict[str, Any] | None:
+    if usage is None:
+        return None
+    flattened: dict[str, Any] = {}
+    for name, value in usage.items():
+        flattened |= value if isinstance(value, dict) else {name: value}
+    return flattened
