@@ -218,7 +218,7 @@ def _check(model: str, parameters: Mapping[str, Any]) -> None:
     if temperature is not None and not (_is_number(temperature) and 0 <= temperature <= 2):
         raise InputError(f"temperature must be a number from 0 to 2, not {temperature!r}.")
     limit = parameters.get("max_completion_tokens")
-    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+    if limit is not None and not (type(limit) is int and limit >= 1):
         raise InputError(f"max_completion_tokens must be a whole number from 1, not {limit!r}.")
 
 

@@ -28,6 +28,8 @@ class Request:
 class Connection:
     socket: socket.socket
     request: Request
+    rest: bytes = b""
+    """What the client sent behind its request."""
     closed: threading.Event = field(default_factory=threading.Event)
     """Set when the client has closed the connection."""
 
@@ -56,8 +58,8 @@ class Connection:
 
     def until_closed(self) -> None:
         with suppress(OSError):
-            while self.socket.recv(65536):
-                pass
+            while more := self.socket.recv(65536):
+                self.rest += more
         self.closed.set()
 
 

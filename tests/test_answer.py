@@ -1,0 +1,281 @@
+"""An answer's life: one end, nothing lost, everybody woken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import pytest
+
+from groq_magic import IncompleteStreamError, stream
+from groq_magic.answer import Answer
+from groq_magic.chat import Chunk, Delta, Done, Item, Opened, ToolCall
+
+from .peer import Connection, answers, delta, peer
+from .test_client import until
+
+
+def chunk(text: str = "", **more: Any) -> Chunk:
+    return Chunk(Delta(text), **more)
+
+
+async def items(*given: Item | Exception | float) -> AsyncGenerator[Item]:
+    """A source that yields, raises, or sleeps so many seconds."""
+    for item in given:
+        if isinstance(item, Exception):
+            raise item
+        if isinstance(item, float):
+            await asyncio.sleep(item)
+        else:
+            yield item
+
+
+WHOLE = (Opened("req_1"), chunk("a"), chunk("b"), chunk(finish_reason="stop"), Done())
+
+
+def test_done() -> None:
+    answer = Answer(items(*WHOLE), model="m")
+    assert answer.result(5) == "ab"
+    assert (answer.state, answer.finish_reason, answer.error) == ("done", "stop", None)
+    assert (answer.request_id, answer.model) == ("req_1", "m")
+
+
+def test_iteration_gives_the_deltas_every_time() -> None:
+    answer = Answer(items(chunk("a"), 0.05, *WHOLE))
+    assert list(answer) == ["a", "a", "b"]
+    assert list(answer) == ["a", "a", "b"]
+    assert "".join(answer) == answer.text
+
+
+def test_iteration_begins_before_the_end() -> None:
+    hold = threading.Event()
+
+    async def source() -> AsyncGenerator[Item]:
+        yield chunk("a")
+        await asyncio.to_thread(hold.wait, 5)
+        yield chunk("b", finish_reason="stop")
+
+    answer = Answer(source())
+    deltas = iter(answer)
+    assert next(deltas) == "a"
+    assert answer.state == "streaming"
+    hold.set()
+    assert list(deltas) == ["b"]
+
+
+def test_async_for_and_await_in_another_loop() -> None:
+    async def read() -> tuple[list[str], str]:
+        answer = Answer(items(chunk("a"), 0.05, *WHOLE))
+        return [piece async for piece in answer], await answer
+
+    assert asyncio.run(read()) == (["a", "a", "b"], "aab")
+
+
+def test_a_fault_raises_where_the_answer_is_read() -> None:
+    answer = Answer(items(chunk("a"), ValueError("odd")))
+    with pytest.raises(ValueError, match="odd"):
+        answer.result(5)
+    pieces = []
+    with pytest.raises(ValueError, match="odd"):
+        for piece in answer:
+            pieces.append(piece)  # noqa: PERF402  # what came before the error is the point
+    assert pieces == ["a"]
+    with pytest.raises(ValueError, match="odd"):
+        asyncio.run(asyncio.wait_for(awaited(answer), 5))
+    assert (answer.state, answer.text) == ("failed", "a")
+
+
+async def awaited(answer: Answer) -> str:
+    return await answer
+
+
+def test_without_a_finish_reason_it_has_failed() -> None:
+    answer = Answer(items(chunk("a"), Done()))
+    with pytest.raises(IncompleteStreamError):
+        answer.result(5)
+
+
+def test_a_finish_reason_outweighs_a_fault_behind_it() -> None:
+    answer = Answer(items(chunk("a", finish_reason="stop"), OSError("late")))
+    assert answer.result(5) == "a"
+
+
+def test_tool_calls_and_executed_tools_go_by_index() -> None:
+    deltas = [
+        Delta(tool_calls=(ToolCall(0, "a", "f", "{"),), executed_tools=({"index": 0},)),
+        Delta(tool_calls=(ToolCall(0, "", "", "}"),), executed_tools=({"index": 0, "output": "x"},)),
+    ]
+    answer = Answer(items(*map(Chunk, deltas), chunk(finish_reason="tool_calls")))
+    answer.wait(5)
+    assert answer.tool_calls == {0: ToolCall(0, "a", "f", "{}")}
+    assert answer.executed_tools == {0: {"index": 0, "output": "x"}}
+
+
+def test_a_timeout_leaves_it_going() -> None:
+    answer = Answer(items(0.2, *WHOLE))
+    assert answer.wait(0.01) is False
+    with pytest.raises(TimeoutError, match="goes on"):
+        answer.result(0.01)
+    assert answer.result(5) == "ab"
+
+
+def test_stop_keeps_the_text_and_wakes_everybody() -> None:
+    answer = Answer(items(chunk("a"), 60.0, *WHOLE))
+    next(iter(answer))
+    outcomes: list[str] = []
+    waiters = [threading.Thread(target=lambda: outcomes.append(answer.result())) for _ in range(5)]
+    for waiter in waiters:
+        waiter.start()
+    answer.stop()
+    answer.stop()
+    for waiter in waiters:
+        waiter.join(5)
+    assert outcomes == ["a"] * 5
+    assert (answer.state, answer.finish_reason, list(answer)) == ("stopped", None, ["a"])
+
+
+def test_stop_before_it_has_begun() -> None:
+    for _ in range(50):
+        answer = Answer(items(*WHOLE))
+        answer.stop()
+        assert answer.wait(5)
+        assert answer.state in ("stopped", "done")
+
+
+def test_stop_in_a_race_with_the_end_has_one_outcome() -> None:
+    for _ in range(200):
+        answer = Answer(items(*WHOLE))
+        seen = [answer.text]
+        answer.stop()
+        state, text = answer.state, answer.text
+        answer.wait(5)
+        assert (answer.state, answer.text) == (state, text)
+        assert text.startswith(seen[0])
+
+
+def test_stop_closes_the_connection() -> None:
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("a"))
+        connection.until_closed()
+
+    with peer(play) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        next(iter(answer))
+        answer.stop()
+        assert server.connection().closed.wait(2)
+
+
+def test_an_interrupt_of_who_waits_stops_it() -> None:
+    answer = Answer(items(chunk("a"), 60.0, *WHOLE))
+    next(iter(answer))
+    import _thread
+
+    timer = threading.Timer(0.1, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        answer.wait(30)
+    assert (answer.state, answer.text) == ("stopped", "a")
+
+
+def test_the_task_sees_the_callers_context() -> None:
+    where: contextvars.ContextVar[str] = contextvars.ContextVar("where")
+    seen = []
+
+    async def source() -> AsyncGenerator[Item]:
+        seen.append(where.get())
+        yield chunk("a", finish_reason="stop")
+
+    where.set("this cell")
+    Answer(source()).wait(5)
+    assert seen == ["this cell"]
+
+
+def test_the_figures() -> None:
+    now = [0.0]
+
+    async def source() -> AsyncGenerator[Item]:
+        now[0] = 1.0
+        yield Chunk(Delta(reasoning="hm"))
+        now[0] = 3.0
+        yield chunk("a")
+        now[0] = 4.0
+        yield chunk(finish_reason="stop")
+
+    answer = Answer(source(), clock=lambda: now[0])
+    answer.wait(5)
+    now[0] = 100.0
+    assert (answer.seconds, answer.time_to_first_token, answer.thinking_seconds) == (4.0, 1.0, 2.0)
+    assert (answer.tokens, answer.reasoning) == (2, "hm")
+
+
+def test_no_thread_and_no_task_is_left() -> None:
+    for _ in range(20):
+        Answer(items(*WHOLE)).wait(5)
+    from groq_magic.answer import background
+
+    until(lambda: not background._running)
+    assert [thread.name for thread in threading.enumerate()].count("groq_magic") == 1
+
+
+def test_the_end_of_the_interpreter_closes_the_connection() -> None:
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("a"))
+        connection.until_closed()
+
+    script = "from groq_magic import stream; answer = stream('x'); print(next(iter(answer)))"
+    with peer(play) as server:
+        begun = time.monotonic()
+        environment = {**os.environ, "GROQ_BASE_URL": server.base_url}
+        ran = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment, capture_output=True, text=True, timeout=30, check=True,
+        )
+        assert server.connection().closed.wait(2)
+    assert (ran.stdout, ran.stderr) == ("a\n", "")
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_after_a_fork_the_child_has_a_thread_of_its_own() -> None:
+    script = (
+        "import os; from groq_magic import stream\n"
+        "assert stream('x').result(10) == 'ok'\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if stream('x').result(10) == 'ok' else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    with peer(answers("ok")) as server:
+        environment = {**os.environ, "GROQ_BASE_URL": server.base_url}
+        subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=environment, timeout=30, check=True)
+
+
+def test_its_repr_is_short() -> None:
+    answer = Answer(items(chunk("x" * 1000, finish_reason="stop")), model="m")
+    answer.wait(5)
+    assert repr(answer) == f"<Answer done from m: '{'x' * 57}...'>"
+
+
+def test_a_source_is_closed() -> None:
+    closed = threading.Event()
+
+    async def source() -> AsyncIterator[Item]:
+        try:
+            yield chunk("a")
+            await asyncio.sleep(60)
+        finally:
+            closed.set()
+
+    answer = Answer(source())  # type: ignore[arg-type]  # it is a generator, as the name says
+    next(iter(answer))
+    answer.stop()
+    assert closed.wait(2)

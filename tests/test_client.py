@@ -1,0 +1,309 @@
+"""What goes over a real socket, and what comes of everything that can go wrong there."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from groq_magic import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    IncompleteStreamError,
+    InputError,
+    InternalServerError,
+    MissingKeyError,
+    NotFoundError,
+    RateLimitError,
+    stream,
+)
+from groq_magic.answer import Answer, background
+from groq_magic.client import Endpoint
+
+from .peer import DONE, Connection, Script, answers, delta, event, finish, peer
+
+KEY = "gsk_a_key_that_must_not_be_seen"
+
+
+def ask(*scripts: Script) -> Answer:
+    with peer(*scripts) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        assert answer.wait(20)
+    return answer
+
+
+def refusal(status: str, body: bytes = b'{"error": {"message": "No"}}', **headers: str) -> Script:
+    headers = {"content_type": "application/json", **headers}
+    return lambda connection: connection.respond(body, status, **headers)
+
+
+def test_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    with peer(answers("ok")) as server:
+        monkeypatch.setenv("GROQ_BASE_URL", server.base_url)
+        answer = stream("Grüße", model="m", system="S", temperature=0.5, max_completion_tokens=9)
+        assert answer.result(10) == "ok"
+        request = server.connection().request
+    assert request.line == "POST /openai/v1/chat/completions HTTP/1.1"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["accept"] == "text/event-stream"
+    assert request.headers["accept-encoding"] == "identity"
+    assert "Grüße".encode() in request.body
+    assert request.json == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "Grüße"},
+        ],
+        "stream": True,
+        "temperature": 0.5,
+        "max_completion_tokens": 9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "base_url"),
+    [
+        ("https://api.groq.com", "https://api.groq.com/openai/v1"),
+        ("https://api.groq.com/", "https://api.groq.com/openai/v1"),
+        ("https://api.groq.com/openai/v1", "https://api.groq.com/openai/v1"),
+        (" https://api.groq.com/openai/v1/ ", "https://api.groq.com/openai/v1"),
+        ("http://localhost:8000/v1", "http://localhost:8000/v1"),
+        ("http://[::1]:8000", "http://[::1]:8000/openai/v1"),
+    ],
+)
+def test_both_forms_of_base_url(
+    given: str, base_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    assert Endpoint.from_environment(given).base_url == base_url
+    monkeypatch.setenv("GROQ_BASE_URL", given)
+    assert Endpoint.from_environment().base_url == base_url
+
+
+def test_groq_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    assert Endpoint.from_environment().base_url == "https://api.groq.com/openai/v1"
+
+
+def test_without_a_key_nothing_is_sent() -> None:
+    with pytest.raises(MissingKeyError, match=r"GROQ_API_KEY.*%groq demo"):
+        stream("Hello")
+
+
+def test_this_machine_needs_no_key() -> None:
+    with peer(answers("ok")) as server:
+        assert stream("Hello", base_url=server.base_url).result(10) == "ok"
+        assert "authorization" not in server.connection().request.headers
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://example.org/v1", "unencrypted"),
+        ("ftp://example.org", "https://"),
+        ("api.groq.com", "https://"),
+        ("https://host:port", "not a URL"),
+    ],
+)
+def test_urls_that_are_refused(url: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    with pytest.raises(InputError, match=message) as caught:
+        stream("Hello", base_url=url)
+    assert KEY not in str(caught.value)
+
+
+def test_a_broken_key_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", f"{KEY}\nsecond line")
+    with pytest.raises(InputError, match="GROQ_API_KEY") as caught:
+        stream("Hello")
+    assert KEY not in str(caught.value)
+
+
+def test_the_key_is_in_no_repr() -> None:
+    assert KEY not in repr(Endpoint("https://api.groq.com/openai/v1", KEY))
+
+
+def test_redirects_are_not_followed() -> None:
+    answer = ask(refusal("307 Temporary Redirect", b"", location="http://127.0.0.1:9/"))
+    assert answer.state == "failed"
+    assert getattr(answer.error, "status_code", None) == 307
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("401 Unauthorized", AuthenticationError),
+        ("404 Not Found", NotFoundError),
+        ("400 Bad Request", APIError),
+    ],
+)
+def test_refusals_are_not_repeated(status: str, error: type[Exception]) -> None:
+    with peer(refusal(status)) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        answer.wait(10)
+        assert isinstance(answer.error, error)
+        assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("status", ["429 Slow", "408 Slow", "498 Full", "500 Oh", "503 Oh"])
+def test_what_passes_is_asked_again(status: str) -> None:
+    answer = ask(refusal(status, retry_after="0.01"), answers("ok"))
+    assert (answer.state, answer.text) == ("done", "ok")
+
+
+def test_two_retries_and_no_more() -> None:
+    with peer(refusal("500 Oh", b"<html>oh</html>", retry_after_ms="10")) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        answer.wait(10)
+        assert isinstance(answer.error, InternalServerError)
+        assert str(answer.error) == "500 Oh. Run the cell again."
+        assert len(server.connections) == 3
+
+
+def test_the_server_may_forbid_and_demand_retries() -> None:
+    forbidden = ask(refusal("429 Slow", x_should_retry="false"), answers("ok"))
+    assert isinstance(forbidden.error, RateLimitError)
+    demanded = ask(refusal("400 Hm", x_should_retry="true", retry_after="0.01"), answers("ok"))
+    assert demanded.text == "ok"
+
+
+def test_a_wait_of_minutes_is_left_to_the_user() -> None:
+    answer = ask(refusal("429 Slow", retry_after="578"), answers("ok"))
+    assert isinstance(answer.error, RateLimitError)
+    assert answer.error.retry_after == 578
+    assert "in 578 s" in str(answer.error)
+
+
+def test_waiting_shows_and_can_be_stopped() -> None:
+    with peer(refusal("429 Slow", retry_after="30")) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        until(lambda: answer.state == "waiting")
+        assert answer.waiting is not None
+        assert (answer.waiting.reason, answer.waiting.attempt) == ("rate limit", 2)
+        assert 29 < answer.seconds_to_retry <= 30
+        begun = time.monotonic()
+        answer.stop()
+        answer.wait(5)
+        assert time.monotonic() - begun < 1
+    assert answer.state == "stopped"
+
+
+def begins_then(fault: Script) -> Script:
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("one ") + delta("two"))
+        fault(connection)
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (lambda c: None, APIConnectionError),
+        (lambda c: c.end(), IncompleteStreamError),
+        (lambda c: (c.chunk(DONE), c.end()), IncompleteStreamError),
+        (lambda c: c.chunk(b"event: error\n" + event({"error": {"message": "Hot"}})), APIError),
+        (lambda c: c.chunk(b"data: {broken\n\n"), APIError),
+        (lambda c: c.send(b"not a chunk\r\n"), APIConnectionError),
+        (lambda c: c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"), APIConnectionError),
+    ],
+    ids=["closed", "ended", "done", "error event", "broken json", "broken chunk", "reset"],
+)
+def test_a_fault_keeps_the_text_and_is_not_retried(fault: Script, error: type[Exception]) -> None:
+    with peer(begins_then(fault)) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        assert answer.wait(10)
+        assert len(server.connections) == 1
+    assert (answer.state, answer.text) == ("failed", "one two")
+    assert type(answer.error) is error
+
+
+def test_a_fault_before_the_first_chunk_is_retried() -> None:
+    answer = ask(lambda connection: None, answers("ok"))
+    assert answer.text == "ok"
+
+
+def test_text_behind_done_is_ignored() -> None:
+    body = delta("one") + finish() + DONE + delta("two")
+    assert ask(lambda connection: connection.respond(body)).text == "one"
+
+
+def test_a_finished_answer_is_done_whatever_follows() -> None:
+    answer = ask(begins_then(lambda c: c.chunk(finish())))
+    assert (answer.state, answer.text) == ("done", "one two")
+
+
+def test_a_server_of_another_make() -> None:
+    body = b": ping\r\n\r\n" + delta("one").replace(b"\n", b"\r\n") + b": ping\n\n" + finish()
+    body += event({"choices": [], "usage": {"prompt_tokens": 3}}) + b"data: [DONE]"
+    answer = ask(lambda connection: connection.respond(body))
+    assert (answer.state, answer.text) == ("done", "one")
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "error"),
+    [
+        (b'{"error": {"message": "Odd"}}', "application/json", APIError),
+        (b"<html>login</html>", "text/html", IncompleteStreamError),
+    ],
+)
+def test_200_without_a_stream(body: bytes, content_type: str, error: type[Exception]) -> None:
+    answer = ask(lambda connection: connection.respond(body, content_type=content_type))
+    assert type(answer.error) is error
+
+
+def test_nobody_listens() -> None:
+    with free_port() as port:
+        answer = stream("Hello", base_url=f"http://127.0.0.1:{port}")
+        answer.wait(20)
+    assert isinstance(answer.error, APIConnectionError)
+    assert "GROQ_BASE_URL" in str(answer.error)
+
+
+def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from groq_magic.client import Client
+
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with peer(answers("ok")) as server:
+        endpoint = Endpoint(server.base_url)
+        answer = Answer(Client(max_retries=0).stream(endpoint, {"stream": True}))
+        assert answer.result(10) == "ok"
+
+
+def test_connections_are_used_again() -> None:
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("one") + finish() + DONE)
+        connection.end()
+        connection.until_closed()
+
+    with peer(play) as server:
+        stream("Hello", base_url=server.base_url).result(10)
+        until(lambda: not background._running)  # the response is read to its end
+        second = stream("Hello", base_url=server.base_url)
+        until(lambda: b"POST" in server.connections[0].rest)
+        second.stop()
+        assert len(server.connections) == 1
+
+
+@contextmanager
+def free_port() -> Iterator[int]:
+    """A port where nobody listens, held so that nobody else takes it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def until(met: object, timeout: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not met():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
