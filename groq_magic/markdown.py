@@ -150,7 +150,7 @@ class StreamingMarkdown:
 def safe_source(text: str) -> str:
     """The Markdown of an answer, safe in a renderer that allows HTML.
 
-    Outside code blocks ``<`` is written as an entity where it could begin a tag, and
+    Outside fenced code ``<`` is written as an entity where it could begin a tag, and
     links and images are kept only as links to http, https and mailto.
     """
     code = _code_lines(text)
@@ -165,8 +165,9 @@ def _neutral(line: str) -> str:
 
 
 def _code_lines(text: str) -> set[int]:
-    blocks = (t for t in _parser.parse(text) if t.type in ("fence", "code_block"))
-    return {line for block in blocks if block.map for line in range(*block.map)}
+    # Not indented code: where it begins is what Markdown renderers disagree on.
+    fences = (token for token in _parser.parse(text) if token.type == "fence")
+    return {line for fence in fences if fence.map for line in range(*fence.map)}
 
 
 # What is settled

@@ -40,10 +40,12 @@ class Demo:
     def until(self, state: str, number: int = -1, timeout: float = 10.0) -> dict[str, Any]:
         """The request of that number, as soon as it is in that state."""
         deadline = time.monotonic() + timeout
-        while (seen := self.seen()[number])["state"] != state:
-            assert time.monotonic() < deadline, seen
+        while True:
+            seen = self.seen()[number:] or [{"state": "not there"}]
+            if seen[0]["state"] == state:
+                return seen[0]
+            assert time.monotonic() < deadline, seen[0]
             time.sleep(0.005)
-        return seen
 
     def close(self) -> None:
         self._process.terminate()

@@ -1,0 +1,148 @@
+"""A real JupyterLab, and a real Chromium in front of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+# No question about news, which would lie over the page.
+SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "no Chromium: `nox -s tests` installs one"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Lab:
+    """A JupyterLab server on a folder of its own."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.folder = folder
+        self._log = folder / "server.log"
+        home = folder / "home"
+        environment = {
+            **os.environ,
+            **{f"JUPYTER_{name}_DIR": str(home / name) for name in ("CONFIG", "DATA", "RUNTIME")},
+            "IPYTHONDIR": str(home / "ipython"),
+            **env,
+        }
+        environment.pop("GROQ_API_KEY", None)
+        (folder / "notebooks").mkdir()
+        overrides = home / "CONFIG" / "labconfig" / "default_setting_overrides.json"
+        overrides.parent.mkdir(parents=True)
+        overrides.write_text(json.dumps(SETTINGS))
+        settings = {
+            "ServerApp.root_dir": folder / "notebooks",
+            "IdentityProvider.token": "",
+            "ServerApp.disable_check_xsrf": True,
+        }
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
+        command += [f"--{name}={value}" for name, value in settings.items()]
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self.url = self._until_it_listens()
+
+    def write(self, name: str, *cells: str) -> Path:
+        """A notebook of these code cells."""
+        path = self.folder / "notebooks" / name
+        notebook = new_notebook(
+            cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": KERNEL}
+        )
+        nbformat.write(notebook, path)
+        return path
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def _until_it_listens(self, timeout: float = 60.0) -> str:
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+/", self._log.read_text())):
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.05)
+        return found[0]
+
+
+@contextmanager
+def running_lab(folder: Path, env: dict[str, str]) -> Iterator[Lab]:
+    lab = Lab(folder, env)
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+class NotebookPage:
+    """A notebook open in the browser."""
+
+    def __init__(self, page: Page, lab: Lab, path: Path) -> None:
+        self.page = page
+        self.path = path
+        self._url = f"{lab.url}lab/tree/{path.name}?reset"
+        self.open()
+
+    def open(self) -> None:
+        """Open it, or open it again as after a reload of the page."""
+        self.page.goto(self._url)
+        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+        self.until_idle()
+
+    def cell(self, number: int) -> Locator:
+        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
+
+    def answer(self, number: int) -> Locator:
+        return self.cell(number).locator(".groq-answer")
+
+    def text(self, number: int) -> str:
+        """The text of a cell's output as it is on the screen, empty where there is none."""
+        found = self.cell(number).locator(".jp-OutputArea").all_inner_texts()
+        return "\n".join(found)
+
+    def run(self, number: int) -> None:
+        """Run a cell without waiting for it."""
+        self.cell(number).locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("Shift+Enter")
+
+    def is_idle(self) -> bool:
+        # Of the status bar; the notebook's own indicator is idle before there is a kernel.
+        return self.page.get_by_text(f"{KERNEL['display_name']} | Idle").count() > 0
+
+    def until_idle(self) -> None:
+        self.until(self.is_idle, 60)
+
+    def save(self) -> dict[str, Any]:
+        """Save with the keyboard; return the notebook as it is in the file."""
+        before = self.path.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        self.until(lambda: self.path.stat().st_mtime_ns != before)
+        return dict(nbformat.read(self.path, as_version=4))
+
+    def until(self, met: Callable[[], Any], timeout: float = 20.0) -> None:
+        deadline = time.monotonic() + timeout
+        while not met():
+            assert time.monotonic() < deadline, self.page.locator(".jp-Notebook").all_inner_texts()
+            self.page.wait_for_timeout(20)

@@ -1,0 +1,333 @@
+"""The magic in a real kernel, over the Jupyter protocol."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Demo, running_demo
+from .kernels import Kernel, Message, Run, running_kernel
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Demo]:
+    with running_demo(200) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    home = tmp_path_factory.mktemp("home")
+    environment = {**os.environ, "GROQ_BASE_URL": server.base_url, "IPYTHONDIR": str(home)}
+    environment.pop("GROQ_API_KEY", None)
+    with running_kernel(environment, str(home)) as kernel:
+        kernel.run("%reload_ext groq_magic")
+        yield kernel
+
+
+def bundle(message: Message) -> tuple[dict[str, str], dict[str, Any]]:
+    return message["content"]["data"], message["content"]["metadata"]["groq"]
+
+
+def widget_of(run: Run) -> str:
+    (shown,) = run.of_type("display_data")
+    return str(shown["content"]["data"][WIDGET]["model_id"])
+
+
+def custom(run: Run, comm_id: str) -> list[dict[str, Any]]:
+    """What the kernel sent to the widget's views."""
+    return [
+        message["content"]["data"]["content"]
+        for message in run.messages
+        if message["msg_type"] == "comm_msg"
+        and message["content"]["comm_id"] == comm_id
+        and message["content"]["data"]["method"] == "custom"
+    ]
+
+
+def test_the_cell_returns_before_the_answer_ends(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
+    assert run.reply is not None
+    assert run.reply["content"]["status"] == "ok"
+    server.until("streaming")
+    other = kernel.run("print(6 * 7)")
+    assert other.stdout == "42\n"
+    assert server.seen()[-1]["state"] == "streaming"
+    run.messages += other.messages
+    data, metadata = bundle(kernel.until_static(run))
+    assert set(data) == {"text/html", "text/markdown", "text/plain"}
+    assert "<h2>Server-sent events</h2>" in data["text/html"]
+    assert data["text/plain"].startswith("## Server-sent events\n\nOne HTTP response")
+    assert "<table" in data["text/html"]
+    assert metadata["state"] == "done"
+    assert metadata["model"] == "openai/gpt-oss-120b"
+    assert metadata["parameters"] == {"model": "openai/gpt-oss-120b"}
+    assert metadata["finish_reason"] == "stop"
+    assert metadata["usage"]["completion_tokens"] > 100
+    assert metadata["request_id"].startswith("req_")
+    assert 0 < metadata["time_to_first_token"] < metadata["seconds"]
+
+
+def test_the_widget_comes_first_and_the_static_output_takes_its_place(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\ncat names")
+    (shown,) = run.of_type("display_data")
+    assert "coming" in shown["content"]["data"]["text/plain"]
+    static = kernel.until_static(run)
+    assert static["content"]["transient"] == shown["content"]["transient"]
+
+
+def test_batches_are_numbered_and_few(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
+    kernel.until_static(run)
+    batches = [m for m in custom(run, widget_of(run)) if m["type"] == "batch"]
+    assert [batch["n"] for batch in batches] == list(range(1, len(batches) + 1))
+    seconds = server.seen()[-1]["tokens"] / 200
+    assert 5 < len(batches) < 21 * seconds + 5
+    assert batches[-1]["status"]["state"] == "done"
+
+
+def test_a_view_that_mounts_gets_a_snapshot_of_everything(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
+    widget = widget_of(run)
+    data, _ = bundle(kernel.until_static(run))
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.collect(run, lambda: any(m["type"] == "snapshot" for m in custom(run, widget)))
+    snapshot = [m for m in custom(run, widget) if m["type"] == "snapshot"][-1]
+    assert "".join(snapshot["settled"]) + snapshot["tail"] in data["text/html"]
+    assert snapshot["status"]["state"] == "done"
+    assert snapshot["n"] == max(m["n"] for m in custom(run, widget) if m["type"] == "batch")
+
+
+def test_stop_from_the_view(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq -m demo/slow\nExplain server-sent events")
+    widget = widget_of(run)
+    kernel.collect(run, lambda: sum(m["type"] == "batch" for m in custom(run, widget)) > 3)
+    kernel.send_to_widget(widget, {"type": "stop"})
+    data, metadata = bundle(kernel.until_static(run))
+    kernel.collect(run, lambda: {"type": "ack"} in custom(run, widget))
+    assert metadata["state"] == "stopped"
+    assert "stopped after" in data["text/html"]
+    assert data["text/plain"].startswith("## Server")
+    assert server.until("closed")["tokens"] < 100
+
+
+def test_stop_is_heard_while_another_cell_runs(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq -m demo/slow\nExplain server-sent events")
+    widget = widget_of(run)
+    busy = kernel.start("import time; time.sleep(2); print('slept')")
+    kernel.collect(run, lambda: sum(m["type"] == "batch" for m in custom(run, widget)) > 3)
+    kernel.send_to_widget(widget, {"type": "stop"})
+    server.until("closed", timeout=1.0)
+    busy.messages = run.messages
+    assert busy.stdout == ""
+    kernel.collect(busy, lambda: busy.reply is not None)
+
+
+def test_where_nobody_watches_the_cell_waits(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events", interactive=False)
+    assert server.seen()[-1]["state"] == "done"
+    (shown,) = run.of_type("display_data")
+    data, metadata = bundle(shown)
+    assert metadata["state"] == "done"
+    assert WIDGET not in data
+
+
+def test_where_nobody_watches_a_failure_fails_the_cell(kernel: Kernel) -> None:
+    run = kernel.run("%%groq -m demo/mid-stream-error\nmath", interactive=False)
+    (shown,) = run.of_type("display_data")
+    data, metadata = bundle(shown)
+    assert data["text/plain"].startswith("### The Gaussian")
+    assert metadata["state"] == "failed"
+    assert run.reply is not None
+    assert run.reply["content"]["status"] == "error"
+    assert run.error == "APIError: The model is over capacity."
+
+
+def test_wait_waits_and_shows_live(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq --wait\ncat names")
+    assert server.seen()[-1]["state"] == "done"
+    batches = [m for m in custom(run, widget_of(run)) if m["type"] == "batch"]
+    assert len(batches) > 1
+    assert run.of_type("update_display_data")
+
+
+def test_an_interrupt_of_a_waiting_cell_stops_and_keeps(kernel: Kernel, server: Demo) -> None:
+    run = kernel.start("%%groq --wait -m demo/slow -o kept\nExplain server-sent events")
+    kernel.collect(run, lambda: len(run.of_type("display_data")) > 0)
+    widget = widget_of(run)
+    kernel.collect(run, lambda: sum(m["type"] == "batch" for m in custom(run, widget)) > 3)
+    kernel.manager.interrupt_kernel()
+    kernel.collect(run, lambda: run.reply is not None)
+    data, metadata = bundle(kernel.until_static(run))
+    assert metadata["state"] == "stopped"
+    assert data["text/plain"].startswith("## Server")
+    assert run.error == "Interrupted: the answer was stopped; what had come is kept."
+    assert kernel.run("print(kept.state)").stdout == "stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "state", "text", "said"),
+    [
+        ("demo/error-401", "failed", "", "401 Invalid API Key. Set GROQ_API_KEY"),
+        ("demo/mid-stream-error", "failed", "### The Gaussian", "The model is over capacity."),
+        ("demo/cut-off", "failed", "### The Gaussian", "lost"),
+        ("demo/reasoning", "done", "### The Gaussian", "Thought for"),
+        ("demo/rate-limit", "done", "### The Gaussian", "tokens/s"),
+    ],
+)
+def test_every_end_leaves_a_static_output(
+    kernel: Kernel, model: str, state: str, text: str, said: str
+) -> None:
+    run = kernel.run(f"%%groq -m {model}\nmath")
+    assert run.reply is not None
+    assert run.reply["content"]["status"] == "ok"
+    data, metadata = bundle(kernel.until_static(run))
+    assert metadata["state"] == state
+    assert data["text/plain"].startswith(text)
+    assert said in data["text/html"]
+
+
+def test_a_wait_for_the_rate_limit_is_shown(kernel: Kernel) -> None:
+    run = kernel.run("%%groq -m demo/rate-limit\nmath, please")
+    kernel.until_static(run)
+    headers = [m["status"]["header"] for m in custom(run, widget_of(run)) if "status" in m]
+    assert any("rate limit · tries again in 2 s (2 of 3)" in header for header in headers)
+    assert any("tries again in 1 s" in header for header in headers)
+
+
+def test_an_answer_cut_at_the_limit_says_so(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq --max-tokens 20 -t 0 -s 'Be brief.'\nmath")
+    data, metadata = bundle(kernel.until_static(run))
+    assert metadata["finish_reason"] == "length"
+    assert "<b" in data["text/html"]
+    assert "Cut at 20 tokens." in data["text/html"]
+    assert server.seen()[-1]["body"] == {
+        "model": "openai/gpt-oss-120b",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "math"},
+        ],
+        "stream": True,
+        "temperature": 0.0,
+        "max_completion_tokens": 20,
+    }
+
+
+def test_the_answer_in_a_variable(kernel: Kernel) -> None:
+    kernel.run("%%groq -o cats\ncat names")
+    said = kernel.run("print(cats.result()[:21], cats.state, cats.usage.prompt_tokens)")
+    assert said.stdout == "Three names for a cat done 2\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("%%groq --colour red\nHello", "unrecognized arguments: --colour red"),
+        ("%%groq tell me\nHello", "unrecognized arguments: tell me"),
+        ("%%groq -t hot\nHello", "-t/--temperature: invalid float value: 'hot'"),
+        ("%%groq -t 3\nHello", "temperature must be a number from 0 to 2, not 3.0."),
+        ("%%groq --max-tokens 0\nHello", "max_completion_tokens must be a whole number from 1"),
+        ("%%groq -o not-a-name\nHello", "'not-a-name' cannot be the name of a variable"),
+        ("%%groq -o class\nHello", "'class' cannot be the name of a variable"),
+        ("%%groq -s 'unclosed\nHello", "No closing quotation"),
+        ("%%groq\n   \n", "The prompt is empty"),
+        ("%groq what", "%groq demo"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_sent(
+    kernel: Kernel, server: Demo, cell: str, message: str
+) -> None:
+    before = len(server.seen())
+    run = kernel.run(cell)
+    assert message in run.stdout
+    assert run.stdout.startswith("UsageError: ")
+    assert len(run.stdout.strip().splitlines()) == 1
+    assert run.reply is not None
+    assert run.reply["content"]["status"] == "error"
+    assert len(server.seen()) == before
+
+
+def test_without_a_key_one_line_says_how(kernel: Kernel) -> None:
+    kernel.run("import os; base = os.environ.pop('GROQ_BASE_URL')")
+    run = kernel.run("%%groq\nHello")
+    kernel.run("os.environ['GROQ_BASE_URL'] = base")
+    assert len(run.stdout.strip().splitlines()) == 1
+    assert "GROQ_API_KEY" in run.stdout
+    assert "%groq demo" in run.stdout
+
+
+def test_an_error_of_stream_is_one_line_too(kernel: Kernel) -> None:
+    run = kernel.run("from groq_magic import stream; stream('')")
+    assert run.error.startswith("InputError: The prompt is empty")
+    assert len(run.error.splitlines()) == 1
+
+
+def test_the_demo_command(kernel: Kernel, server: Demo) -> None:
+    kernel.run("os.environ['GROQ_API_KEY'] = 'gsk_not_for_the_demo'")
+    before = len(server.seen())
+    try:
+        on = kernel.run("%groq demo")
+        assert "http://127.0.0.1:" in on.stdout
+        text = kernel.run("print(stream('cat names').result())").stdout
+        assert "Semicolon" in text
+        assert len(server.seen()) == before
+        assert "Groq again" in kernel.run("%groq demo off").stdout
+        kernel.run("stream('cat names').wait()")
+        assert len(server.seen()) == before + 1
+    finally:
+        kernel.run("del os.environ['GROQ_API_KEY']")
+
+
+def test_stream_shows_its_answer_once(kernel: Kernel) -> None:
+    run = kernel.run("answer = stream('cat names', display=True)\nanswer")
+    kernel.until_static(run)
+    assert len(run.of_type("display_data")) == 1
+    assert run.of_type("execute_result") == []
+
+
+def test_an_answer_as_the_last_expression_is_shown(kernel: Kernel) -> None:
+    run = kernel.run("stream('cat names')")
+    data, _ = bundle(kernel.until_static(run))
+    assert "Semicolon" in data["text/html"]
+    again = kernel.run("answer")
+    assert len(again.of_type("display_data")) == 1
+
+
+def test_async_reading_in_a_cell(kernel: Kernel) -> None:
+    run = kernel.run(
+        "pieces = [piece async for piece in stream('cat names')]\n"
+        "print(''.join(pieces) == await stream('cat names'))"
+    )
+    assert run.stdout == "True\n"
+
+
+def test_the_help(kernel: Kernel) -> None:
+    run = kernel.run("%%groq?")
+    assert run.reply is not None
+    (page,) = run.reply["content"]["payload"]
+    for flag in ("--model", "--system", "--temperature", "--max-tokens", "--out", "--wait"):
+        assert flag in page["data"]["text/plain"]
+
+
+def test_unload_and_reload(kernel: Kernel) -> None:
+    assert kernel.run("%unload_ext groq_magic").stdout == ""
+    assert "not found" in kernel.run("%%groq\nHello").stdout
+    assert kernel.run("%load_ext groq_magic").stdout == ""
+    assert kernel.run("%reload_ext groq_magic").stdout == ""
+    run = kernel.run("%%groq\ncat names")
+    assert "Semicolon" in bundle(kernel.until_static(run))[0]["text/html"]
+
+
+def test_loading_imports_nothing_heavy(kernel: Kernel, tmp_path: Path) -> None:
+    with running_kernel({**os.environ, "IPYTHONDIR": str(tmp_path)}, str(tmp_path)) as fresh:
+        run = fresh.run(
+            "%reload_ext groq_magic\n"
+            "import sys; print(sorted({'httpx', 'markdown_it', 'anywidget'} & set(sys.modules)))"
+        )
+    assert run.stdout == "[]\n"

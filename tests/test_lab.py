@@ -1,0 +1,123 @@
+"""What people see: a real JupyterLab in a real Chromium, answers of the demo server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from .conftest import Demo, running_demo
+from .lab import Lab, NotebookPage, running_browser, running_lab
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Demo]:
+    with running_demo(60) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    with running_lab(folder, {"GROQ_BASE_URL": server.base_url}) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+    yield page
+    page.close()
+
+
+def test_the_whole_path(lab: Lab, page: Page, server: Demo) -> None:
+    path = lab.write(
+        "path.ipynb",
+        "%%groq\nExplain server-sent events",
+        "print(6 * 7)",
+        "%%groq -m demo/slow\nA long history of notebooks",
+    )
+    book = NotebookPage(page, lab, path)
+
+    # It streams, formatted, while the kernel is idle and runs another cell.
+    book.run(0)
+    book.until(lambda: book.answer(0).locator("pre code").count() > 0)
+    assert server.seen()[0]["state"] == "streaming"
+    assert book.is_idle()
+    assert book.answer(0).locator("h2").inner_text() == "Server-sent events"
+    assert book.answer(0).locator("table td code").first.inner_text() == "data"
+    assert "##" not in book.text(0)
+    before = len(book.text(0))
+    book.run(1)
+    book.until(lambda: "42" in book.text(1))
+    book.until(lambda: len(book.text(0)) > before)
+    assert server.seen()[0]["state"] == "streaming"
+
+    # Stop ends the second one, upstream too, and keeps its text.
+    book.run(2)
+    book.until(lambda: "A short history" in book.text(2))
+    assert book.answer(2).get_by_role("button", name="Stop").is_enabled()
+    book.answer(2).get_by_role("button", name="Stop").click()
+    assert server.until("closed", 1, timeout=2)["tokens"] < 200
+    book.until(lambda: "stopped after" in book.text(2))
+    kept = book.text(2)
+
+    # Both are static in the end, on the screen and in the file, and after a reload.
+    book.until(lambda: book.page.locator(".groq-stop").count() == 0, 30)
+    assert server.until("done", 0)["tokens"] > 300
+    shown = book.text(0)
+    saved = book.save()
+    for cell, state in ((0, "done"), (2, "stopped")):
+        (output,) = saved["cells"][cell]["outputs"]
+        assert set(output["data"]) == {"text/html", "text/markdown", "text/plain"}
+        assert output["metadata"]["groq"]["state"] == state
+    assert saved["cells"][2]["outputs"][0]["data"]["text/plain"].startswith("# A short history")
+    book.open()
+    assert (book.text(0), book.text(2)) == (shown, kept)
+    assert "widgets" not in saved["metadata"]
+
+
+def test_a_page_reloaded_half_way_shows_the_answer_to_its_end(
+    lab: Lab, page: Page, server: Demo
+) -> None:
+    path = lab.write("reload.ipynb", "%%groq\nExplain server-sent events")
+    book = NotebookPage(page, lab, path)
+    book.run(0)
+    book.until(lambda: "never has to end" in book.text(0))
+    book.save()
+    book.open()
+    assert server.seen()[-1]["state"] == "streaming"
+    book.until(lambda: "never has to end" in book.text(0))
+    book.until(lambda: "a radio broadcast" in book.text(0))
+    book.until(lambda: "tokens/s" in book.text(0) and not book.answer(0).get_by_role("button").is_visible())
+    assert book.text(0).count("Server-sent events") == 1
+
+
+def test_what_a_model_writes_does_not_run(lab: Lab, page: Page) -> None:
+    attack = "<img src=x onerror=window.canary=1> [x](javascript:window.canary=1)"
+    path = lab.write(
+        "attack.ipynb",
+        "from groq_magic.answer import Answer; from groq_magic.chat import Chunk, Delta\n"
+        "from groq_magic.view import show; import asyncio\n"
+        "async def source():\n"
+        f"    yield Chunk(Delta({attack!r}), model={attack!r})\n"
+        "    await asyncio.sleep(0.5)\n"
+        "    yield Chunk(Delta(reasoning='<script>canary = 1</script>'), finish_reason='stop')\n"
+        "answer = Answer(source()); show(answer); None",
+    )
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    book = NotebookPage(page, lab, path)
+    book.run(0)
+    book.until(lambda: "onerror" in book.text(0))
+    book.until(lambda: book.page.locator(".groq-stop").count() == 0)
+    assert book.page.evaluate("window.canary") is None
+    assert book.answer(0).locator("img, script, a").count() == 0
+    assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)

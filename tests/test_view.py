@@ -1,0 +1,119 @@
+"""What stays in the notebook, and plain Python without one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from groq_magic.answer import Answer
+from groq_magic.chat import Chunk, Delta, Usage
+from groq_magic.view import static_bundle
+
+from .conftest import Demo
+from .test_answer import chunk, items
+
+HOSTILE = "<script>canary()</script> <img src=x onerror=canary()> ![i](https://evil.example/?q=1)"
+
+ALLOWED = set("div span b p details summary a h2 h3 code pre ul li strong em s".split())
+ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target"}
+
+
+class Allowed(HTMLParser):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, Any]]) -> None:
+        assert tag in ALLOWED
+        assert {name for name, _ in attrs} <= ALLOWED_ATTRIBUTES
+
+
+def ended(*given: Any, model: str = "m") -> Answer:
+    answer = Answer(items(*given), model=model, parameters={"model": model, "temperature": 0.5})
+    answer.wait(5)
+    return answer
+
+
+def html(answer: Answer) -> str:
+    return static_bundle(answer)[0]["text/html"]
+
+
+def test_done() -> None:
+    usage = Usage(prompt_tokens=1234, completion_tokens=100, completion_time=0.25)
+    answer = ended(chunk("**Hi**"), chunk(finish_reason="stop", usage=usage, request_id="req_1"))
+    data, metadata = static_bundle(answer)
+    assert "<strong>Hi</strong>" in data["text/html"]
+    assert "1,234 + 100 tokens · 400 tokens/s · first after 0.00 s" in data["text/html"]
+    assert data["text/plain"] == data["text/markdown"] == "**Hi**"
+    made = metadata["groq"]
+    assert made["state"] == "done"
+    assert made["parameters"] == {"model": "m", "temperature": 0.5}
+    assert made["usage"] == usage.to_dict()
+    assert made["request_id"] == "req_1"
+    assert "error" not in made
+
+
+def test_stopped_keeps_and_says_so() -> None:
+    answer = Answer(items(chunk("half a"), 60.0), model="m")
+    next(iter(answer))
+    answer.stop()
+    data, metadata = static_bundle(answer)
+    assert "stopped after 0.0 s · 1 token kept" in data["text/html"]
+    assert data["text/plain"] == "half a"
+    assert metadata["groq"]["state"] == "stopped"
+
+
+def test_stopped_before_anything_came() -> None:
+    answer = Answer(items(60.0), model="m")
+    answer.stop()
+    assert "Nothing had come yet." in html(answer)
+
+
+def test_failed_says_why() -> None:
+    answer = ended(chunk("half a"), ValueError("<odd>"))
+    data, metadata = static_bundle(answer)
+    assert "&lt;odd&gt;" in data["text/html"]
+    assert data["text/plain"] == "half a"
+    assert metadata["groq"]["error"] == "<odd>"
+
+
+def test_reasoning_is_folded() -> None:
+    answer = ended(Chunk(Delta(reasoning="hm <b>")), chunk("a", finish_reason="stop"))
+    assert "<summary>Thought for 0.0 s</summary>" in html(answer)
+    assert "hm &lt;b&gt;" in html(answer)
+
+
+@pytest.mark.parametrize("end", [chunk(finish_reason="stop"), ValueError(HOSTILE)])
+def test_nothing_a_model_or_server_says_becomes_markup(end: Any) -> None:
+    reasoning = Chunk(Delta(reasoning=HOSTILE), model=HOSTILE)
+    answer = ended(reasoning, chunk(HOSTILE), end, model=HOSTILE)
+    data, _ = static_bundle(answer)
+    Allowed().feed(data["text/html"])
+    assert "<script" not in data["text/markdown"]
+    assert "<img" not in data["text/markdown"]
+    assert data["text/plain"] == HOSTILE
+
+
+def run_script(script: str, demo: Demo, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *options, script],
+        env={**os.environ, "GROQ_BASE_URL": demo.base_url},
+        capture_output=True, text=True, timeout=60, check=False,
+    )
+
+
+def test_a_plain_script_needs_no_ipython(demo: Demo) -> None:
+    script = (
+        "import sys; from groq_magic import stream\n"
+        "print(stream('cat names').result()[:21])\n"
+        "print('IPython' in sys.modules)"
+    )
+    assert run_script(script, demo, "-c").stdout == "Three names for a cat\nFalse\n"
+
+
+def test_a_terminal_gets_the_text_as_it_is(demo: Demo) -> None:
+    ran = run_script("get_ipython().run_cell_magic('groq', '', 'cat names')", demo,
+                     "-m", "IPython", "--no-banner", "--colors=NoColor", "--ext=groq_magic", "-c")
+    assert ran.stdout.startswith("Three names for a cat:\n\n- **Semicolon**")
+    assert "2 + 64 tokens" in ran.stderr
