@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import nox
 
@@ -49,7 +50,7 @@ def find_or_install_chromium(session: nox.Session) -> str:
         session.run("apt-get", "install", "-y", "-q", "chromium", external=True)
         if found := chromium_on_path():
             return found
-    session.error("No Chromium for the browser tests: install one, so that it is on PATH.")
+    return session.error("No Chromium for the browser tests: install one, so that it is on PATH.")
 
 
 def chromium_on_path() -> str | None:
@@ -65,7 +66,7 @@ def playwright_chromium(session: nox.Session) -> str | None:
         "with sync_playwright() as p: print(p.chromium.executable_path)"
     )
     path = str(session.run("python", "-c", ask, silent=True)).strip()
-    return path if os.path.exists(path) else None
+    return path if Path(path).exists() else None
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class Answer:
 
     @property
     def state(self) -> State:
-        """"connecting", "waiting", "streaming"; at the end "done", "stopped" or "failed"."""
+        """Where it is in its life, or which of the three ends it had."""
         return self._state
 
     @property
@@ -230,8 +230,7 @@ class Answer:
                             pass
         except asyncio.CancelledError:
             self._end("stopped")
-        except Exception as error:
-            # Of whatever class: a fault of ours, too, must end the answer and keep its text.
+        except Exception as error:  # noqa: BLE001  # a fault of ours, too, must end the answer
             self._end_with(error)
 
     async def _take_all(self, items: AsyncIterator[Item]) -> None:
@@ -288,9 +287,13 @@ class Answer:
         if self._finish_reason:
             self._end("done")
         else:
-            self._end("failed", error or IncompleteStreamError(
-                "The stream ended before the answer did. Run the cell again to ask again."
-            ))
+            self._end(
+                "failed",
+                error
+                or IncompleteStreamError(
+                    "The stream ended before the answer did. Run the cell again to ask again."
+                ),
+            )
 
     def _end(self, state: State, error: BaseException | None = None) -> bool:
         """Enter an end; False where it had ended before."""

@@ -68,6 +68,6 @@ def _show_once(answer: Answer) -> None:
 
 
 @lru_cache(maxsize=1)
-def _client(pid: int) -> Client:
-    """The process's client; a fork has a loop of its own and needs its own."""
+def _client(_pid: int) -> Client:
+    """The process's client; a fork has a loop of its own and needs a client of its own."""
     return Client()

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import os
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -34,6 +34,7 @@ _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
 _ERROR_BODY_LIMIT = 64 * 1024
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -89,7 +90,7 @@ class Client:
         self._max_retries = max_retries
         self._transport = transport
 
-    async def stream(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncIterator[Item]:
+    async def stream(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
         """Send ``body``; yield what comes, `Opened` first, until the answer's end.
 
         Behind a `Waiting` the request is sent again, when the caller asks for the next
@@ -103,12 +104,13 @@ class Client:
                     async for item in items:
                         begun = begun or isinstance(item, Chunk)
                         yield item
-                return
             except (APIConnectionError, APIStatusError) as error:
                 seconds = _retry_delay(error, attempt)
                 if begun or seconds is None or attempt > self._max_retries:
                     raise
                 waiting = Waiting(_reason(error), seconds, attempt + 1, self._max_retries + 1)
+            else:
+                return
             yield waiting
 
     @cached_property
@@ -129,7 +131,7 @@ class Client:
             },
         )
 
-    async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncIterator[Item]:
+    async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
         url = f"{endpoint.base_url}/chat/completions"
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         with _as_our_errors(endpoint):
@@ -253,7 +255,8 @@ def _retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> fl
             return None
         said = error.retry_after
     if said is None or said < 0:
-        return float(min(0.5 * 2 ** (attempt - 1), 8.0) * random.uniform(0.75, 1.0))
+        jitter = random.uniform(0.75, 1.0)  # noqa: S311  # so that clients do not come in step
+        return float(min(0.5 * 2 ** (attempt - 1), 8.0) * jitter)
     return said if said <= _LONGEST_WAIT else None
 
 

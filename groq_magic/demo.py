@@ -28,6 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
@@ -85,10 +86,12 @@ class ChatCompletions(RequestHandler):
         body = self.seen["body"] = json.loads(self.request.body)
         model = body["model"]
         if model == "demo/error-401":
-            return self._refuse(401, "Invalid API Key", "invalid_api_key")
+            self._refuse(401, "Invalid API Key", "invalid_api_key")
+            return
         if model == "demo/rate-limit" and self._is_first_try(body):
             self.set_header("retry-after", str(_RETRY_AFTER))
-            return self._refuse(429, "Rate limit reached: demo/rate-limit", "rate_limit_exceeded")
+            self._refuse(429, "Rate limit reached: demo/rate-limit", "rate_limit_exceeded")
+            return
         try:
             await self._stream(model, body)
             self.seen["state"] = "done"
@@ -99,8 +102,8 @@ class ChatCompletions(RequestHandler):
         self.seen["state"] = "closed"
 
     def _is_first_try(self, body: dict[str, Any]) -> bool:
-        tries = sum(seen["body"] == body for seen in self.settings["seen"])
-        return tries % 2 == 1
+        tries = [seen for seen in self.settings["seen"] if seen["body"] == body]
+        return len(tries) % 2 == 1
 
     def _refuse(self, status: int, message: str, code: str) -> None:
         self.seen["state"] = "done"
@@ -117,22 +120,25 @@ class ChatCompletions(RequestHandler):
         tokens, finish_reason = _tokens_of(model, body)
         rate = 20.0 if model == "demo/slow" else self.settings["tokens_per_second"]
         begun = time.monotonic()
-        await self._send_paced(tokens, rate, model in ("demo/mid-stream-error", "demo/cut-off"))
+        if model in ("demo/mid-stream-error", "demo/cut-off"):
+            tokens = tokens[:_FAULT_AFTER]
+        await self._send_paced(tokens, rate)
         if model == "demo/mid-stream-error":
             error = {"message": "The model is over capacity", "type": "internal_server_error"}
-            return await self._send([f"event: error\n{_event({'error': error})}"])
+            await self._send([f"event: error\n{_event({'error': error})}"])
+            return
         if model == "demo/cut-off":
             assert self.request.connection is not None
             stream = self.request.connection.stream  # type: ignore[attr-defined]
-            return stream.close()  # type: ignore[no-any-return]
+            stream.close()
+            return
         usage = self._usage(body, time.monotonic() - begun)
         end = self._chunk({"delta": {}, "finish_reason": finish_reason}, usage=usage)
         await self._send([_event(end), "data: [DONE]\n\n"])
 
-    async def _send_paced(self, tokens: list[tuple[str, str]], rate: float, faulty: bool) -> None:
+    async def _send_paced(self, tokens: list[tuple[str, str]], rate: float) -> None:
         """Send each token when it is due, all that are due in one write."""
         begun, sent = time.monotonic(), 0
-        tokens = tokens[:_FAULT_AFTER] if faulty else tokens
         while sent < len(tokens):
             due = min(len(tokens), 1 + int((time.monotonic() - begun) * rate))
             await self._send(
@@ -244,7 +250,5 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with suppress(KeyboardInterrupt):
         asyncio.run(_main())
-    except KeyboardInterrupt:
-        pass

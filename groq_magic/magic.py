@@ -37,8 +37,13 @@ def _parser() -> _Parser:
     add("-m", "--model", help="default: openai/gpt-oss-120b")
     add("-s", "--system", metavar="TEXT", help="what the model is told first")
     add("-t", "--temperature", type=float, metavar="T", help="0 to 2")
-    add("--max-tokens", type=int, metavar="N", dest="max_completion_tokens",
-        help="the longest answer, reasoning included")
+    add(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        dest="max_completion_tokens",
+        help="the longest answer, reasoning included",
+    )
     add("-o", "--out", type=_name, metavar="NAME", help="a variable that gets the Answer")
     add("--wait", action="store_true", help="the cell ends when the answer has")
     return parser
@@ -57,10 +62,10 @@ class GroqMagic(Magics):
 
     parser = _parser()
 
-    @cell_magic("groq")
-    def ask(self, line: str, cell: str) -> None:
+    @cell_magic("groq")  # type: ignore[arg-type]  # its own types allow no function
+    def ask(self, line: str, cell: str) -> None:  # noqa: D102  # the parser writes it
         flags = _flags(line)
-        out, wait = flags.pop("out", ""), flags.pop("wait")
+        out, wait = flags.pop("out", None), flags.pop("wait")
         from .api import stream  # imported now: loading the extension must cost nothing
         from .view import show
 
@@ -68,7 +73,7 @@ class GroqMagic(Magics):
             answer = stream(cell, **flags)
         except InputError as error:
             raise UsageError(str(error)) from None
-        if out:
+        if out and self.shell:
             self.shell.user_ns[out] = answer
         try:
             waited = show(answer, wait=wait)
@@ -77,12 +82,15 @@ class GroqMagic(Magics):
         if waited and answer.error is not None:
             raise answer.error
 
-    ask.__doc__ = parser.format_help()
+    ask.__doc__ = parser.format_help()  # type: ignore[assignment]
 
-    @line_magic("groq")
+    @line_magic("groq")  # type: ignore[arg-type]
     def command(self, line: str) -> None:
-        """%groq demo       answers from a server on this machine: no key, no network
-        %groq demo off   answers from Groq again"""
+        """Commands around `%%groq`.
+
+        %groq demo       answers from a server on this machine: no key, no network
+        %groq demo off   answers from Groq again
+        """
         if line.split() not in (["demo"], ["demo", "off"]):
             raise UsageError("%groq demo, or %groq demo off. To ask a model: %%groq")
         from .api import use_endpoint

@@ -1,20 +1,22 @@
-"""Growing Markdown to safe HTML: settled blocks, which can no longer change, and a tail.
+r"""Growing Markdown to safe HTML: settled blocks, which can no longer change, and a tail.
 
 The text is a model's and hostile until proven otherwise: raw HTML is escaped, links
 lead to http, https and mailto only, and an image is a link: nothing is fetched.
 The dialect is CommonMark (https://spec.commonmark.org/0.31.2/) with tables,
-strikethrough and math (``$…$``, ``$$…$$``, ``\\\\(…\\\\)``, ``\\\\[…\\\\]``).
+strikethrough and math (``$…$``, ``$$…$$``, ``\(…\)``, ``\[…\]``).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.renderer import RendererHTML
+from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
@@ -29,23 +31,26 @@ _CODE_STYLE = "margin:0 0 1em;padding:8px 10px;background:var(--jp-cell-editor-b
 _TABLE_STYLE = "margin:0 0 1em"
 _CELL_STYLE = "text-align:left"
 # Blocks that end a paragraph by themselves, see `_settled_line`.
-_CLOSER_BLOCKS = ("fence", "hr", "blockquote_open", "bullet_list_open", "ordered_list_open")
-_CLOSER_BLOCKS += ("table_open",)
+_CLOSER_BLOCKS = {"fence", "hr", "blockquote_open", "bullet_list_open", "ordered_list_open"}
+_CLOSER_BLOCKS |= {"table_open"}
 
 
-class Settle(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Settle:
     """Append this block behind the settled ones, in front of the tail."""
 
     html: str
 
 
-class Tail(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Tail:
     """Show this behind the settled blocks, in place of the tail so far."""
 
     html: str
 
 
-class Replace(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Replace:
     """Show this in place of the settled block of that number, counted from 0."""
 
     index: int
@@ -57,10 +62,10 @@ Operation = Settle | Tail | Replace
 
 
 def render(text: str) -> str:
-    """The safe HTML of a whole text.
+    r"""The safe HTML of a whole text.
 
     >>> render("**Hello**")
-    '<p><strong>Hello</strong></p>\\\\n'
+    '<p><strong>Hello</strong></p>\n'
     """
     return "".join(_blocks(_parser.parse(text), {}))
 
@@ -214,7 +219,7 @@ def _kind(token: Token) -> str:
 
 def _new_definitions(env: dict[str, Any], known: dict[str, Any]) -> list[dict[str, Any]]:
     first = [d for label, d in env["references"].items() if label not in known]
-    return first + env.get("duplicate_refs", [])
+    return [*first, *env.get("duplicate_refs", [])]
 
 
 def _index_of_line(tokens: Sequence[Token], line: int) -> int:
@@ -364,7 +369,7 @@ def _make_parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", {"html": False, "linkify": False, "maxNesting": 100})
     parser.validateLink = _is_safe_link  # type: ignore[method-assign]  # its documented hook
     parser.inline.ruler.before("escape", "math", _math_inline)
-    interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("fence", "math", _math_block, interrupts)
     parser.add_render_rule("fence", _code)
     parser.add_render_rule("code_block", _code)

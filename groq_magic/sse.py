@@ -24,13 +24,13 @@ class ServerSentEvent(NamedTuple):
 
 
 class SSEDecoder:
-    """Feed it a body's bytes in pieces of any size; it returns the events they complete.
+    r"""Feed it a body's bytes in pieces of any size; it returns the events they complete.
 
     Lines end in LF, CR or CRLF, and only there: U+2028, U+2029 and U+0085 are text.
     Bytes that are not UTF-8 become U+FFFD. Nothing raises but an event larger than
     ``max_event_size`` bytes (`APIError`).
 
-    >>> SSEDecoder().feed(b"data: one\\n\\ndata: tw")
+    >>> SSEDecoder().feed(b"data: one\n\ndata: tw")
     [ServerSentEvent(data='one', event='message', id='', retry=None)]
     """
 
@@ -41,7 +41,9 @@ class SSEDecoder:
         self._at_start = True
         self._after_cr = False
         self._last_id = ""
-        self._reset_event()
+        self._data: list[str] = []
+        self._event = ""
+        self._retry: int | None = None
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes of the body; return the events that are now complete."""
@@ -120,9 +122,9 @@ class SSEDecoder:
 
     def _reset_event(self) -> None:
         self._size = 0
-        self._data: list[str] = []
+        self._data = []
         self._event = ""
-        self._retry: int | None = None
+        self._retry = None
 
     def _count(self, size: int) -> None:
         self._size += size

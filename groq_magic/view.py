@@ -48,7 +48,7 @@ def show(answer: Answer, *, wait: bool | None = None) -> bool:
     papermill: the file is written when the cells are through, so the cell waits), as
     growing text in a terminal. ``wait`` true waits everywhere.
     """
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if getattr(shell, "kernel", None) is None:
         _print(answer)
         return True
@@ -65,7 +65,7 @@ def show(answer: Answer, *, wait: bool | None = None) -> bool:
 
 def show_once(answer: Answer) -> None:
     """Show ``answer`` unless this very cell has shown it already."""
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if _shown_in.get(answer) != getattr(shell, "execution_count", None):
         show(answer)
 
@@ -201,7 +201,7 @@ def _hear_while_busy(comm: Any, hear: Callable[[Any], None]) -> None:
     """Hear comm messages while a cell runs, which ipykernel 7.4 would hold back till its end.
 
     That kernel asks a comm which shell a message goes to, on a thread that is never
-    busy. There is no public way; on other versions this does nothing, and none is needed.
+    busy. Other versions do not ask, and of them 7.1 to 7.3 need no help.
     """
     original = getattr(comm, "_reply_subshell_for", None)
     if original is None:
@@ -213,7 +213,7 @@ def _hear_while_busy(comm: Any, hear: Callable[[Any], None]) -> None:
                 hear(data.get("content"))
         return original(data, default)
 
-    comm._reply_subshell_for = route
+    comm._reply_subshell_for = route  # noqa: SLF001  # there is no public way
 
 
 def _somebody_watches(shell: Any) -> bool:
@@ -298,7 +298,8 @@ def _static_html(answer: Answer) -> str:
     reasoning = ""
     if status.thought:
         reasoning = (
-            f'<details style="font-size:13px;line-height:1.6;{_DIM}"><summary>{status.thought}</summary>'
+            f'<details style="font-size:13px;line-height:1.6;{_DIM}">'
+            f"<summary>{status.thought}</summary>"
             f'<div style="white-space:pre-wrap">{escape(answer.reasoning)}</div></details>'
         )
     # The output area pads its right side already.

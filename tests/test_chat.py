@@ -44,14 +44,16 @@ def test_usage_knows_what_it_knows() -> None:
 def test_tool_calls_add_up() -> None:
     first = {"index": 1, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
     (call,) = parsed(choices=choice(tool_calls=[first])).delta.tool_calls
-    (more,) = parsed(choices=choice(tool_calls=[{"index": 1, "function": {"arguments": "}"}}])).delta.tool_calls
+    (more,) = parsed(
+        choices=choice(tool_calls=[{"index": 1, "function": {"arguments": "}"}}])
+    ).delta.tool_calls
     assert call.plus(more) == ToolCall(1, "a", "f", "{}")
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert parsed(hello=1, choices=[{"delta": {"content": "x", "new": {}}, "logprobs": {}}]) == Chunk(
-        Delta("x")
-    )
+    assert parsed(
+        hello=1, choices=[{"delta": {"content": "x", "new": {}}, "logprobs": {}}]
+    ) == Chunk(Delta("x"))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,9 @@ def test_an_error_keeps_its_fields() -> None:
 
 
 def test_a_body_has_only_what_was_given() -> None:
-    body = request_body([Message("user", "é")], model="m", temperature=0.0, max_completion_tokens=None)
+    body = request_body(
+        [Message("user", "é")], model="m", temperature=0.0, max_completion_tokens=None
+    )
     assert body == {
         "model": "m",
         "messages": [{"role": "user", "content": "é"}],

@@ -76,9 +76,7 @@ def test_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://[::1]:8000", "http://[::1]:8000/openai/v1"),
     ],
 )
-def test_both_forms_of_base_url(
-    given: str, base_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_forms_of_base_url(given: str, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_KEY", KEY)
     assert Endpoint.from_environment(given).base_url == base_url
     monkeypatch.setenv("GROQ_BASE_URL", given)
@@ -211,7 +209,10 @@ def begins_then(fault: Script) -> Script:
         (lambda c: c.chunk(b"event: error\n" + event({"error": {"message": "Hot"}})), APIError),
         (lambda c: c.chunk(b"data: {broken\n\n"), APIError),
         (lambda c: c.send(b"not a chunk\r\n"), APIConnectionError),
-        (lambda c: c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"), APIConnectionError),
+        (
+            lambda c: c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"),
+            APIConnectionError,
+        ),
     ],
     ids=["closed", "ended", "done", "error event", "broken json", "broken chunk", "reset"],
 )

@@ -15,9 +15,7 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = (
-    "errors sse chat client answer markdown view prompt api demo magic __init__".split()
-)
+ROOMS = "errors sse chat client answer markdown view prompt api demo magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {

@@ -96,7 +96,9 @@ def test_a_page_reloaded_half_way_shows_the_answer_to_its_end(
     assert server.seen()[-1]["state"] == "streaming"
     book.until(lambda: "never has to end" in book.text(0))
     book.until(lambda: "a radio broadcast" in book.text(0))
-    book.until(lambda: "tokens/s" in book.text(0) and not book.answer(0).get_by_role("button").is_visible())
+    book.until(
+        lambda: "tokens/s" in book.text(0) and not book.answer(0).get_by_role("button").is_visible()
+    )
     assert book.text(0).count("Server-sent events") == 1
 
 

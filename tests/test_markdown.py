@@ -93,7 +93,9 @@ def test_what_a_view_is_told_adds_up_to_the_whole(text: str, size: int) -> None:
 
 
 def test_at_every_character_the_html_is_that_of_the_text_so_far() -> None:
-    text = SAMPLE.partition("[ref] and")[0]  # a link whose definition comes late is set right at the end
+    text = SAMPLE.partition("[ref] and")[
+        0
+    ]  # a link whose definition comes late is set right at the end
     markdown = StreamingMarkdown()
     for length, character in enumerate(text, 1):
         markdown.feed(character)
@@ -102,8 +104,36 @@ def test_at_every_character_the_html_is_that_of_the_text_so_far() -> None:
 
 
 fragments = st.sampled_from(
-    ["a", " ", "\n", "\n\n", "- ", "1. ", "# ", "> ", "```\n", "===\n", "---\n", "*", "`", "|a|b|\n",
-     "|-|-|\n", "[a]", "[a]: /u\n", "(", "$", "$$\n", "\\(", "\\)", "    ", "\t", "\r", "<b>", "\\", "é"]
+    [
+        "a",
+        " ",
+        "\n",
+        "\n\n",
+        "- ",
+        "1. ",
+        "# ",
+        "> ",
+        "```\n",
+        "===\n",
+        "---\n",
+        "*",
+        "`",
+        "|a|b|\n",
+        "|-|-|\n",
+        "[a]",
+        "[a]: /u\n",
+        "(",
+        "$",
+        "$$\n",
+        "\\(",
+        "\\)",
+        "    ",
+        "\t",
+        "\r",
+        "<b>",
+        "\\",
+        "é",
+    ]
 )
 
 
@@ -167,7 +197,7 @@ def test_nothing_new_is_no_operation() -> None:
         ("[x](mailto:a@e.org)", f'<a href="mailto:a@e.org" {REL}>x</a>'),
         ("<https://e.org>", f'<a href="https://e.org" {REL}>https://e.org</a>'),
         ("![x](https://e.org/i.png)", f'<a href="https://e.org/i.png" {REL}>x</a>'),
-        ("![](https://e.org/i.png)", f'{REL}>https://e.org/i.png</a>'),
+        ("![](https://e.org/i.png)", f"{REL}>https://e.org/i.png</a>"),
         ("[![x](https://e.org/i.png)](https://e.org)", f'<a href="https://e.org" {REL}>x</a>'),
         ('```a" onload="x\nb\n```', '<code class="language-a&quot;"'),
         ("``` \nb\n```", "<code style="),

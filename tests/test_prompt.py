@@ -21,11 +21,16 @@ def test_the_system_message_comes_first() -> None:
 
 
 def test_messages_and_dicts() -> None:
-    turns = [Message("user", "a"), {"role": "assistant", "content": "b"}]
+    turns: list[Message | dict[str, str]] = [
+        Message("user", "a"),
+        {"role": "assistant", "content": "b"},
+    ]
     assert to_messages(turns) == [Message("user", "a"), Message("assistant", "b")]
 
 
-@pytest.mark.parametrize("wrong", ["", " \n\t", [], [{"role": "user"}], ["hello"], [{"content": 1}]])
+@pytest.mark.parametrize(
+    "wrong", ["", " \n\t", [], [{"role": "user"}], ["hello"], [{"content": 1}]]
+)
 def test_what_is_no_prompt(wrong: Any) -> None:
     with pytest.raises(InputError):
         to_messages(wrong)

@@ -99,7 +99,10 @@ def run_script(script: str, demo: Demo, *options: str) -> subprocess.CompletedPr
     return subprocess.run(
         [sys.executable, *options, script],
         env={**os.environ, "GROQ_BASE_URL": demo.base_url},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -113,7 +116,15 @@ def test_a_plain_script_needs_no_ipython(demo: Demo) -> None:
 
 
 def test_a_terminal_gets_the_text_as_it_is(demo: Demo) -> None:
-    ran = run_script("get_ipython().run_cell_magic('groq', '', 'cat names')", demo,
-                     "-m", "IPython", "--no-banner", "--colors=NoColor", "--ext=groq_magic", "-c")
+    ran = run_script(
+        "get_ipython().run_cell_magic('groq', '', 'cat names')",
+        demo,
+        "-m",
+        "IPython",
+        "--no-banner",
+        "--colors=NoColor",
+        "--ext=groq_magic",
+        "-c",
+    )
     assert ran.stdout.startswith("Three names for a cat:\n\n- **Semicolon**")
     assert "2 + 64 tokens" in ran.stderr

@@ -2,10 +2,10 @@
 
 
 def _load_groq_magic():
-    try:
+    from contextlib import suppress
+
+    with suppress(Exception):  # a kernel must start, whatever is wrong with us
         get_ipython().extension_manager.load_extension("groq_magic")  # noqa: F821
-    except Exception:  # noqa: BLE001, S110  # a kernel must start, whatever is wrong with us
-        pass
 
 
 _load_groq_magic()
