@@ -230,7 +230,7 @@ def _should_retry(response: httpx.Response) -> bool:
     said = response.headers.get("x-should-retry")
     if said in ("true", "false"):
         return bool(said == "true")
-    return response.status_code in _RETRIED or response.status_code >= 500
+    return bool(response.status_code in _RETRIED or response.status_code >= 500)
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:

@@ -50,7 +50,7 @@ _THOUGHT = (
 
 
 @cache
-def start(tokens_per_second: float = 500.0) -> str:
+def start(tokens_per_second: float = 200.0) -> str:
     """Start a server for this process, once; return its base URL. It ends with the process."""
     command = [sys.executable, "-m", __name__, "--port", "0", "--with-parent"]
     command += ["--tokens-per-second", str(tokens_per_second)]
