@@ -12,13 +12,18 @@ import nbformat
 EXAMPLES = Path(__file__).parents[1] / "examples.ipynb"
 
 
-def test_it_runs_headless_and_leaves_the_answers_in_the_file(tmp_path: Path) -> None:
-    notebook = nbformat.read(EXAMPLES, as_version=4)
-    for cell in notebook.cells:
+def without_outputs(notebook: Path, copy: Path) -> Path:
+    """A copy of the notebook in which nothing was run."""
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs = []
-    path = tmp_path / "examples.ipynb"
-    nbformat.write(notebook, path)
+    nbformat.write(content, copy)
+    return copy
+
+
+def test_it_runs_headless_and_leaves_the_answers_in_the_file(tmp_path: Path) -> None:
+    path = without_outputs(EXAMPLES, tmp_path / "examples.ipynb")
     environment = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")}
     command = [sys.executable, "-m", "jupyter", "execute", "--inplace", str(path)]
     subprocess.run(command, env=environment, timeout=120, check=True)

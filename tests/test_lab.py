@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from .conftest import Demo, running_demo
 from .lab import Lab, NotebookPage, running_browser, running_lab
+from .test_examples import EXAMPLES, without_outputs
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,24 @@ def test_a_page_reloaded_half_way_shows_the_answer_to_its_end(
         lambda: "tokens/s" in book.text(0) and not book.answer(0).get_by_role("button").is_visible()
     )
     assert book.text(0).count("Server-sent events") == 1
+
+
+def test_the_tour_runs_from_top_to_bottom(browser: Browser, tmp_path: Path) -> None:
+    page = browser.new_page(viewport={"width": 1100, "height": 6000})
+    with running_lab(tmp_path, {}) as lab:  # no key and no base URL, as on a new machine
+        path = without_outputs(EXAMPLES, lab.folder / "notebooks" / "examples.ipynb")
+        book = NotebookPage(page, lab, path)
+        book.run_all()
+        book.until(lambda: page.locator(".groq-answer").count() == 4)
+        assert page.locator(".groq-stop").count() > 0
+        book.until(lambda: page.locator(".groq-stop").count() == 0)
+        book.until(lambda: page.get_by_text("[*]:").count() == 0)
+        cells = book.save()["cells"]
+    page.close()
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    states = [o["metadata"]["groq"]["state"] for o in outputs if "groq" in o.get("metadata", {})]
+    assert states == ["done"] * 4
+    assert [output for output in outputs if output["output_type"] == "error"] == []
 
 
 def test_what_a_model_writes_does_not_run(lab: Lab, page: Page) -> None:
