@@ -291,7 +291,7 @@ class Answer:
                 "failed",
                 error
                 or IncompleteStreamError(
-                    "The stream ended before the answer did. Run the cell again to ask again."
+                    "The stream ended before the answer did. Run the cell again."
                 ),
             )
 

@@ -171,15 +171,13 @@ def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
     except httpx.ConnectTimeout as error:
         raise APITimeoutError(f"{host} did not answer in 5 s. Check the network.") from error
     except httpx.TimeoutException as error:
-        raise APITimeoutError(f"{host} went silent. Run the cell again.") from error
+        raise APITimeoutError(f"{host} fell silent. Run the cell again.") from error
     except httpx.ConnectError as error:
         raise APIConnectionError(
             f"Could not reach {host} ({error}). Check the network and GROQ_BASE_URL."
         ) from error
     except httpx.TransportError as error:
-        raise APIConnectionError(
-            f"Connection to {host} lost ({error}). Run the cell again to ask again."
-        ) from error
+        raise APIConnectionError(f"The connection to {host} broke. Run the cell again.") from error
 
 
 async def _start_of_body(response: httpx.Response) -> bytes:
@@ -192,7 +190,7 @@ async def _start_of_body(response: httpx.Response) -> bytes:
 
 
 def _is_document(response: httpx.Response) -> bool:
-    kind = response.headers.get("content-type", "")
+    kind: str = response.headers.get("content-type", "")
     return kind.startswith(("application/json", "text/html"))
 
 

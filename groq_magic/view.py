@@ -310,7 +310,8 @@ def _static_html(answer: Answer) -> str:
 def _header(answer: Answer) -> str:
     dot = _DOTS.get(answer.state, _BRAND)
     return (
-        f'<div style="font-size:12px;line-height:24px;{_DIM};font-variant-numeric:tabular-nums">'
+        f'<div style="padding-bottom:4px;font-size:12px;line-height:24px;{_DIM};'
+        'font-variant-numeric:tabular-nums">'
         f'<span style="color:{dot}">●</span> '
         f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
         f"{escape(_line(answer))}</div>"
@@ -365,7 +366,8 @@ def _note(answer: Answer) -> _Note | None:
     if answer.state == "failed":
         return _Note("Failed.", str(answer.error), _BAD)
     if answer.state == "done" and answer.finish_reason == "length":
-        return _Note(f"Cut at {answer.tokens:,} tokens.", "Ask for more with --max-tokens.", _WARN)
+        more = f"Ask for more with --max-tokens {4 * answer.tokens}."
+        return _Note(f"Cut at {answer.tokens:,} tokens.", more, _WARN)
     if answer.state == "stopped" and not answer.text:
         return _Note("Stopped.", "Nothing had come yet.", _CALM)
     return None
