@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import os
 import threading
+from array import array
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -22,10 +23,22 @@ from collections.abc import (
 from concurrent.futures import Future
 from contextlib import aclosing, contextmanager, suppress
 from functools import partial
+from itertools import pairwise
 from time import monotonic
 from typing import Any, Literal
 
-from .chat import Chunk, Done, Item, Opened, ToolCall, Usage, Waiting
+from .chat import (
+    Chunk,
+    Delta,
+    Done,
+    Item,
+    RateLimits,
+    Responded,
+    ThinkTags,
+    ToolCall,
+    Usage,
+    Waiting,
+)
 from .errors import IncompleteStreamError
 
 State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
@@ -33,6 +46,7 @@ State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed
 
 _ENDS = ("done", "stopped", "failed")
 _DRAIN_SECONDS = 1.0
+_JOINED_AT = 1024
 
 
 class Answer:
@@ -58,16 +72,23 @@ class Answer:
         self.parameters: dict[str, Any] = dict(parameters or {})
         """What was asked for beside the messages."""
         self.request_id: str | None = None
+        self.seed: int | None = None
+        self.system_fingerprint: str | None = None
+        self.service_tier: str | None = None
+        self.rate_limits = RateLimits()
+        """What the server said is left, as of its last response."""
         self.waiting: Waiting | None = None
         """Why and how long, while the state is "waiting"."""
         self.tool_calls: dict[int, ToolCall] = {}
         self.executed_tools: dict[int, dict[str, Any]] = {}
+        self.annotations: list[dict[str, Any]] = []
         self._source = source
         self._show = show
         self._clock = clock
         self._state: State = "connecting"
-        self._deltas: list[str] = []
-        self._reasoning: list[str] = []
+        self._deltas = _Deltas()
+        self._reasoning = _Deltas()
+        self._think_tags: ThinkTags | None = ThinkTags()
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self._error: BaseException | None = None
@@ -96,12 +117,14 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer so far; it is kept whatever the end."""
-        return "".join(self._deltas)
+        with self._changed:
+            return self._deltas.text()
 
     @property
     def reasoning(self) -> str:
         """What the model thought so far, where the API sends it."""
-        return "".join(self._reasoning)
+        with self._changed:
+            return self._reasoning.text()
 
     @property
     def finish_reason(self) -> str | None:
@@ -180,7 +203,7 @@ class Answer:
         seen = 0
         while True:
             version, ended = self._version, self.ended
-            for delta in (new := self._deltas[seen:]):
+            for delta in (new := self.deltas(seen)):
                 yield delta
             seen += len(new)
             if ended and not new:
@@ -194,7 +217,8 @@ class Answer:
 
     def deltas(self, start: int = 0) -> list[str]:
         """The text's deltas that have come, from number ``start`` on; it does not wait."""
-        return self._deltas[start:]
+        with self._changed:
+            return self._deltas.since(start)
 
     async def changed(self, version: int) -> int:
         """Wait, in any loop, until the answer is past ``version``; return its version."""
@@ -239,8 +263,8 @@ class Answer:
                 self._take(item)
             elif isinstance(item, Done):
                 return
-            elif isinstance(item, Opened):
-                self.request_id = item.request_id
+            elif isinstance(item, Responded):
+                self.request_id, self.rate_limits = item
             else:
                 await self._wait_to_retry(item)
 
@@ -252,6 +276,8 @@ class Answer:
             self._take_delta(chunk)
             self.model = chunk.model or self.model
             self.request_id = self.request_id or chunk.request_id
+            self.system_fingerprint = chunk.system_fingerprint or self.system_fingerprint
+            self.service_tier = chunk.service_tier or self.service_tier
             self._finish_reason = chunk.finish_reason or self._finish_reason
             self._usage = chunk.usage or self._usage
             self._notify()
@@ -259,11 +285,33 @@ class Answer:
     def _take_delta(self, chunk: Chunk) -> None:
         delta = chunk.delta
         if delta.reasoning:
-            self._reasoning_at = self._reasoning_at or self._clock()
-            self._reasoning.append(delta.reasoning)
+            self._add("", delta.reasoning)
         if delta.content:
+            self._add(*self._apart(delta.content))
+        if delta.tool_calls or delta.executed_tools or delta.annotations:
+            self._take_tools(delta)
+        if chunk.seed is not None:
+            self.seed = chunk.seed
+
+    def _apart(self, content: str) -> tuple[str, str]:
+        """The text and the reasoning in a piece of content."""
+        if self._think_tags is None:
+            return content, ""
+        reasoning, text = self._think_tags.split(content)
+        if self._think_tags.is_over:
+            self._think_tags = None
+        return text, reasoning
+
+    def _add(self, text: str, reasoning: str) -> None:
+        if reasoning:
+            self._reasoning_at = self._reasoning_at or self._clock()
+            self._reasoning.append(reasoning)
+        if text:
             self._text_at = self._text_at or self._clock()
-            self._deltas.append(delta.content)
+            self._deltas.append(text)
+
+    def _take_tools(self, delta: Delta) -> None:
+        self.annotations += delta.annotations
         for call in delta.tool_calls:
             begun = self.tool_calls.get(call.index)
             self.tool_calls[call.index] = begun.plus(call) if begun else call
@@ -300,6 +348,9 @@ class Answer:
         with self._changed:
             if self.ended:
                 return False
+            if self._think_tags is not None:
+                reasoning, text = self._think_tags.close()
+                self._add(text, reasoning)
             self._state, self._error, self.waiting = state, error, None
             self._ended_at = self._clock()
             self._notify()
@@ -317,7 +368,7 @@ class Answer:
     def _next_deltas(self, seen: int) -> list[str]:
         with self._stopped_by_interrupt():
             self._wait_for(lambda: self.ended or len(self._deltas) > seen, None)
-        return self._deltas[seen:]
+        return self.deltas(seen)
 
     def _wait_for(self, met: Callable[[], bool], timeout: float | None) -> bool:
         deadline = None if timeout is None else monotonic() + timeout
@@ -395,6 +446,40 @@ class Background:
                 run = self._loop.run_forever
                 threading.Thread(target=run, name="groq_magic", daemon=True).start()
             return self._loop
+
+
+class _Deltas:
+    """Pieces of text, kept in little more memory than their text.
+
+    An answer of 128,000 tokens would be as many small strings, at 50 bytes each.
+    """
+
+    def __init__(self) -> None:
+        self._joined: list[str] = []
+        self._recent: list[str] = []
+        self._ends = array("L")
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def append(self, piece: str) -> None:
+        self._recent.append(piece)
+        self._ends.append((self._ends[-1] if self._ends else 0) + len(piece))
+        if len(self._recent) == _JOINED_AT:
+            self._joined.append("".join(self._recent))
+            self._recent.clear()
+
+    def text(self) -> str:
+        return "".join((*self._joined, *self._recent))
+
+    def since(self, start: int) -> list[str]:
+        """The pieces from number ``start`` on, as they came."""
+        joined = len(self._ends) - len(self._recent)
+        if start >= joined:
+            return self._recent[start - joined :]
+        text = self.text()
+        ends = [self._ends[start - 1] if start else 0, *self._ends[start:]]
+        return [text[begin:end] for begin, end in pairwise(ends)]
 
 
 async def _cancel_all() -> None:

@@ -6,9 +6,10 @@ Names are the API's own, https://console.groq.com/docs/api-reference#chat-create
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .errors import APIError, InputError
 
@@ -95,6 +96,7 @@ class Delta(NamedTuple):
     tool_calls: tuple[ToolCall, ...] = ()
     executed_tools: tuple[dict[str, Any], ...] = ()
     """As sent; the same ``index`` sent again replaces the first."""
+    annotations: tuple[dict[str, Any], ...] = ()
 
 
 class Chunk(NamedTuple):
@@ -105,12 +107,44 @@ class Chunk(NamedTuple):
     usage: Usage | None = None
     model: str | None = None
     request_id: str | None = None
+    seed: int | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
 
 
-class Opened(NamedTuple):
-    """The server accepted the request; chunks follow."""
+class RateLimits(NamedTuple):
+    """What is left, by the ``x-ratelimit-*`` headers; None where the server did not say.
+
+    Groq counts requests by the day and tokens by the minute,
+    https://console.groq.com/docs/rate-limits
+    """
+
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    reset_requests: float | None = None
+    """Seconds until all requests are there again."""
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens: float | None = None
+    """Seconds until all tokens are there again."""
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str]) -> RateLimits:
+        """Read a response's headers, whose names are in lower case."""
+        said = {name: headers.get(f"x-ratelimit-{name.replace('_', '-')}") for name in cls._fields}
+        known: dict[str, Any] = {
+            name: parse_duration(text) if name.startswith("reset") else _whole(text)
+            for name, text in said.items()
+            if text is not None
+        }
+        return cls(**known)
+
+
+class Responded(NamedTuple):
+    """The server has answered, for better or worse: its headers are there."""
 
     request_id: str | None = None
+    rate_limits: RateLimits = RateLimits()
 
 
 class Waiting(NamedTuple):
@@ -128,7 +162,7 @@ class Done(NamedTuple):
     """``data: [DONE]``: nothing of the answer follows, only the end of the response."""
 
 
-Item = Opened | Waiting | Chunk | Done
+Item = Responded | Waiting | Chunk | Done
 """What a stream is made of, in the order it happens."""
 
 
@@ -148,6 +182,79 @@ def request_body(
         "stream": True,
         **given,
     }
+
+
+_DURATION = re.compile(r"(?:\d+\.?\d*(?:h|ms|m|s|us|µs|ns))+")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of a duration as Go writes it, https://pkg.go.dev/time#ParseDuration.
+
+    >>> parse_duration("2m59.56s"), parse_duration("130ms"), parse_duration("soon")
+    (179.56, 0.13, None)
+    """
+    if not _DURATION.fullmatch(text):
+        return None
+    parts = re.findall(r"([\d.]+)([a-zµ]+)", text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+class ThinkTags:
+    """Takes ``<think>…</think>`` at the head of a text apart from what follows.
+
+    Some models write their reasoning into the content so; the tags arrive in pieces.
+    Anywhere else the tags are text. The blank lines behind the closing tag are dropped.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._state: Literal["head", "thought", "gap", "text"] = "head"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all that follows is text."""
+        return self._state == "text"
+
+    def split(self, content: str) -> tuple[str, str]:
+        """The reasoning and the text in the next piece of content."""
+        self._held += content
+        reasoning = ""
+        if self._state == "head":
+            self._leave_head()
+        if self._state == "thought":
+            reasoning = self._thought()
+        if self._state == "gap":
+            self._held = self._held.lstrip()
+            self._state = "text" if self._held else "gap"
+        return reasoning, self._text()
+
+    def close(self) -> tuple[str, str]:
+        """The reasoning and the text that were held back, because more might have come."""
+        held, self._held = self._held, ""
+        return (held, "") if self._state == "thought" else ("", held)
+
+    def _leave_head(self) -> None:
+        begun = self._held.lstrip()
+        if begun.startswith("<think>"):
+            self._held, self._state = begun.removeprefix("<think>"), "thought"
+        elif not "<think>".startswith(begun):
+            self._state = "text"
+
+    def _thought(self) -> str:
+        thought, tag, rest = self._held.partition("</think>")
+        if tag:
+            self._held, self._state = rest, "gap"
+            return thought
+        kept = next(n for n in range(7, -1, -1) if thought.endswith("</think>"[:n]))
+        self._held = thought[len(thought) - kept :]
+        return thought[: len(thought) - kept]
+
+    def _text(self) -> str:
+        if self._state != "text":
+            return ""
+        text, self._held = self._held, ""
+        return text
 
 
 def parse_chunk(data: str) -> Chunk:
@@ -176,6 +283,8 @@ def in_stream_error(wire: Mapping[str, Any]) -> APIError:
 
 def _chunk(wire: dict[str, Any]) -> Chunk:
     x_groq = _object(wire, "x_groq")
+    if x_groq.get("error"):
+        raise APIError(f"The server stopped the answer: {x_groq['error']}")
     choices = wire.get("choices") or [{}]  # the usage-only chunk has none
     choice = choices[0]
     usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
@@ -185,6 +294,9 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
         usage=Usage.from_wire(usage) if usage else None,
         model=wire.get("model"),
         request_id=x_groq.get("id"),
+        seed=x_groq.get("seed"),
+        system_fingerprint=wire.get("system_fingerprint"),
+        service_tier=wire.get("service_tier"),
     )
 
 
@@ -194,6 +306,7 @@ def _delta(wire: dict[str, Any]) -> Delta:
         reasoning=wire.get("reasoning") or "",
         tool_calls=tuple(map(_tool_call, wire.get("tool_calls") or ())),
         executed_tools=tuple(wire.get("executed_tools") or ()),
+        annotations=tuple(wire.get("annotations") or ()),
     )
 
 
@@ -224,3 +337,7 @@ def _check(model: str, parameters: Mapping[str, Any]) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None

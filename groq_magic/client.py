@@ -6,9 +6,11 @@ import ipaddress
 import json
 import os
 import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from time import time
@@ -16,23 +18,37 @@ from typing import Any
 
 import httpx
 
-from .chat import Chunk, Done, Item, Opened, Waiting, in_stream_error, parse_chunk
+from .chat import (
+    Chunk,
+    Done,
+    Item,
+    RateLimits,
+    Responded,
+    Waiting,
+    in_stream_error,
+    parse_chunk,
+    parse_duration,
+)
 from .errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    CertificateError,
     GroqError,
     IncompleteStreamError,
     InputError,
     MissingKeyError,
+    NotFoundError,
     status_error_class,
 )
 from .sse import ServerSentEvent, SSEDecoder
 
 GROQ_URL = "https://api.groq.com"
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_UNENCRYPTED = "GROQ_SEND_KEY_UNENCRYPTED"
 _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
+_MODELS_TIMEOUT = 3.0
 _ERROR_BODY_LIMIT = 64 * 1024
 
 
@@ -53,18 +69,23 @@ class Endpoint:
         Both forms of base URL work: ``https://api.groq.com`` as the official SDK has
         it, and ``https://api.groq.com/openai/v1`` as OpenAI-style clients do. Raises
         `MissingKeyError`, unless the server is on this machine, and `InputError` for
-        a URL that is none and for one that would send the key in the clear.
+        a URL that is none and for one that would send the key unencrypted, unless
+        ``GROQ_SEND_KEY_UNENCRYPTED=yes`` says that it may.
         """
         url = _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
         key = _key(os.environ.get("GROQ_API_KEY", ""))
         if not _is_loopback(url.host):
             if not key:
                 raise MissingKeyError
-            if url.scheme != "https":
+            if url.scheme != "https" and os.environ.get(_UNENCRYPTED) != "yes":
                 raise InputError(
-                    f"{url} would send the key unencrypted: use https:// in GROQ_BASE_URL."
+                    f"{url} would get the key unencrypted. Use https://, "
+                    f"or set {_UNENCRYPTED}=yes if you mean it."
                 )
         return cls(str(url), key)
+
+    def __reduce__(self) -> tuple[type[Endpoint], tuple[str]]:
+        return Endpoint, (self.base_url,)  # a pickle is a file, and no file has the key
 
     @property
     def headers(self) -> dict[str, str]:
@@ -91,7 +112,7 @@ class Client:
         self._transport = transport
 
     async def stream(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
-        """Send ``body``; yield what comes, `Opened` first, until the answer's end.
+        """Send ``body``; yield what comes, `Responded` first, until the answer's end.
 
         Behind a `Waiting` the request is sent again, when the caller asks for the next
         item: it is the caller who waits. That is never so once a chunk has come: no
@@ -104,6 +125,9 @@ class Client:
                     async for item in items:
                         begun = begun or isinstance(item, Chunk)
                         yield item
+            except NotFoundError as error:
+                await self._suggest_models(error, endpoint, str(body.get("model")))
+                raise
             except (APIConnectionError, APIStatusError) as error:
                 seconds = _retry_delay(error, attempt)
                 if begun or seconds is None or attempt > self._max_retries:
@@ -138,11 +162,11 @@ class Client:
             async with self._http.stream(
                 "POST", url, content=content, headers=endpoint.headers
             ) as response:
+                yield _responded(response)
                 if response.status_code != 200:
                     raise _status_error(response, await _start_of_body(response))
                 if _is_document(response):
                     raise _not_a_stream(response, await _start_of_body(response))
-                yield Opened(response.headers.get("x-request-id"))
                 body_bytes = response.aiter_bytes()
                 async for event in _events(body_bytes):
                     if event.data.startswith("[DONE]"):
@@ -151,6 +175,33 @@ class Client:
                     yield parse_chunk(event.data)
                 async for _ in body_bytes:  # read to its end, the connection can be used again
                     pass
+
+    async def _suggest_models(self, error: NotFoundError, endpoint: Endpoint, model: str) -> None:
+        """Name the models whose names are near, if the server tells what it has."""
+        if error.code != "model_not_found":
+            return
+        with suppress(GroqError, httpx.HTTPError):
+            near = get_close_matches(model, await self.models(endpoint), cutoff=0.4)
+            if near:
+                error.next_step = f"Near names, for -m: {', '.join(near)}."
+
+    async def models(self, endpoint: Endpoint) -> list[str]:
+        """The names of the models the server has. Raises a `GroqError`."""
+        with _as_our_errors(endpoint):
+            response = await self._http.get(
+                f"{endpoint.base_url}/models",
+                headers={**endpoint.headers, "Accept": "application/json"},
+                timeout=_MODELS_TIMEOUT,
+            )
+        if response.status_code != 200:
+            raise _status_error(response, response.content)
+        listed = _json_object(response.content).get("data") or []
+        return [str(entry["id"]) for entry in listed if "id" in entry]
+
+
+def _responded(response: httpx.Response) -> Responded:
+    limits = RateLimits.from_headers(response.headers)
+    return Responded(response.headers.get("x-request-id"), limits)
 
 
 async def _events(data: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
@@ -173,6 +224,11 @@ def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise APITimeoutError(f"{host} fell silent. Run the cell again.") from error
     except httpx.ConnectError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise CertificateError(
+                f"The certificate of {host} is not trusted. "
+                "Set SSL_CERT_FILE to the file of the authority that signed it."
+            ) from error
         raise APIConnectionError(
             f"Could not reach {host} ({error}). Check the network and GROQ_BASE_URL."
         ) from error
@@ -206,12 +262,13 @@ def _status_error(response: httpx.Response, body: bytes) -> APIStatusError:
     detail = _json_object(body).get("error") or {}
     if not isinstance(detail, dict):
         detail = {"message": str(detail)}
+    said = str(detail.get("message") or response.reason_phrase or "The server gave no reason")
     return status_error_class(response.status_code)(
-        detail.get("message") or response.reason_phrase or "The server gave no reason",
+        said,
         detail,
         status_code=response.status_code,
         request_id=response.headers.get("x-request-id"),
-        retry_after=_retry_after(response.headers),
+        retry_after=_retry_after(response.headers, said),
         should_retry=_should_retry(response),
     )
 
@@ -231,8 +288,8 @@ def _should_retry(response: httpx.Response) -> bool:
     return bool(response.status_code in _RETRIED or response.status_code >= 500)
 
 
-def _retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds, from ``retry-after-ms`` or ``retry-after`` (a number, or an HTTP date)."""
+def _retry_after(headers: httpx.Headers, message: str) -> float | None:
+    """Seconds, from ``retry-after-ms``, ``retry-after`` (a number or a date), or the message."""
     try:
         if "retry-after-ms" in headers:
             return float(headers["retry-after-ms"]) / 1000
@@ -242,12 +299,15 @@ def _retry_after(headers: httpx.Headers) -> float | None:
     try:
         return parsedate_to_datetime(headers["retry-after"]).timestamp() - time()
     except (KeyError, ValueError):
-        return None
+        found = re.search(r"try again in ([0-9.a-zµ]+[a-z])", message)
+        return parse_duration(found[1]) if found else None
 
 
 def _retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> float | None:
     """Seconds to wait before the next attempt; None where another one is of no use."""
     said = None
+    if isinstance(error, CertificateError):
+        return None
     if isinstance(error, APIStatusError):
         if not error.should_retry:
             return None

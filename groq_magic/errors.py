@@ -5,6 +5,7 @@
     │   └── MissingKeyError
     ├── APIConnectionError
     │   ├── APITimeoutError
+    │   ├── CertificateError
     │   └── IncompleteStreamError
     └── APIError
         └── APIStatusError
@@ -12,6 +13,7 @@
             ├── AuthenticationError        401
             ├── PermissionDeniedError      403
             ├── NotFoundError              404
+            ├── ConflictError              409
             ├── RequestTooLargeError       413
             ├── UnprocessableEntityError   422
             ├── RateLimitError             429
@@ -24,6 +26,7 @@ happened and names the next step, never a traceback through the library.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -57,8 +60,20 @@ class APITimeoutError(APIConnectionError):
     """The server was silent for longer than the timeout."""
 
 
+class CertificateError(APIConnectionError):
+    """The server's certificate is not trusted; nothing was sent."""
+
+
 class IncompleteStreamError(APIConnectionError):
     """The body ended before the answer did: no ``finish_reason`` came."""
+
+
+# The next step for an error's ``code``, where it is known better than by its class.
+_NEXT_STEPS = {
+    "context_length_exceeded": "Shorten the prompt or the chat, or lower --max-tokens.",
+    "model_decommissioned": "Choose another model with -m.",
+    "model_not_found": "Choose another model with -m.",
+}
 
 
 class APIError(GroqError):
@@ -86,6 +101,7 @@ class APIStatusError(APIError):
     """
 
     next_step: str | None = None
+    """What to do about it, in a sentence."""
 
     def __init__(
         self,
@@ -102,6 +118,7 @@ class APIStatusError(APIError):
         self.request_id = request_id
         self.retry_after = retry_after
         self.should_retry = should_retry
+        self.next_step = _NEXT_STEPS.get(self.code or "", self.next_step)
 
     def __str__(self) -> str:
         said = f"{self.status_code} {_sentence(self.message)}"
@@ -128,6 +145,12 @@ class NotFoundError(APIStatusError):
     next_step = "Choose another model with -m, or check GROQ_BASE_URL."
 
 
+class ConflictError(APIStatusError):
+    """409: the request is in conflict with another one."""
+
+    next_step = "Run the cell again."
+
+
 class RequestTooLargeError(APIStatusError):
     """413: the request is larger than the limit."""
 
@@ -146,7 +169,7 @@ class RateLimitError(APIStatusError):
     def __str__(self) -> str:
         if self.retry_after is None:
             return super().__str__()
-        return f"429 {_sentence(self.message)} Run the cell again in {self.retry_after:.3g} s."
+        return f"429 {_sentence(self.message)} Run the cell again in {_span(self.retry_after)}."
 
 
 class CapacityError(APIStatusError):
@@ -166,6 +189,7 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
     404: NotFoundError,
+    409: ConflictError,
     413: RequestTooLargeError,
     422: UnprocessableEntityError,
     429: RateLimitError,
@@ -182,3 +206,13 @@ def status_error_class(status_code: int) -> type[APIStatusError]:
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _span(seconds: float) -> str:
+    """A span of time as people say it, rounded up.
+
+    >>> _span(0.29), _span(59.2), _span(578)
+    ('1 s', '60 s', '10 min')
+    """
+    whole = math.ceil(seconds)
+    return f"{whole} s" if whole <= 120 else f"{math.ceil(whole / 60)} min"

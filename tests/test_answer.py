@@ -16,7 +16,7 @@ import pytest
 
 from groq_magic import IncompleteStreamError, stream
 from groq_magic.answer import Answer
-from groq_magic.chat import Chunk, Delta, Done, Item, Opened, ToolCall
+from groq_magic.chat import Chunk, Delta, Done, Item, Responded, ToolCall
 
 from .peer import Connection, answers, delta, peer
 from .test_client import until
@@ -37,7 +37,7 @@ async def items(*given: Item | Exception | float) -> AsyncGenerator[Item]:
             yield item
 
 
-WHOLE = (Opened("req_1"), chunk("a"), chunk("b"), chunk(finish_reason="stop"), Done())
+WHOLE = (Responded("req_1"), chunk("a"), chunk("b"), chunk(finish_reason="stop"), Done())
 
 
 def test_done() -> None:

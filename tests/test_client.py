@@ -174,7 +174,7 @@ def test_a_wait_of_minutes_is_left_to_the_user() -> None:
     answer = ask(refusal("429 Slow", retry_after="578"), answers("ok"))
     assert isinstance(answer.error, RateLimitError)
     assert answer.error.retry_after == 578
-    assert "in 578 s" in str(answer.error)
+    assert "in 10 min" in str(answer.error)
 
 
 def test_waiting_shows_and_can_be_stopped() -> None:
