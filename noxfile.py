@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ nox.options.reuse_existing_virtualenvs = True
 def lab(session: nox.Session) -> None:
     """Open JupyterLab on the examples."""
     session.install(".[lab]")
-    session.run("jupyter", "lab", "examples.ipynb", *session.posargs)
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    session.run("jupyter", "lab", "examples.ipynb", *as_root, *session.posargs)
 
 
 @nox.session
@@ -41,10 +43,12 @@ def find_or_install_chromium(session: nox.Session) -> str:
     """The path of a Chromium: on PATH, Playwright's own, or one installed now."""
     if found := chromium_on_path() or playwright_chromium(session):
         return found
-    session.run("playwright", "install", "chromium", success_codes=range(256))
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with_libraries = ["--with-deps"] if is_root else []
+    session.run("playwright", "install", *with_libraries, "chromium", success_codes=range(256))
     if found := playwright_chromium(session):
         return found
-    if shutil.which("apt-get") and os.geteuid() == 0:
+    if shutil.which("apt-get") and is_root:
         # Playwright's download cannot be reached everywhere; Debian's own package often can.
         session.run("apt-get", "update", "-q", external=True)
         session.run("apt-get", "install", "-y", "-q", "chromium", external=True)
@@ -56,7 +60,7 @@ def find_or_install_chromium(session: nox.Session) -> str:
 def chromium_on_path() -> str | None:
     """A Chromium or Chrome on PATH."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next(filter(None, map(shutil.which, names)), None)
+    return next(filter(runs, map(shutil.which, names)), None)
 
 
 def playwright_chromium(session: nox.Session) -> str | None:
@@ -66,7 +70,14 @@ def playwright_chromium(session: nox.Session) -> str | None:
         "with sync_playwright() as p: print(p.chromium.executable_path)"
     )
     path = str(session.run("python", "-c", ask, silent=True)).strip()
-    return path if Path(path).exists() else None
+    return path if runs(path) else None
+
+
+def runs(path: str | None) -> bool:
+    """Whether it is there and finds its libraries."""
+    if path is None or not Path(path).exists():
+        return False
+    return subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0
 
 
 if __name__ == "__main__":

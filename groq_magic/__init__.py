@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         RateLimitError,
         RequestTooLargeError,
+        SetUpError,
         UnprocessableEntityError,
     )
 
@@ -64,6 +65,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "RequestTooLargeError",
+    "SetUpError",
     "ToolCall",
     "UnprocessableEntityError",
     "Usage",

@@ -55,7 +55,8 @@ class Answer:
     It can be read in any thread and at any time: `text` is what has come so far.
     Iterating gives the text's deltas as they come, from the first one, as often as
     wanted; ``async for`` does too, and ``await answer`` is `result()`. To interrupt
-    the cell or script that waits for an answer is to stop the answer.
+    what waits for an answer is to stop the answer, but for the async faces: there
+    a cancelled wait is the waiter's own affair.
     """
 
     def __init__(
@@ -254,7 +255,7 @@ class Answer:
                             pass
         except asyncio.CancelledError:
             self._end("stopped")
-        except Exception as error:  # noqa: BLE001  # a fault of ours, too, must end the answer
+        except Exception as error:  # a fault of ours, too, must end the answer
             self._end_with(error)
 
     async def _take_all(self, items: AsyncIterator[Item]) -> None:
@@ -351,6 +352,8 @@ class Answer:
             if self._think_tags is not None:
                 reasoning, text = self._think_tags.close()
                 self._add(text, reasoning)
+            self._deltas.close()
+            self._reasoning.close()
             self._state, self._error, self.waiting = state, error, None
             self._ended_at = self._clock()
             self._notify()
@@ -457,12 +460,32 @@ class _Deltas:
     def __init__(self) -> None:
         self._joined: list[str] = []
         self._recent: list[str] = []
+        self._half = ""
         self._ends = array("L")
 
     def __len__(self) -> int:
         return len(self._ends)
 
     def append(self, piece: str) -> None:
+        if not piece.isascii() or self._half:
+            piece = self._whole(piece)
+        if piece:
+            self._append(piece)
+
+    def close(self) -> None:
+        """Nothing follows: half a character, if one was kept, is replaced."""
+        if self._half:
+            self._half = ""
+            self._append("\ufffd")
+
+    def _whole(self, piece: str) -> str:
+        """Only whole characters: servers may cut an escaped one, such as an emoji, in two."""
+        piece, self._half = self._half + piece, ""
+        if piece and "\ud800" <= piece[-1] <= "\udbff":
+            piece, self._half = piece[:-1], piece[-1]
+        return piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def _append(self, piece: str) -> None:
         self._recent.append(piece)
         self._ends.append((self._ends[-1] if self._ends else 0) + len(piece))
         if len(self._recent) == _JOINED_AT:

@@ -270,7 +270,10 @@ def parse_chunk(data: str) -> Chunk:
         raise APIError(f"The server sent an event that is no JSON object: {data[:80]!r}")
     if wire.get("error"):
         raise in_stream_error(wire)
-    return _chunk(wire)
+    try:
+        return _chunk(wire)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise APIError(f"The server sent a chunk of another form: {data[:80]!r}") from None
 
 
 def in_stream_error(wire: Mapping[str, Any]) -> APIError:
@@ -302,8 +305,8 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
 
 def _delta(wire: dict[str, Any]) -> Delta:
     return Delta(
-        content=wire.get("content") or "",
-        reasoning=wire.get("reasoning") or "",
+        content=_string(wire, "content"),
+        reasoning=_string(wire, "reasoning"),
         tool_calls=tuple(map(_tool_call, wire.get("tool_calls") or ())),
         executed_tools=tuple(wire.get("executed_tools") or ()),
         annotations=tuple(wire.get("annotations") or ()),
@@ -318,6 +321,13 @@ def _tool_call(wire: dict[str, Any]) -> ToolCall:
         name=function.get("name") or "",
         arguments=function.get("arguments") or "",
     )
+
+
+def _string(wire: Mapping[str, Any], name: str) -> str:
+    value = wire.get(name) or ""
+    if not isinstance(value, str):
+        raise TypeError(name)
+    return value
 
 
 def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:

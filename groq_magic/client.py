@@ -39,6 +39,7 @@ from .errors import (
     InputError,
     MissingKeyError,
     NotFoundError,
+    SetUpError,
     status_error_class,
 )
 from .sse import ServerSentEvent, SSEDecoder
@@ -86,6 +87,10 @@ class Endpoint:
 
     def __reduce__(self) -> tuple[type[Endpoint], tuple[str]]:
         return Endpoint, (self.base_url,)  # a pickle is a file, and no file has the key
+
+    def without_key(self, text: str) -> str:
+        """What the server said, less the key, should it have said that."""
+        return text.replace(self.api_key, "[API key]") if self.api_key else text
 
     @property
     def headers(self) -> dict[str, str]:
@@ -164,15 +169,15 @@ class Client:
             ) as response:
                 yield _responded(response)
                 if response.status_code != 200:
-                    raise _status_error(response, await _start_of_body(response))
+                    raise _status_error(response, await _start_of_body(response, endpoint))
                 if _is_document(response):
-                    raise _not_a_stream(response, await _start_of_body(response))
+                    raise _not_a_stream(response, await _start_of_body(response, endpoint))
                 body_bytes = response.aiter_bytes()
                 async for event in _events(body_bytes):
                     if event.data.startswith("[DONE]"):
                         yield Done()
                         break
-                    yield parse_chunk(event.data)
+                    yield parse_chunk(endpoint.without_key(event.data))
                 async for _ in body_bytes:  # read to its end, the connection can be used again
                     pass
 
@@ -194,8 +199,8 @@ class Client:
                 timeout=_MODELS_TIMEOUT,
             )
         if response.status_code != 200:
-            raise _status_error(response, response.content)
-        listed = _json_object(response.content).get("data") or []
+            raise _status_error(response, endpoint.without_key(response.text))
+        listed = _json_object(response.text).get("data") or []
         return [str(entry["id"]) for entry in listed if "id" in entry]
 
 
@@ -219,6 +224,11 @@ def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
     host = httpx.URL(endpoint.base_url).host
     try:
         yield
+    except (ImportError, OSError) as error:  # while the client is built, from the environment
+        raise SetUpError(
+            f"Cannot connect as the environment says: {error}. "
+            "Check SSL_CERT_FILE, HTTPS_PROXY and ALL_PROXY."
+        ) from error
     except httpx.ConnectTimeout as error:
         raise APITimeoutError(f"{host} did not answer in 5 s. Check the network.") from error
     except httpx.TimeoutException as error:
@@ -232,17 +242,17 @@ def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
         raise APIConnectionError(
             f"Could not reach {host} ({error}). Check the network and GROQ_BASE_URL."
         ) from error
-    except httpx.TransportError as error:
+    except httpx.HTTPError as error:
         raise APIConnectionError(f"The connection to {host} broke. Run the cell again.") from error
 
 
-async def _start_of_body(response: httpx.Response) -> bytes:
+async def _start_of_body(response: httpx.Response, endpoint: Endpoint) -> str:
     body = b""
     async for data in response.aiter_bytes():
         body += data
         if len(body) >= _ERROR_BODY_LIMIT:
             break
-    return body[:_ERROR_BODY_LIMIT]
+    return endpoint.without_key(body[:_ERROR_BODY_LIMIT].decode("utf-8", "replace"))
 
 
 def _is_document(response: httpx.Response) -> bool:
@@ -250,7 +260,7 @@ def _is_document(response: httpx.Response) -> bool:
     return kind.startswith(("application/json", "text/html"))
 
 
-def _not_a_stream(response: httpx.Response, body: bytes) -> GroqError:
+def _not_a_stream(response: httpx.Response, body: str) -> GroqError:
     wire = _json_object(body)
     if wire.get("error"):
         return in_stream_error(wire)
@@ -258,7 +268,7 @@ def _not_a_stream(response: httpx.Response, body: bytes) -> GroqError:
     return IncompleteStreamError(f"The server sent {kind}, not a stream. Check GROQ_BASE_URL.")
 
 
-def _status_error(response: httpx.Response, body: bytes) -> APIStatusError:
+def _status_error(response: httpx.Response, body: str) -> APIStatusError:
     detail = _json_object(body).get("error") or {}
     if not isinstance(detail, dict):
         detail = {"message": str(detail)}
@@ -273,7 +283,7 @@ def _status_error(response: httpx.Response, body: bytes) -> APIStatusError:
     )
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def _json_object(body: str) -> dict[str, Any]:
     try:
         wire = json.loads(body)
     except ValueError:  # an HTML page, or nothing
@@ -306,7 +316,7 @@ def _retry_after(headers: httpx.Headers, message: str) -> float | None:
 def _retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> float | None:
     """Seconds to wait before the next attempt; None where another one is of no use."""
     said = None
-    if isinstance(error, CertificateError):
+    if isinstance(error, CertificateError | IncompleteStreamError | SetUpError):
         return None
     if isinstance(error, APIStatusError):
         if not error.should_retry:
@@ -330,7 +340,9 @@ def _base_url(text: str) -> httpx.URL:
     except httpx.InvalidURL as error:
         raise InputError(f"GROQ_BASE_URL is not a URL: {error}.") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise InputError(f"GROQ_BASE_URL must begin with https://, not {text!r}.")
+        raise InputError("GROQ_BASE_URL must begin with https:// and name a host.")
+    if url.userinfo:
+        raise InputError("GROQ_BASE_URL holds a user name or password. Take it out.")
     path = url.path.rstrip("/") or "/openai/v1"
     return url.copy_with(path=path, query=None, fragment=None)
 

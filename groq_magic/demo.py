@@ -32,7 +32,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
@@ -49,15 +49,38 @@ _THOUGHT = (
 )
 
 
-@cache
+class Started(NamedTuple):
+    """The server of this process, which ends with it: its standard input does."""
+
+    process: subprocess.Popen[str]
+    base_url: str
+
+
+_started: Started | None = None
+
+
 def start(tokens_per_second: float = 200.0) -> str:
-    """Start a server for this process, once; return its base URL. It ends with the process."""
+    """Start a server for this process, unless there is one; return its base URL."""
+    global _started  # noqa: PLW0603  # one for each process
+    if _started is None or _started.process.poll() is not None:
+        _started = _start(tokens_per_second)
+    return _started.base_url
+
+
+def _start(tokens_per_second: float) -> Started:
     command = [sys.executable, "-m", __name__, "--port", "0", "--with-parent"]
     command += ["--tokens-per-second", str(tokens_per_second)]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(server.terminate)
-    assert server.stdout is not None
-    return server.stdout.readline().split()[-1]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # an interrupt of the kernel is not meant for it
+    )
+    atexit.register(process.terminate)
+    assert process.stdout is not None
+    return Started(process, process.stdout.readline().strip())
 
 
 class Models(RequestHandler):

@@ -6,6 +6,7 @@
     ├── APIConnectionError
     │   ├── APITimeoutError
     │   ├── CertificateError
+    │   ├── SetUpError
     │   └── IncompleteStreamError
     └── APIError
         └── APIStatusError
@@ -64,6 +65,10 @@ class CertificateError(APIConnectionError):
     """The server's certificate is not trusted; nothing was sent."""
 
 
+class SetUpError(APIConnectionError):
+    """What the environment says of proxies or certificates cannot be followed."""
+
+
 class IncompleteStreamError(APIConnectionError):
     """The body ended before the answer did: no ``finish_reason`` came."""
 
@@ -83,6 +88,9 @@ class APIError(GroqError):
     ``failed_generation`` its fields of those names, None where it sent none.
     """
 
+    next_step = "Run the cell again."
+    """What to do about it, in a sentence."""
+
     def __init__(self, message: str, detail: dict[str, Any] | None = None) -> None:
         detail = detail or {}
         self.message = message
@@ -90,7 +98,11 @@ class APIError(GroqError):
         self.type: str | None = detail.get("type")
         self.param: str | None = detail.get("param")
         self.failed_generation: str | None = detail.get("failed_generation")
-        super().__init__(_sentence(message))
+        self.next_step = _NEXT_STEPS.get(self.code or "", self.next_step)
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return f"{_sentence(self.message)} {self.next_step or ''}".strip()
 
 
 class APIStatusError(APIError):
@@ -100,8 +112,7 @@ class APIStatusError(APIError):
     ``should_retry`` whether the same request may succeed later.
     """
 
-    next_step: str | None = None
-    """What to do about it, in a sentence."""
+    next_step = "Check GROQ_BASE_URL."
 
     def __init__(
         self,
@@ -118,15 +129,15 @@ class APIStatusError(APIError):
         self.request_id = request_id
         self.retry_after = retry_after
         self.should_retry = should_retry
-        self.next_step = _NEXT_STEPS.get(self.code or "", self.next_step)
 
     def __str__(self) -> str:
-        said = f"{self.status_code} {_sentence(self.message)}"
-        return f"{said} {self.next_step}" if self.next_step else said
+        return f"{self.status_code} {super().__str__()}"
 
 
 class BadRequestError(APIStatusError):
     """400: the request is malformed, or the model does not support it."""
+
+    next_step = "Change the cell or its flags."
 
 
 class AuthenticationError(APIStatusError):
@@ -137,6 +148,8 @@ class AuthenticationError(APIStatusError):
 
 class PermissionDeniedError(APIStatusError):
     """403: the key may not do this."""
+
+    next_step = "Use another key, or choose another model with -m."
 
 
 class NotFoundError(APIStatusError):
@@ -159,6 +172,8 @@ class RequestTooLargeError(APIStatusError):
 
 class UnprocessableEntityError(APIStatusError):
     """422: the request was understood and could not be followed."""
+
+    next_step = "Run the cell again."
 
 
 class RateLimitError(APIStatusError):
@@ -204,7 +219,7 @@ def status_error_class(status_code: int) -> type[APIStatusError]:
 
 
 def _sentence(text: str) -> str:
-    text = text.strip()
+    text = " ".join(text.encode("utf-8", "replace").decode().split())  # one line, and sendable
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

@@ -24,7 +24,11 @@ from markdown_it.utils import EnvType, OptionsDict
 
 _SAFE_SCHEME = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
-_ENVIRONMENT = re.compile(r"\\begin\{([A-Za-z]+\*?)\}")
+# Only these, so that no text can make a search for the end of ever another one.
+_ENVIRONMENT = re.compile(
+    r"\\begin\{((?:equation|align|alignat|gather|multline|flalign|eqnarray|split|array|cases"
+    r"|[pbvBV]?matrix|aligned|gathered)\*?)\}"
+)
 # Inline, since the static output brings no style sheet, and JupyterLab has rules for data
 # frames where an answer's tables and code stand.
 _CODE_STYLE = "margin:0 0 1em;padding:8px 10px;background:var(--jp-cell-editor-background,#f5f5f5)"
@@ -132,7 +136,7 @@ class StreamingMarkdown:
         if text.endswith("\r"):
             self._pending.append("\r")
             text = text[:-1]
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+        return _with_lf(text)
 
     def _parse_tail(self) -> tuple[list[str], str]:
         """The blocks at the tail's head that have now settled, and the tail's HTML."""
@@ -158,14 +162,19 @@ def safe_source(text: str) -> str:
     Outside fenced code ``<`` is written as an entity where it could begin a tag, and
     links and images are kept only as links to http, https and mailto.
     """
+    text = _with_lf(text)
     code = _code_lines(text)
     lines = enumerate(text.split("\n"))
     return "\n".join(line if i in code else _neutral(line) for i, line in lines)
 
 
+def _with_lf(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _neutral(line: str) -> str:
     line = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line)
-    line = line.replace("![", "\\![")
+    line = line.replace("![", "&#33;[")
     return re.sub(r"\](\(|:)(?!\s*(?:https?|mailto):)", r"]\\\1", line, flags=re.IGNORECASE)
 
 
@@ -328,19 +337,36 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     closer = f"\\end{{{environment[1]}}}" if environment else _CLOSERS.get(opener)
     if closer is None or opener == "\\(" or state.is_code_block(start):
         return False
-    line, content = start, first[len(opener) :]
-    while not content.rstrip().endswith(closer) or not content.strip():
-        line += 1
-        if line >= end or state.isEmpty(line) or state.sCount[line] < state.blkIndent:
-            return False
-        content += "\n" + _line(state, line)
+    last = _last_math_line(state, start, end, first[len(opener) :], closer)
+    if last is None:
+        return False
     if not silent:
+        lines = [first[len(opener) :], *(_line(state, n) for n in range(start + 1, last + 1))]
         token = state.push("math_block", "", 0)
-        token.block, token.map = True, [start, line + 1]
-        token.content = content.rstrip()[: None if environment else -len(closer)]
+        token.block, token.map = True, [start, last + 1]
+        token.content = "\n".join(lines).rstrip()[: None if environment else -len(closer)]
         token.markup = "" if environment else "\\["
-        state.line = line + 1
+        state.line = last + 1
     return True
+
+
+def _last_math_line(state: StateBlock, start: int, end: int, rest: str, closer: str) -> int | None:
+    """The line that ends with ``closer``; None where a blank line or the container's end is first.
+
+    Where a search ended in vain is remembered: for lines before, it would again.
+    """
+    in_vain: dict[str, int] = state.env.setdefault("math_in_vain", {})
+    if start < in_vain.get(closer, 0):
+        return None
+    if rest.rstrip().endswith(closer) and rest.strip():
+        return start
+    for line in range(start + 1, end):
+        if state.isEmpty(line) or state.sCount[line] < state.blkIndent:
+            break
+        if _line(state, line).rstrip().endswith(closer):
+            return line
+    in_vain[closer] = min(line + 1, end) if end > start + 1 else end
+    return None
 
 
 def _line(state: StateBlock, line: int) -> str:

@@ -3,6 +3,7 @@
 // a snapshot. All HTML comes escaped from the kernel; see view.py for the messages.
 
 const ASK_AGAIN_MS = 500;
+const LONGEST_SILENCE_MS = 3000; // the kernel paints once a second at least
 const ENDS = ["done", "stopped", "failed"];
 
 const element = (tag, className, parent) => {
@@ -41,13 +42,14 @@ function render({ model, el }) {
   let settled = 0; // how many of the text's elements are settled; the rest is the tail
   let wantSnapshot = true;
   let wantStop = false;
+  let silence; // the timer that ends when nothing was heard for long
 
   // Send, and send again until the kernel shows that it heard: a message sent right
   // after a page reload can be lost.
-  const persist = (type, wanted) => {
+  const persist = (type, wanted, pause = ASK_AGAIN_MS) => {
     if (!wanted()) return;
     model.send({ type });
-    setTimeout(() => persist(type, wanted), ASK_AGAIN_MS);
+    setTimeout(() => persist(type, wanted, Math.min(2 * pause, 30_000)), pause);
   };
 
   const askForSnapshot = () => {
@@ -91,6 +93,8 @@ function render({ model, el }) {
     view.note.innerHTML = status.note;
     view.stop.hidden = ended;
     if (ended) wantStop = false;
+    clearTimeout(silence);
+    if (!ended) silence = setTimeout(askForSnapshot, LONGEST_SILENCE_MS);
   };
 
   const applyBatch = (message) => {
@@ -103,8 +107,8 @@ function render({ model, el }) {
   };
 
   const applySnapshot = (message) => {
-    wantSnapshot = false;
-    if (message.n <= number) return;
+    wantSnapshot = wantStop = false;
+    if (message.n < number) return;
     view.text.innerHTML = message.settled.join("");
     settled = message.settled.length;
     typeset(view.text);
@@ -117,7 +121,6 @@ function render({ model, el }) {
   const heard = (message) => {
     if (message.type === "batch") applyBatch(message);
     else if (message.type === "snapshot") applySnapshot(message);
-    else if (message.type === "ack") wantStop = false;
   };
 
   view.stop.addEventListener("click", () => {
@@ -131,6 +134,7 @@ function render({ model, el }) {
   persist("snapshot", () => wantSnapshot);
   return () => {
     wantSnapshot = wantStop = false;
+    clearTimeout(silence);
     model.off("msg:custom", heard);
   };
 }

@@ -6,15 +6,15 @@ Kernel and browser speak in custom messages over the widget's comm. To the brows
      "reasoning": "what is new", "status": {…}}
     {"type": "snapshot", "n": 7, "settled": [html, …], "tail": html,
      "reasoning": "all of it", "status": {…}}
-    {"type": "ack"}                       a stop was heard
 
-and from it ``{"type": "snapshot"}``, at its mount and when a number is missing, and
-``{"type": "stop"}``, again and again until it is acknowledged.
+and from it ``{"type": "snapshot"}``, at its mount, when a number is missing and when it has
+heard nothing for long, and ``{"type": "stop"}``; each again and again until a snapshot comes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -36,6 +36,8 @@ from .answer import Answer, background
 from .errors import GroqError
 from .markdown import Operation, Replace, StreamingMarkdown, render, safe_source
 
+_log = logging.getLogger(__name__)
+
 _PAINT_INTERVAL = 0.05
 _COST_FACTOR = 10
 _KEPT_WIDGETS = 100
@@ -49,10 +51,10 @@ def show(answer: Answer, *, wait: bool | None = None) -> bool:
     growing text in a terminal. ``wait`` true waits everywhere.
     """
     shell = get_ipython()
+    _shown_in[answer] = getattr(shell, "execution_count", None)
     if getattr(shell, "kernel", None) is None:
         _print(answer)
         return True
-    _shown_in[answer] = shell.execution_count
     if not _somebody_watches(shell):
         _show_at_end(answer)
         return True
@@ -105,7 +107,6 @@ class LiveView:
         self._widget = AnswerWidget()
         self._widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
         _hear_while_busy(self._widget.comm, self._on_message)
-        _keep(self._widget)
         display(self._placeholder(), raw=True, display_id=self._display_id)
         background.start(self._run())
 
@@ -120,21 +121,29 @@ class LiveView:
         }
 
     async def _run(self) -> None:
-        version = -1
         try:
-            while not self._answer.ended:
-                with suppress(TimeoutError):  # once a second at least: the seconds run on
-                    version = await asyncio.wait_for(self._answer.changed(version), 1.0)
-                cost = self._paint()
-                await self._pause(max(_PAINT_INTERVAL, _COST_FACTOR * cost))
+            await self._follow()
+        except asyncio.CancelledError:  # the interpreter exits
+            self._answer.stop()
+        except Exception:  # whatever it was, the answer goes on and its text is shown
+            _log.exception("The live view of an answer broke; its text comes at the end.")
+            await self._until_end()
         finally:
             self._finish()
 
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, but no longer than the answer lives."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._answer
+    async def _follow(self) -> None:
+        version = -1
+        while not self._answer.ended:
+            with suppress(TimeoutError):  # once a second at least: the seconds run on
+                version = await asyncio.wait_for(self._answer.changed(version), 1.0)
+            cost = self._paint()
+            with suppress(TimeoutError):
+                pause = max(_PAINT_INTERVAL, _COST_FACTOR * cost)
+                await asyncio.wait_for(self._until_end(), pause)
+
+    async def _until_end(self) -> None:
+        with suppress(Exception):  # how it ended is not the question
+            await self._answer
 
     def _paint(self) -> float:
         """Send what is new; return what it cost, in seconds."""
@@ -149,7 +158,12 @@ class LiveView:
             self._send_batch(self._markdown.close())
             data, metadata = static_bundle(self._answer)
             update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+        except Exception:  # the text must be shown, whatever it was
+            _log.exception("The output of an answer could not be made; its text is printed here.")
+            plain = {"text/plain": self._answer.text}
+            update_display(plain, raw=True, display_id=self._display_id)
         finally:
+            _keep(self._widget)
             self.finished.set()
 
     def _feed(self) -> None:
@@ -164,6 +178,8 @@ class LiveView:
         self._send("batch", ops=[_to_wire(o) for o in operations], reasoning=reasoning)
 
     def _send_snapshot(self) -> None:
+        """Send all there is, what was not painted yet included: nothing more may come."""
+        self._paint()
         reasoning = self._answer.reasoning[: self._thought]
         settled, tail = self._markdown.settled, self._markdown.tail
         self._send("snapshot", settled=settled, tail=tail, reasoning=reasoning)
@@ -177,24 +193,23 @@ class LiveView:
         kind = content.get("type") if isinstance(content, dict) else None
         if kind == "stop":
             self._answer.stop()
-            background.call(self._widget.send, {"type": "ack"})
-        elif kind == "snapshot":
+        if kind in ("stop", "snapshot"):
             background.call(self._send_snapshot)
 
 
-_shown_in: WeakKeyDictionary[Answer, int] = WeakKeyDictionary()
-_widgets: deque[AnswerWidget] = deque()
+_shown_in: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
+_ended_widgets: deque[AnswerWidget] = deque()
 
 
 def _keep(widget: AnswerWidget) -> None:
-    """Close the oldest widgets, that a long session does not keep every answer's.
+    """Keep the widget of an answer that has ended, and close the one that ended long ago.
 
-    A recent one stays open: a page that was reloaded while the answer came shows it
-    through the widget for good, the swap for static output cannot reach it.
+    A page that was reloaded while the answer came shows it through the widget for good:
+    the swap for static output cannot reach it.
     """
-    _widgets.append(widget)
-    if len(_widgets) > _KEPT_WIDGETS:
-        _widgets.popleft().close()
+    _ended_widgets.append(widget)
+    if len(_ended_widgets) > _KEPT_WIDGETS:
+        _ended_widgets.popleft().close()
 
 
 def _hear_while_busy(comm: Any, hear: Callable[[Any], None]) -> None:
@@ -239,9 +254,15 @@ def _print(answer: Answer) -> None:
     try:
         with suppress(GroqError):  # the caller has it as ``answer.error``
             for delta in answer:
-                print(delta, end="", flush=True)
+                print(delta.translate(_CONTROLS), end="", flush=True)
     finally:
-        print(f"\n\n{answer.model} · {_line(answer)}", file=sys.stderr)
+        note = _note(answer)
+        said = f"\n{note.strong} {note.rest}" if note else ""
+        print(f"\n\n{answer.model} · {_line(answer)}{said}", file=sys.stderr)
+
+
+# Escape sequences could write to a terminal's title, clipboard and history.
+_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 def _to_wire(operation: Operation) -> list[Any]:

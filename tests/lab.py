@@ -144,6 +144,7 @@ class NotebookPage:
         before = self.path.stat().st_mtime_ns
         self.page.keyboard.press("Control+s")
         self.until(lambda: self.path.stat().st_mtime_ns != before)
+        self.until(lambda: self.path.read_text("utf-8").endswith("}\n"))  # written whole
         return dict(nbformat.read(self.path, as_version=4))
 
     def until(self, met: Callable[[], Any], timeout: float = 20.0) -> None:

@@ -286,3 +286,33 @@ def test_a_source_is_closed() -> None:
     next(iter(answer))
     answer.stop()
     assert closed.wait(2)
+
+
+def test_reasoning_in_tags_is_no_text() -> None:
+    pieces = ("<th", "ink>\nhm", " </th", "ink>\n", "\nHi <think>")
+    answer = Answer(items(*map(chunk, pieces), chunk(finish_reason="stop")))
+    answer.wait(5)
+    assert (answer.text, answer.reasoning) == ("Hi <think>", "\nhm ")
+
+
+def test_a_tag_that_never_comes_loses_nothing() -> None:
+    for pieces, text, reasoning in [(["<thi"], "<thi", ""), (["<think>", "hm</"], "", "hm</")]:
+        answer = Answer(items(*map(chunk, pieces), chunk(finish_reason="length")))
+        answer.wait(5)
+        assert (answer.text, answer.reasoning) == (text, reasoning)
+
+
+def test_a_character_in_two_halves_becomes_whole() -> None:
+    halves = [chunk("a\ud83d"), chunk("\ude00b"), chunk("\ud83d"), chunk(finish_reason="stop")]
+    answer = Answer(items(*halves))
+    answer.wait(5)
+    assert list(answer) == ["a", "\U0001f600b", "\ufffd"]
+
+
+def test_many_deltas_are_given_as_they_came() -> None:
+    pieces = [f"{number} é" for number in range(3000)]
+    answer = Answer(items(*map(chunk, pieces), chunk(finish_reason="stop")))
+    assert list(answer) == pieces
+    for start in (0, 1, 1023, 1024, 1025, 2047, 2999, 3000):
+        assert answer.deltas(start) == pieces[start:]
+    assert answer.text == "".join(pieces)

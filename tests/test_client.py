@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import pickle
 import socket
 import time
 from collections.abc import Iterator
@@ -19,10 +22,12 @@ from groq_magic import (
     MissingKeyError,
     NotFoundError,
     RateLimitError,
+    SetUpError,
     stream,
 )
 from groq_magic.answer import Answer, background
-from groq_magic.client import Endpoint
+from groq_magic.chat import RateLimits
+from groq_magic.client import Client, Endpoint
 
 from .peer import DONE, Connection, Script, answers, delta, event, finish, peer
 
@@ -270,8 +275,6 @@ def test_nobody_listens() -> None:
 
 
 def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from groq_magic.client import Client
-
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with peer(answers("ok")) as server:
         endpoint = Endpoint(server.base_url)
@@ -308,3 +311,98 @@ def until(met: object, timeout: float = 10.0) -> None:
     while not met():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def test_a_key_that_the_server_says_is_not_said_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    told = {"error": {"message": f"Bad key {KEY}", "failed_generation": KEY}}
+    refused = ask(refusal("401 No", json.dumps(told).encode()))
+    broken = ask(begins_then(lambda c: c.chunk(event(told))))
+    for answer in (refused, broken):
+        assert isinstance(answer.error, APIError)
+        assert "[API key]" in str(answer.error)
+        assert KEY not in str(vars(answer.error))
+
+
+def test_the_key_is_in_no_pickle() -> None:
+    endpoint = Endpoint("https://api.groq.com/openai/v1", KEY)
+    assert KEY.encode() not in pickle.dumps(endpoint)
+
+
+def test_the_key_is_in_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    with caplog.at_level(logging.DEBUG):
+        assert ask(refusal("429 Slow", retry_after="0.01"), answers("ok")).text == "ok"
+        ask(refusal("401 No"))
+    assert any(record.name.startswith("httpcore") for record in caplog.records)
+    assert KEY not in caplog.text
+    assert not any(KEY in str(vars(record)) for record in caplog.records)
+
+
+def test_plain_http_when_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    with pytest.raises(InputError, match="GROQ_SEND_KEY_UNENCRYPTED=yes"):
+        Endpoint.from_environment("http://example.org/v1")
+    monkeypatch.setenv("GROQ_SEND_KEY_UNENCRYPTED", "yes")
+    assert Endpoint.from_environment("http://example.org/v1").api_key == KEY
+
+
+def test_near_model_names() -> None:
+    missing = b'{"error": {"message": "The model `opanai/gpt-oss` does not exist", '
+    missing += b'"code": "model_not_found"}}'
+    listed = b'{"data": [{"id": "openai/gpt-oss-20b"}, {"id": "qwen/qwen3.6-27b"}]}'
+    with peer(refusal("404 No", missing), refusal("200 OK", listed)) as server:
+        answer = stream("Hello", model="opanai/gpt-oss", base_url=server.base_url)
+        answer.wait(10)
+        assert server.connection(1).request.line.startswith("GET /openai/v1/models ")
+    assert str(answer.error).endswith("Near names, for -m: openai/gpt-oss-20b.")
+
+
+def test_rate_limits_are_read() -> None:
+    body = delta("ok") + finish() + DONE
+    limits = {
+        "x_ratelimit_limit_requests": "1000",
+        "x_ratelimit_remaining_tokens": "4926",
+        "x_ratelimit_reset_requests": "5m45.6s",
+        "x_ratelimit_reset_tokens": "soon",
+    }
+    answer = ask(lambda connection: connection.respond(body, x_request_id="req_7", **limits))
+    assert answer.rate_limits == RateLimits(1000, None, 345.6, None, 4926, None)
+    assert answer.request_id == "req_7"
+
+
+def test_when_to_come_back_is_read_from_the_message() -> None:
+    said = b'{"error": {"message": "Rate limit reached. Please try again in 9m38.016s. Bye"}}'
+    error = ask(refusal("429 Slow", said)).error
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == pytest.approx(578.016)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "socks5://127.0.0.1:9"), ("SSL_CERT_FILE", "/nowhere/ca.pem")],
+)
+def test_an_environment_that_cannot_be_followed(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    answer = Answer(Client().stream(Endpoint("https://127.0.0.1:9/v1"), {}))
+    answer.wait(10)
+    assert type(answer.error) is SetUpError
+    assert name in str(answer.error)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"choices": ["x"]}, {"choices": [{"delta": {"content": 5}}]}, {"usage": 7}, {"choices": 3}],
+)
+def test_a_chunk_of_another_form(data: object) -> None:
+    answer = ask(begins_then(lambda c: c.chunk(event(data))))
+    assert (type(answer.error), answer.text) == (APIError, "one two")
+
+
+def test_a_message_of_several_lines_is_shown_in_one() -> None:
+    answer = ask(refusal("400 No", b'{"error": {"message": "one\\n  two"}}'))
+    assert str(answer.error) == "400 one two. Change the cell or its flags."

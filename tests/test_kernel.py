@@ -110,7 +110,7 @@ def test_stop_from_the_view(kernel: Kernel, server: Demo) -> None:
     kernel.collect(run, lambda: sum(m["type"] == "batch" for m in custom(run, widget)) > 3)
     kernel.send_to_widget(widget, {"type": "stop"})
     data, metadata = bundle(kernel.until_static(run))
-    kernel.collect(run, lambda: {"type": "ack"} in custom(run, widget))
+    kernel.collect(run, lambda: any(m["type"] == "snapshot" for m in custom(run, widget)))
     assert metadata["state"] == "stopped"
     assert "stopped after" in data["text/html"]
     assert data["text/plain"].startswith("## Server")
@@ -146,7 +146,7 @@ def test_where_nobody_watches_a_failure_fails_the_cell(kernel: Kernel) -> None:
     assert metadata["state"] == "failed"
     assert run.reply is not None
     assert run.reply["content"]["status"] == "error"
-    assert run.error == "APIError: The model is over capacity."
+    assert run.error == "APIError: The model is over capacity. Run the cell again."
 
 
 def test_wait_waits_and_shows_live(kernel: Kernel, server: Demo) -> None:
@@ -282,6 +282,28 @@ def test_the_demo_command(kernel: Kernel, server: Demo) -> None:
         assert len(server.seen()) == before + 1
     finally:
         kernel.run("del os.environ['GROQ_API_KEY']")
+
+
+def test_an_interrupt_leaves_the_demo_server_alone(kernel: Kernel) -> None:
+    kernel.run("%groq demo")
+    busy = kernel.start("import time; time.sleep(20)")
+    kernel.collect(busy, lambda: len(busy.of_type("status")) > 0)
+    kernel.manager.interrupt_kernel()
+    kernel.collect(busy, lambda: busy.reply is not None)
+    assert "Semicolon" in kernel.run("print(stream('cat names').result(5))").stdout
+    kernel.run("%groq demo off")
+
+
+def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
+    run = kernel.run(
+        "import groq_magic.view as view\n"
+        "painted = view.render\n"
+        "view.render = lambda text: 1 / 0\n"
+        "answer = stream('cat names', display=True); answer.wait(); None"
+    )
+    plain = kernel.until_static(run)["content"]["data"]
+    kernel.run("view.render = painted")
+    assert plain["text/plain"].startswith("Three names")
 
 
 def test_stream_shows_its_answer_once(kernel: Kernel) -> None:

@@ -69,12 +69,12 @@ def test_the_whole_path(lab: Lab, page: Page, server: Demo) -> None:
     book.answer(2).get_by_role("button", name="Stop").click()
     assert server.until("closed", 1, timeout=2)["tokens"] < 200
     book.until(lambda: "stopped after" in book.text(2))
-    kept = book.text(2)
 
     # Both are static in the end, on the screen and in the file, and after a reload.
     book.until(lambda: book.page.locator(".groq-stop").count() == 0, 30)
     assert server.until("done", 0)["tokens"] > 300
-    shown = book.text(0)
+    shown, kept = book.text(0), book.text(2)
+    assert "A short history" in kept
     saved = book.save()
     for cell, state in ((0, "done"), (2, "stopped")):
         (output,) = saved["cells"][cell]["outputs"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from groq_magic import stream
+from groq_magic import APIError, stream
 from groq_magic.answer import Answer
 
 from .conftest import RECORDED
@@ -60,7 +60,9 @@ def test_a_stream(path: Path) -> None:
     usage = expected["usage"] or expected["x_groq_usage"]
     assert (answer.usage.to_dict() if answer.usage else None) == flat(usage)
     if error := expected.get("exception"):
-        assert str(answer.error).rstrip(".") == error["message"].rstrip(".")
+        assert isinstance(answer.error, APIError)
+        assert answer.error.message == error["message"]
+        assert answer.error.failed_generation == error["body"]["failed_generation"]
 
 
 @pytest.mark.parametrize("path", REFUSALS, ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ import pytest
 
 from groq_magic.answer import Answer
 from groq_magic.chat import Chunk, Delta, Usage
-from groq_magic.view import static_bundle
+from groq_magic.view import show, static_bundle
 
 from .conftest import Demo
 from .test_answer import chunk, items
@@ -116,15 +116,25 @@ def test_a_plain_script_needs_no_ipython(demo: Demo) -> None:
 
 
 def test_a_terminal_gets_the_text_as_it_is(demo: Demo) -> None:
-    ran = run_script(
-        "get_ipython().run_cell_magic('groq', '', 'cat names')",
-        demo,
-        "-m",
-        "IPython",
-        "--no-banner",
-        "--colors=NoColor",
-        "--ext=groq_magic",
-        "-c",
-    )
+    ran = in_terminal("get_ipython().run_cell_magic('groq', '', 'cat names')", demo)
     assert ran.stdout.startswith("Three names for a cat:\n\n- **Semicolon**")
     assert "2 + 64 tokens" in ran.stderr
+
+
+def in_terminal(code: str, demo: Demo) -> subprocess.CompletedProcess[str]:
+    options = ("-m", "IPython", "--no-banner", "--colors=NoColor", "--ext=groq_magic", "-c")
+    return run_script(code, demo, *options)
+
+
+def test_a_terminal_shows_an_answer_once_and_says_why_one_failed(demo: Demo) -> None:
+    ask = "from groq_magic import stream\n"
+    once = in_terminal(ask + "stream('cat names', display=True)", demo)
+    assert once.stdout.count("Semicolon") == 1
+    failed = in_terminal(ask + "stream('hi', model='demo/error-401')", demo)
+    assert "401 Invalid API Key. Set GROQ_API_KEY" in failed.stderr
+
+
+def test_a_terminal_gets_no_escape_sequences(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ended(chunk("a\x1b]0;owned\x07\tb\x9bc\r\n"), chunk(finish_reason="stop"))
+    show(answer)
+    assert capsys.readouterr().out == "a]0;owned\tbc\n"

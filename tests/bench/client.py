@@ -1,0 +1,274 @@
+"""The client beside others, in one run: ``python tests/bench/client.py``.
+
+A server in a process of its own sends the same chunks to each client, each in a process
+of its own: ours (read delta by delta, as ``for delta in answer`` does), the groq and openai
+SDKs, httpx with httpx-sse, and bare ``httpx.AsyncClient`` with ``aiter_lines`` and ``json``.
+Rounds are interleaved, and the median of each figure is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+CLIENTS = ("ours", "groq", "openai", "httpx-sse", "bare")
+WARM_UP = 200
+
+# The server
+
+
+def chunk(text: str, **choice: Any) -> bytes:
+    """An event as Groq frames it."""
+    data = {
+        "id": "chatcmpl-75baf1bb-17c6-470c-a321-54c0e252200f",
+        "object": "chat.completion.chunk",
+        "created": 1762103733,
+        "model": "openai/gpt-oss-120b",
+        "system_fingerprint": "fp_8d9ccea017",
+        "choices": [
+            {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
+            | choice
+        ],
+    }
+    return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send as many chunks at as many a second as the path says: /COUNT/RATE/…"""
+    while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+        length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
+        await reader.readexactly(length)
+        _, count, rate, *_ = head.split()[1].split("/")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
+        )
+        await send(writer, int(count), float(rate))
+        end = chunk("", delta={}, finish_reason="stop") + b"data: [DONE]\n\n"
+        writer.write(framed(end) + b"0\r\n\r\n")
+
+
+async def send(writer: asyncio.StreamWriter, count: int, rate: float) -> None:
+    """Each chunk carries when it was written, in nanoseconds; a rate of 0 is no limit."""
+    begun = time.monotonic()
+    for number in range(count):
+        if rate and (ahead := begun + number / rate - time.monotonic()) > 0:
+            await asyncio.sleep(ahead)
+        writer.write(framed(chunk(f"{time.monotonic_ns()} ")))
+        if not rate and number % 64 == 0:
+            await writer.drain()
+    await writer.drain()
+
+
+def framed(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def serve() -> None:
+    async def quietly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(quietly, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+# The clients: each makes a function from a base URL to an iterator of texts
+
+
+def ours() -> Callable[[str], Iterator[str]]:
+    from groq_magic import stream
+
+    return lambda url: iter(stream("Hello", base_url=url))
+
+
+def sdk(name: str) -> Callable[[str], Iterator[str]]:
+    module = __import__(name)
+    make = module.Groq if name == "groq" else module.OpenAI
+
+    def texts(url: str) -> Iterator[str]:
+        if url not in clients:
+            clients[url] = make(api_key="x", base_url=url)
+        chunks = clients[url].chat.completions.create(
+            messages=[{"role": "user", "content": "Hello"}], model="m", stream=True
+        )
+        for piece in chunks:
+            if piece.choices[0].delta.content:
+                yield piece.choices[0].delta.content
+
+    clients: dict[str, Any] = {}
+    return texts
+
+
+def with_httpx_sse() -> Callable[[str], Iterator[str]]:
+    import httpx
+    from httpx_sse import connect_sse
+
+    client = httpx.Client()
+
+    def texts(url: str) -> Iterator[str]:
+        body = {"messages": [], "stream": True}
+        with connect_sse(client, "POST", f"{url}/chat/completions", json=body) as source:
+            for event in source.iter_sse():
+                if event.data != "[DONE]":
+                    yield json.loads(event.data)["choices"][0]["delta"].get("content", "")
+
+    return texts
+
+
+async def bare(client: Any, url: str, take: Callable[[str], object]) -> None:
+    body = {"messages": [], "stream": True}
+    async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("data: ") and line != "data: [DONE]":
+                take(json.loads(line[6:])["choices"][0]["delta"].get("content", ""))
+
+
+# One client's figures, taken in its own process
+
+
+def measure(name: str, port: int, count: int) -> dict[str, float]:
+    begun = time.perf_counter()
+    run = runner(name)
+    figures = {"import s": time.perf_counter() - begun}
+    base = f"http://127.0.0.1:{port}"
+    for which in ("cold", "warm"):
+        begun = time.perf_counter()
+        at: list[float] = []
+        run(f"{base}/{WARM_UP}/1000/v1", partial(_note_time, at))
+        figures[f"first token {which} ms"] = (at[0] - begun) * 1e3
+        time.sleep(0.3)  # nobody asks again within the millisecond
+    figures |= streamed(run, f"{base}/{count}/0/v1", "flood")
+    figures |= streamed(run, f"{base}/{count // 5}/1000/v1", "1000/s")
+    return figures
+
+
+def _note_time(at: list[float], _text: str) -> None:
+    at.append(time.perf_counter())
+
+
+def runner(name: str) -> Callable[[str, Callable[[str], object]], None]:
+    """A function that takes the texts of one answer, one by one."""
+    if name == "bare":
+        import httpx
+
+        loop, client = asyncio.new_event_loop(), httpx.AsyncClient()
+
+        def run_bare(url: str, take: Callable[[str], object]) -> None:
+            loop.run_until_complete(bare(client, url, take))
+
+        return run_bare
+    made = {"ours": ours, "httpx-sse": with_httpx_sse}
+    texts = made[name]() if name in made else sdk(name)
+
+    def run(url: str, take: Callable[[str], object]) -> None:
+        for text in texts(url):
+            take(text)
+
+    return run
+
+
+def streamed(
+    run: Callable[[str, Callable[[str], object]], None], url: str, label: str
+) -> dict[str, float]:
+    delays: list[int] = []
+
+    def take(text: str) -> None:
+        if text:
+            delays.append(time.monotonic_ns() - int(text))
+
+    cpu, wall = time.process_time(), time.perf_counter()
+    run(url, take)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    delays.sort()
+    figures = {f"{label}: CPU per chunk us": cpu / len(delays) * 1e6}
+    if label == "flood":
+        return figures | {"flood: chunks/s": len(delays) / wall}
+    return figures | {
+        f"{label}: latency p50 us": delays[len(delays) // 2] / 1e3,
+        f"{label}: latency p99 us": delays[len(delays) * 99 // 100] / 1e3,
+    }
+
+
+def memory(name: str, port: int, count: int) -> dict[str, float]:
+    """Peak memory beyond the text itself, of an answer that is kept."""
+    run = runner(name)
+    run(f"http://127.0.0.1:{port}/{WARM_UP}/0/v1", lambda _text: None)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if name == "ours":
+        from groq_magic import stream
+
+        kept = stream("Hello", base_url=f"http://127.0.0.1:{port}/{count}/0/v1").result()
+    else:
+        pieces: list[str] = []
+        run(f"http://127.0.0.1:{port}/{count}/0/v1", pieces.append)
+        kept = "".join(pieces)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"128k tokens: MB beyond the text": (after - before) / 1024 - len(kept) / 2**20}
+
+
+# The table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--chunks", type=int, default=10_000)
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve())
+    elif options.run:
+        what, name, port = options.run
+        figures = {"measure": measure, "memory": memory}[what]
+        count = options.chunks if what == "measure" else 128_000
+        print(json.dumps(figures(name, int(port), count)))
+    else:
+        compare(options.rounds, options.chunks)
+
+
+def compare(rounds: int, chunks: int) -> None:
+    me = [sys.executable, str(Path(__file__))]
+    server = subprocess.Popen([*me, "--serve"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+        taken: dict[str, list[dict[str, float]]] = {name: [] for name in CLIENTS}
+        for number in range(rounds):
+            for name in CLIENTS:
+                for what in ("measure", "memory") if number == 0 else ("measure",):
+                    command = [*me, "--chunks", str(chunks), "--run", what, name, port]
+                    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+                    taken[name].append(json.loads(ran.stdout))
+    finally:
+        server.terminate()
+    show(taken)
+
+
+def show(taken: dict[str, list[dict[str, float]]]) -> None:
+    rows = list(dict.fromkeys(row for figures in taken["ours"] for row in figures))
+    print(f"{'':34}" + "".join(f"{name:>12}" for name in taken))
+    for row in rows:
+        medians = [
+            statistics.median(figures[row] for figures in taken[name] if row in figures)
+            for name in taken
+        ]
+        print(f"{row:34}" + "".join(f"{value:12,.2f}" for value in medians))
+
+
+if __name__ == "__main__":
+    main()
