@@ -26,6 +26,7 @@ from functools import partial
 from itertools import pairwise
 from time import monotonic
 from typing import Any, Literal
+from weakref import WeakSet
 
 from .chat import (
     Chunk,
@@ -39,7 +40,7 @@ from .chat import (
     Usage,
     Waiting,
 )
-from .errors import IncompleteStreamError
+from .errors import APIConnectionError, IncompleteStreamError
 
 State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
 """The first three are a life, the last three its only ends."""
@@ -102,6 +103,7 @@ class Answer:
         self._version = 0
         self._wakers: list[Callable[[], object]] = []
         self._task = background.start(self._live())
+        _answers.add(self)
 
     # What it is
 
@@ -359,6 +361,12 @@ class Answer:
             self._notify()
             return True
 
+    def _orphan(self) -> None:
+        """In the child of a fork: the task, and who held the lock, are the parent's."""
+        self._changed = threading.Condition()
+        self._wakers = []
+        self._end("failed", APIConnectionError("The process was forked; its parent has the rest."))
+
     def _notify(self) -> None:
         self._version += 1
         self._changed.notify_all()
@@ -418,7 +426,6 @@ class Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
         self._running: set[Future[None]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
@@ -438,14 +445,14 @@ class Background:
 
     def close(self) -> None:
         """Cancel what runs, so that every connection is closed; at interpreter exit."""
-        if self._running and self._loop is not None and self._pid == os.getpid():
+        if self._running and self._loop is not None:
             with suppress(TimeoutError):
                 asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(1.0)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None or self._pid != os.getpid():
-                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
                 run = self._loop.run_forever
                 threading.Thread(target=run, name="groq_magic", daemon=True).start()
             return self._loop
@@ -513,4 +520,16 @@ async def _cancel_all() -> None:
 
 
 background = Background()
+_answers: WeakSet[Answer] = WeakSet()
+
+
+def _after_fork() -> None:
+    """Begin anew in the child, which has neither the thread nor its connections."""
+    background.__init__()  # type: ignore[misc]  # others hold this very object
+    for answer in list(_answers):
+        answer._orphan()  # noqa: SLF001  # of this room
+
+
 atexit.register(background.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -165,7 +165,11 @@ class Client:
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         with _as_our_errors(endpoint):
             async with self._http.stream(
-                "POST", url, content=content, headers=endpoint.headers
+                "POST",
+                url,
+                content=content,
+                headers=endpoint.headers,
+                extensions={"trace": _Handshake()},
             ) as response:
                 yield _responded(response)
                 if response.status_code != 200:
@@ -202,6 +206,22 @@ class Client:
             raise _status_error(response, endpoint.without_key(response.text))
         listed = _json_object(response.text).get("data") or []
         return [str(entry["id"]) for entry in listed if "id" in entry]
+
+
+class _Handshake:
+    """Closes the connection of a TLS handshake that is cancelled, which httpcore leaves open.
+
+    A trace extension, https://www.encode.io/httpcore/extensions/#trace
+    """
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith("connect_tcp.complete"):
+            self._connection = info["return_value"]
+        elif event.endswith("start_tls.failed"):
+            await self._connection.aclose()
 
 
 def _responded(response: httpx.Response) -> Responded:

@@ -34,7 +34,11 @@ class Connection:
     """Set when the client has closed the connection."""
 
     def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            self.closed.set()
+            raise
 
     def respond(self, body: bytes, status: str = "200 OK", **headers: str) -> None:
         """A whole response; header names are written with underscores."""

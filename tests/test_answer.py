@@ -266,6 +266,45 @@ def test_after_a_fork_the_child_has_a_thread_of_its_own() -> None:
         )
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_an_answer_that_runs_at_a_fork_ends_in_the_child_alone() -> None:
+    script = (
+        "import os; from groq_magic import stream\n"
+        "answer = stream('x'); next(iter(answer))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    ended = answer.wait(5) and answer.state == 'failed' and answer.text == 'a'\n"
+        "    os._exit(0 if ended else 1)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "assert answer.state == 'streaming'\n"
+        "answer.stop()\n"
+    )
+
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("a"))
+        connection.until_closed()
+
+    with peer(play) as server:
+        environment = {**os.environ, "GROQ_BASE_URL": server.base_url}
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script],
+            env=environment,
+            timeout=30,
+            check=True,
+        )
+
+
+def test_stop_from_the_background_loop_itself() -> None:
+    from groq_magic.answer import background
+
+    answer = Answer(items(chunk("a"), 60.0, *WHOLE))
+    next(iter(answer))
+    background.call(answer.stop)
+    assert answer.wait(5)
+    assert answer.state == "stopped"
+
+
 def test_its_repr_is_short() -> None:
     answer = Answer(items(chunk("x" * 1000, finish_reason="stop")), model="m")
     answer.wait(5)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from groq_magic import APIError, stream
 from groq_magic.answer import Answer
+from groq_magic.chat import ToolCall
+from groq_magic.client import Client, Endpoint
 
 from .conftest import RECORDED
 from .peer import Connection, peer
@@ -63,6 +67,43 @@ def test_a_stream(path: Path) -> None:
         assert isinstance(answer.error, APIError)
         assert answer.error.message == error["message"]
         assert answer.error.failed_generation == error["body"]["failed_generation"]
+
+
+class Pieces(httpx.AsyncByteStream):
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+def cut(body: bytes) -> dict[str, Iterable[bytes]]:
+    return {
+        "whole": [body],
+        "byte by byte": (body[i : i + 1] for i in range(len(body))),
+        "CRLF": (line + b"\r\n" for line in body.split(b"\n")),
+        "CR": (body.replace(b"\n", b"\r")[i : i + 1000] for i in range(0, len(body), 1000)),
+    }
+
+
+@pytest.mark.parametrize("cutting", cut(b""))
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
+def test_a_stream_in_any_cut(path: Path, cutting: str) -> None:
+    expected = expected_of(path)
+    headers = {"content-type": "text/event-stream"}
+    pieces = Pieces(cut(path.read_bytes())[cutting])
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=pieces))
+    answer = Answer(Client(transport=transport).stream(Endpoint("https://127.0.0.1"), {}))
+    assert answer.wait(60)
+    assert (answer.text, answer.reasoning) == text_and_reasoning(expected)
+    assert answer.finish_reason == expected["finish_reason"]
+    assert list(answer.tool_calls.values()) == [
+        ToolCall(call["index"], call["id"], call["name"], call["arguments"])
+        for call in expected["tool_calls"]
+    ]
+    last = {tool["index"]: tool.get("output") for tool in expected["executed_tools"]}
+    assert {i: tool.get("output") for i, tool in answer.executed_tools.items()} == last
 
 
 @pytest.mark.parametrize("path", REFUSALS, ids=lambda path: path.stem)
