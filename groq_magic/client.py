@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import os
@@ -14,7 +15,7 @@ from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from time import time
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
@@ -164,13 +165,10 @@ class Client:
         url = f"{endpoint.base_url}/chat/completions"
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         with _as_our_errors(endpoint):
-            async with self._http.stream(
-                "POST",
-                url,
-                content=content,
-                headers=endpoint.headers,
-                extensions={"trace": _Handshake()},
-            ) as response:
+            request = self._http.build_request(
+                "POST", url, content=content, headers=endpoint.headers
+            )
+            async with aclosing(await _Opening().response(self._http, request)) as response:
                 yield _responded(response)
                 if response.status_code != 200:
                     raise _status_error(response, await _start_of_body(response, endpoint))
@@ -208,20 +206,57 @@ class Client:
         return [str(entry["id"]) for entry in listed if "id" in entry]
 
 
-class _Handshake:
-    """Closes the connection of a TLS handshake that is cancelled, which httpcore leaves open.
+class _Opening:
+    """A request on its way to its response, which leaves no connection open when cancelled.
 
-    A trace extension, https://www.encode.io/httpcore/extensions/#trace
+    By themselves anyio and httpcore do, when the cancellation comes as a connection is
+    made, within its TLS handshake, or before its first request. So a connection is let
+    come about, and closed then. https://www.encode.io/httpcore/extensions/#trace tells
+    how far it is.
     """
 
+    _abandoned: ClassVar[set[asyncio.Task[httpx.Response]]] = set()
+
     def __init__(self) -> None:
+        self._can_cancel = True
+        self._is_abandoned = False
         self._connection: Any = None
 
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith("connect_tcp.complete"):
+    async def response(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        """Send the request; return the response, its body unread."""
+        request.extensions["trace"] = self._trace
+        sending = asyncio.ensure_future(http.send(request, stream=True))
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            self._abandon(sending)
+            raise
+
+    def _abandon(self, sending: asyncio.Task[httpx.Response]) -> None:
+        self._is_abandoned = True
+        if self._can_cancel:
+            sending.cancel()
+        self._abandoned.add(sending)  # the loop itself keeps no task alive
+        sending.add_done_callback(self._abandoned.discard)
+        sending.add_done_callback(_close_response)
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        step = event.split(".", 1)[1]  # without "connection" or "http11"
+        if step in ("connect_tcp.started", "start_tls.complete"):
+            self._can_cancel = False
+        elif step in ("connect_tcp.failed", "start_tls.started", "send_request_headers.started"):
+            self._can_cancel = True
+        if step == "connect_tcp.complete":
             self._connection = info["return_value"]
-        elif event.endswith("start_tls.failed"):
+        if step == "start_tls.failed" or (step == "connect_tcp.complete" and self._is_abandoned):
             await self._connection.aclose()
+        if self._is_abandoned and step in ("connect_tcp.complete", "send_request_headers.started"):
+            raise asyncio.CancelledError
+
+
+def _close_response(sending: asyncio.Task[httpx.Response]) -> None:
+    if not sending.cancelled() and sending.exception() is None:
+        asyncio.ensure_future(sending.result().aclose())  # noqa: RUF006  # it is quick
 
 
 def _responded(response: httpx.Response) -> Responded:

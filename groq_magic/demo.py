@@ -208,7 +208,7 @@ def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, str]],
     """The answer as pairs of kind and text, and its finish_reason."""
     limit = body.get("max_completion_tokens")
     if model == "demo/long":
-        text = "\n".join(islice(cycle(_answers().values()), 200))
+        text = "\n".join(islice(cycle(_answers().values()), 400))
         tokens = [("content", token) for token in _tokenised(text)]
         return tokens[: limit or 8000], "stop"
     thought = _THOUGHT if model == "demo/reasoning" else ""

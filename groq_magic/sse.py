@@ -47,13 +47,12 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes of the body; return the events that are now complete."""
-        first, *more = self._lines(data)
-        if not more:
-            self._hold(first)
-            return []
-        *middle, rest = more
-        events = [e for line in (self._joined(first), *middle) if (e := self._take(line))]
-        self._hold(rest)
+        *lines, rest = self._lines(data)
+        if lines and (self._line or self._at_start):
+            lines[0] = self._joined(lines[0])
+        events = [e for line in lines if (e := self._take(line))]
+        if rest:
+            self._hold(rest)
         return events
 
     def close(self) -> list[ServerSentEvent]:
@@ -81,9 +80,8 @@ class SSEDecoder:
         return data.split(b"\n")
 
     def _hold(self, part: bytes) -> None:
-        if part:
-            self._line.append(part)
-            self._count(len(part))
+        self._line.append(part)
+        self._count(len(part))
 
     def _joined(self, end: bytes) -> bytes:
         line = b"".join((*self._line, end))
@@ -99,13 +97,15 @@ class SSEDecoder:
             return self._dispatch()
         name, _, value = line.partition(b":")
         self._count(len(value))
-        self._field(name, value.removeprefix(b" ").decode("utf-8", "replace"))
+        text = value.removeprefix(b" ").decode("utf-8", "replace")
+        if name == b"data":
+            self._data.append(text)
+        else:
+            self._field(name, text)
         return None
 
     def _field(self, name: bytes, value: str) -> None:
-        if name == b"data":
-            self._data.append(value)
-        elif name == b"event":
+        if name == b"event":
             self._event = value
         elif name == b"id" and "\0" not in value:
             self._last_id = value
@@ -117,14 +117,8 @@ class SSEDecoder:
         if self._data:
             name = self._event or "message"
             event = ServerSentEvent("\n".join(self._data), name, self._last_id, self._retry)
-        self._reset_event()
+        self._size, self._data, self._event, self._retry = 0, [], "", None
         return event
-
-    def _reset_event(self) -> None:
-        self._size = 0
-        self._data = []
-        self._event = ""
-        self._retry = None
 
     def _count(self, size: int) -> None:
         self._size += size

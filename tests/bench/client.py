@@ -257,6 +257,18 @@ def compare(rounds: int, chunks: int) -> None:
     finally:
         server.terminate()
     show(taken)
+    loads = [float(subprocess.check_output([sys.executable, "-c", LOAD])) for _ in range(rounds)]
+    print(f"%load_ext groq_magic, in a shell that runs: {statistics.median(loads):.1f} ms")
+
+
+LOAD = """
+import time
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+begun = time.perf_counter()
+shell.extension_manager.load_extension("groq_magic")
+print((time.perf_counter() - begun) * 1e3)
+"""
 
 
 def show(taken: dict[str, list[dict[str, float]]]) -> None:
