@@ -49,9 +49,8 @@ def soak(base_url: str, count: int, tokens: int) -> None:
     del texts
     gc.collect()
     print(f"answers equal to what was sent: {equal} of {count}, {len(sent):,} characters each")
-    print(
-        f"time: {wall:.1f} s; CPU: {cpu / wall:.0%} of a core, {cpu / count / tokens * 1e6:.0f} us a token"
-    )
+    per_token = cpu / count / tokens * 1e6
+    print(f"time: {wall:.1f} s; CPU: {cpu / wall:.0%} of a core, {per_token:.0f} us a token")
     print(f"memory: {memory:.1f} MB before, {resident():.1f} MB after")
     print(f"open files: {files} before, {len(os.listdir('/proc/self/fd'))} after")
 
