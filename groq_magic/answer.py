@@ -99,7 +99,7 @@ class Answer:
         self._text_at: float | None = None
         self._retry_at = 0.0
         self._ended_at: float | None = None
-        self._changed = threading.Condition()
+        self._make_conditions()
         self._version = 0
         self._wakers: list[Callable[[], object]] = []
         self._task = background.start(self._live())
@@ -183,7 +183,7 @@ class Answer:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end, at most ``timeout`` seconds; return whether it has come."""
         with self._stopped_by_interrupt():
-            return self._wait_for(lambda: self.ended, timeout)
+            return self._wait_for(self._ending, lambda: self.ended, timeout)
 
     def result(self, timeout: float | None = None) -> str:
         """The whole text; of a stopped answer, what had come.
@@ -359,11 +359,12 @@ class Answer:
             self._state, self._error, self.waiting = state, error, None
             self._ended_at = self._clock()
             self._notify()
+            self._ending.notify_all()
             return True
 
     def _orphan(self) -> None:
         """In the child of a fork: the task, and who held the lock, are the parent's."""
-        self._changed = threading.Condition()
+        self._make_conditions()
         self._wakers = []
         self._end("failed", APIConnectionError("The process was forked; its parent has the rest."))
 
@@ -376,19 +377,26 @@ class Answer:
 
     # How it is waited for
 
+    def _make_conditions(self) -> None:
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._ending = threading.Condition(lock)  # who waits for the end sleeps until then
+
     def _next_deltas(self, seen: int) -> list[str]:
         with self._stopped_by_interrupt():
-            self._wait_for(lambda: self.ended or len(self._deltas) > seen, None)
+            self._wait_for(self._changed, lambda: self.ended or len(self._deltas) > seen, None)
         return self.deltas(seen)
 
-    def _wait_for(self, met: Callable[[], bool], timeout: float | None) -> bool:
+    def _wait_for(
+        self, change: threading.Condition, met: Callable[[], bool], timeout: float | None
+    ) -> bool:
         deadline = None if timeout is None else monotonic() + timeout
-        with self._changed:
+        with change:
             while not met():
                 left = 0.5 if deadline is None else min(0.5, deadline - monotonic())
                 if left <= 0:
                     return False
-                self._changed.wait(left)  # in slices: on Windows no interrupt ends a wait
+                change.wait(left)  # in slices: on Windows no interrupt ends a wait
         return True
 
     @contextmanager

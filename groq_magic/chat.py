@@ -263,7 +263,7 @@ def parse_chunk(data: str) -> Chunk:
     Raises `APIError` for an error object, and for data that is no JSON object.
     """
     try:
-        wire = json.loads(data)
+        wire = _json(data)
     except ValueError:
         raise APIError(f"The server sent an event that is not JSON: {data[:80]!r}") from None
     if not isinstance(wire, dict):
@@ -274,6 +274,18 @@ def parse_chunk(data: str) -> Chunk:
         return _chunk(wire)
     except (AttributeError, IndexError, KeyError, TypeError):
         raise APIError(f"The server sent a chunk of another form: {data[:80]!r}") from None
+
+
+_raw_decode = json.JSONDecoder().raw_decode
+
+
+def _json(data: str) -> Any:
+    """What `json.loads` returns, in a third of its time where no white space is around."""
+    try:
+        value, end = _raw_decode(data)
+    except ValueError:
+        value, end = None, -1
+    return value if end == len(data) else json.loads(data)
 
 
 def in_stream_error(wire: Mapping[str, Any]) -> APIError:
@@ -292,24 +304,24 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
     choice = choices[0]
     usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
     return Chunk(
-        delta=_delta(choice.get("delta") or {}),
-        finish_reason=choice.get("finish_reason"),
-        usage=Usage.from_wire(usage) if usage else None,
-        model=wire.get("model"),
-        request_id=x_groq.get("id"),
-        seed=x_groq.get("seed"),
-        system_fingerprint=wire.get("system_fingerprint"),
-        service_tier=wire.get("service_tier"),
+        _delta(choice.get("delta") or {}),
+        choice.get("finish_reason"),
+        Usage.from_wire(usage) if usage else None,
+        wire.get("model"),
+        x_groq.get("id"),
+        x_groq.get("seed"),
+        wire.get("system_fingerprint"),
+        wire.get("service_tier"),
     )
 
 
 def _delta(wire: dict[str, Any]) -> Delta:
     return Delta(
-        content=_string(wire, "content"),
-        reasoning=_string(wire, "reasoning"),
-        tool_calls=tuple(map(_tool_call, wire.get("tool_calls") or ())),
-        executed_tools=tuple(wire.get("executed_tools") or ()),
-        annotations=tuple(wire.get("annotations") or ()),
+        _string(wire, "content"),
+        _string(wire, "reasoning"),
+        tuple(map(_tool_call, wire["tool_calls"])) if wire.get("tool_calls") else (),
+        tuple(wire.get("executed_tools") or ()),
+        tuple(wire.get("annotations") or ()),
     )
 
 

@@ -50,7 +50,12 @@ class SSEDecoder:
         *lines, rest = self._lines(data)
         if lines and (self._line or self._at_start):
             lines[0] = self._joined(lines[0])
-        events = [e for line in lines if (e := self._take(line))]
+        events = []
+        for line in lines:
+            if line:
+                self._take(line)
+            elif event := self._dispatch():
+                events.append(event)
         if rest:
             self._hold(rest)
         return events
@@ -65,7 +70,7 @@ class SSEDecoder:
         """
         if self._line:
             return []
-        event = self._take(b"")
+        event = self._dispatch()
         return [event] if event else []
 
     def _lines(self, data: bytes) -> list[bytes]:
@@ -92,9 +97,7 @@ class SSEDecoder:
             line = line.removeprefix(_BOM)
         return line
 
-    def _take(self, line: bytes) -> ServerSentEvent | None:
-        if not line:
-            return self._dispatch()
+    def _take(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         self._count(len(value))
         text = value.removeprefix(b" ").decode("utf-8", "replace")
@@ -102,7 +105,6 @@ class SSEDecoder:
             self._data.append(text)
         else:
             self._field(name, text)
-        return None
 
     def _field(self, name: bytes, value: str) -> None:
         if name == b"event":
@@ -115,8 +117,8 @@ class SSEDecoder:
     def _dispatch(self) -> ServerSentEvent | None:
         event = None
         if self._data:
-            name = self._event or "message"
-            event = ServerSentEvent("\n".join(self._data), name, self._last_id, self._retry)
+            data = self._data[0] if len(self._data) == 1 else "\n".join(self._data)
+            event = ServerSentEvent(data, self._event or "message", self._last_id, self._retry)
         self._size, self._data, self._event, self._retry = 0, [], "", None
         return event
 

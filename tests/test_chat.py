@@ -112,3 +112,7 @@ def test_a_body_has_only_what_was_given() -> None:
 def test_what_cannot_be_sent(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         request_body([Message("user", "x")], **wrong)
+
+
+def test_white_space_around_a_chunk_is_no_matter() -> None:
+    assert parse_chunk(' {"choices": [{"delta": {"content": "x"}}]}\n').delta == Delta("x")
