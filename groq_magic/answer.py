@@ -101,6 +101,7 @@ class Answer:
         self._ended_at: float | None = None
         self._make_conditions()
         self._version = 0
+        self._notified: int | None = None
         self._wakers: list[Callable[[], object]] = []
         self._task = background.start(self._live())
         _answers.add(self)
@@ -120,13 +121,13 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer so far; it is kept whatever the end."""
-        with self._changed:
+        with self._lock:
             return self._deltas.text()
 
     @property
     def reasoning(self) -> str:
         """What the model thought so far, where the API sends it."""
-        with self._changed:
+        with self._lock:
             return self._reasoning.text()
 
     @property
@@ -220,14 +221,14 @@ class Answer:
 
     def deltas(self, start: int = 0) -> list[str]:
         """The text's deltas that have come, from number ``start`` on; it does not wait."""
-        with self._changed:
+        with self._lock:
             return self._deltas.since(start)
 
     async def changed(self, version: int) -> int:
         """Wait, in any loop, until the answer is past ``version``; return its version."""
         loop = asyncio.get_running_loop()
         woken = loop.create_future()
-        with self._changed:
+        with self._lock:
             if self._version != version or self.ended:
                 return self._version
             self._wakers.append(partial(_wake, loop, woken))
@@ -272,7 +273,7 @@ class Answer:
                 await self._wait_to_retry(item)
 
     def _take(self, chunk: Chunk) -> None:
-        with self._changed:
+        with self._lock:
             if self.ended:
                 return
             self._state = "streaming"
@@ -283,7 +284,7 @@ class Answer:
             self.service_tier = chunk.service_tier or self.service_tier
             self._finish_reason = chunk.finish_reason or self._finish_reason
             self._usage = chunk.usage or self._usage
-            self._notify()
+            self._advance()
 
     def _take_delta(self, chunk: Chunk) -> None:
         delta = chunk.delta
@@ -328,10 +329,10 @@ class Answer:
         self._change_to("connecting", None)
 
     def _change_to(self, state: State, waiting: Waiting | None) -> None:
-        with self._changed:
+        with self._lock:
             if not self.ended:
                 self._state, self.waiting = state, waiting
-                self._notify()
+                self._advance()
 
     def _end_with(self, error: Exception | None) -> None:
         """Done if a ``finish_reason`` came, whatever came behind it; else failed."""
@@ -348,7 +349,7 @@ class Answer:
 
     def _end(self, state: State, error: BaseException | None = None) -> bool:
         """Enter an end; False where it had ended before."""
-        with self._changed:
+        with self._lock:
             if self.ended:
                 return False
             if self._think_tags is not None:
@@ -358,6 +359,7 @@ class Answer:
             self._reasoning.close()
             self._state, self._error, self.waiting = state, error, None
             self._ended_at = self._clock()
+            self._version += 1
             self._notify()
             self._ending.notify_all()
             return True
@@ -368,8 +370,25 @@ class Answer:
         self._wakers = []
         self._end("failed", APIConnectionError("The process was forked; its parent has the rest."))
 
-    def _notify(self) -> None:
+    def _advance(self) -> None:
+        """Notify of the first change in a turn of the loop, and of all later ones together.
+
+        One read of the socket can bring hundreds of deltas, and waking a thread for each
+        would cost more than all else.
+        """
         self._version += 1
+        if self._notified is None:
+            self._notify()
+            asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        with self._lock:
+            if self._notified != self._version:
+                self._notify()
+            self._notified = None
+
+    def _notify(self) -> None:
+        self._notified = self._version
         self._changed.notify_all()
         wakers, self._wakers = self._wakers, []
         for wake in wakers:
@@ -378,9 +397,9 @@ class Answer:
     # How it is waited for
 
     def _make_conditions(self) -> None:
-        lock = threading.RLock()
-        self._changed = threading.Condition(lock)
-        self._ending = threading.Condition(lock)  # who waits for the end sleeps until then
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._ending = threading.Condition(self._lock)  # who waits for the end sleeps until then
 
     def _next_deltas(self, seen: int) -> list[str]:
         with self._stopped_by_interrupt():

@@ -297,7 +297,7 @@ def in_stream_error(wire: Mapping[str, Any]) -> APIError:
 
 
 def _chunk(wire: dict[str, Any]) -> Chunk:
-    x_groq = _object(wire, "x_groq")
+    x_groq = wire.get("x_groq") or {}
     if x_groq.get("error"):
         raise APIError(f"The server stopped the answer: {x_groq['error']}")
     choices = wire.get("choices") or [{}]  # the usage-only chunk has none
@@ -316,10 +316,15 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
 
 
 def _delta(wire: dict[str, Any]) -> Delta:
+    content, reasoning = wire.get("content") or "", wire.get("reasoning") or ""
+    if not (isinstance(content, str) and isinstance(reasoning, str)):
+        raise TypeError("content")
+    if len(wire) == 1:  # as nearly all are
+        return Delta(content, reasoning)
     return Delta(
-        _string(wire, "content"),
-        _string(wire, "reasoning"),
-        tuple(map(_tool_call, wire["tool_calls"])) if wire.get("tool_calls") else (),
+        content,
+        reasoning,
+        tuple(map(_tool_call, wire.get("tool_calls") or ())),
         tuple(wire.get("executed_tools") or ()),
         tuple(wire.get("annotations") or ()),
     )
@@ -333,13 +338,6 @@ def _tool_call(wire: dict[str, Any]) -> ToolCall:
         name=function.get("name") or "",
         arguments=function.get("arguments") or "",
     )
-
-
-def _string(wire: Mapping[str, Any], name: str) -> str:
-    value = wire.get(name) or ""
-    if not isinstance(value, str):
-        raise TypeError(name)
-    return value
 
 
 def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:

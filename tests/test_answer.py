@@ -70,6 +70,29 @@ def test_iteration_begins_before_the_end() -> None:
     assert list(deltas) == ["b"]
 
 
+def test_a_burst_wakes_its_readers_twice_and_hides_nothing() -> None:
+    """One read of the socket brings many deltas; the last must not wait for the next read."""
+    go = threading.Event()
+
+    async def source() -> AsyncGenerator[Item]:
+        await asyncio.to_thread(go.wait, 5)
+        for _ in range(500):
+            yield chunk("x")
+        await asyncio.sleep(60)
+
+    async def wakings(answer: Answer) -> int:
+        count = 0
+        while len(answer.text) < 500:
+            await asyncio.wait_for(answer.changed(answer._version), 5)
+            count += 1
+        return count
+
+    answer = Answer(source())
+    threading.Timer(0.1, go.set).start()
+    assert asyncio.run(wakings(answer)) <= 2
+    answer.stop()
+
+
 def test_async_for_and_await_in_another_loop() -> None:
     async def read() -> tuple[list[str], str]:
         answer = Answer(items(chunk("a"), 0.05, *WHOLE))

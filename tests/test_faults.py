@@ -193,12 +193,23 @@ def test_a_name_that_is_not_known() -> None:
     assert "no-such-host.invalid" in str(answer.error)
 
 
+def test_a_name_that_is_not_known_yet_is_tried_again() -> None:
+    answer = ask("https://no-such-host.invalid/v1", max_retries=1)
+    until(lambda: answer.waiting is not None)
+    waiting = answer.waiting
+    assert answer.wait(20)
+    assert type(answer.error) is APIConnectionError
+    assert waiting is not None
+    assert (waiting.reason, waiting.attempt, waiting.attempts) == ("no connection", 2, 2)
+
+
 def test_a_redirect_gets_nothing() -> None:
     with peer(answers("stolen")) as other:
         redirect = refuse("307 Go", b"", location=f"{other.base_url}/chat/completions")
         with peer(redirect) as server:
-            answer = ask(server.base_url)
+            answer = ask(server.base_url, max_retries=2)
             assert answer.wait(10)
+            assert len(server.connections) == 1
         assert answer.state == "failed"
         assert other.connections == []
 

@@ -28,6 +28,7 @@ def kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
     environment.pop("GROQ_API_KEY", None)
     with running_kernel(environment, str(home)) as kernel:
         kernel.run("%reload_ext groq_magic")
+        kernel.run("import os; from groq_magic import stream")
         yield kernel
 
 
@@ -286,8 +287,8 @@ def test_the_demo_command(kernel: Kernel, server: Demo) -> None:
 
 def test_an_interrupt_leaves_the_demo_server_alone(kernel: Kernel) -> None:
     kernel.run("%groq demo")
-    busy = kernel.start("import time; time.sleep(20)")
-    kernel.collect(busy, lambda: len(busy.of_type("status")) > 0)
+    busy = kernel.start("import time; print('begun', flush=True); time.sleep(20)")
+    kernel.collect(busy, lambda: "begun" in busy.stdout)
     kernel.manager.interrupt_kernel()
     kernel.collect(busy, lambda: busy.reply is not None)
     assert "Semicolon" in kernel.run("print(stream('cat names').result(5))").stdout
