@@ -319,7 +319,7 @@ def _delta(wire: dict[str, Any]) -> Delta:
     content, reasoning = wire.get("content") or "", wire.get("reasoning") or ""
     if not (isinstance(content, str) and isinstance(reasoning, str)):
         raise TypeError("content")
-    if len(wire) == 1:  # as nearly all are
+    if content and len(wire) == 1:  # as nearly all are
         return Delta(content, reasoning)
     return Delta(
         content,

@@ -39,7 +39,8 @@ const build = (el) => {
 function render({ model, el }) {
   const view = build(el);
   let number = -1; // of the last batch on the screen; -1 before the first snapshot
-  let settled = 0; // how many of the text's elements are settled; the rest is the tail
+  let settled = 0;
+  let held = -1; // no block is open
   let wantSnapshot = true;
   let wantStop = false;
   let silence; // the timer that ends when nothing was heard for long
@@ -63,24 +64,56 @@ function render({ model, el }) {
     model.widget_manager?.rendermime?.latexTypesetter?.typeset(node);
   };
 
+  const typesetFrom = (place, index) => {
+    for (const node of [...place.childNodes].slice(index)) typeset(node);
+  };
+
+  // Of the text's elements the first `settled` are settled, then comes the open one, if
+  // there is one, then the tail. In the open one the first `held` nodes are settled.
+  const openElement = () => (held < 0 ? null : view.text.children[settled]);
+  const placeIn = (block) => ({ TABLE: block.tBodies?.[0], PRE: block.firstChild })[block.tagName] ?? block;
+  const append = (node, html) => node.insertAdjacentHTML("beforeend", html);
+
   const dropTail = () => {
-    while (view.text.children.length > settled) view.text.lastElementChild.remove();
+    const kept = held < 0 ? settled : settled + 1;
+    while (view.text.lastChild && view.text.children[kept - 1] !== view.text.lastChild) {
+      view.text.lastChild.remove();
+    }
+    if (held < 0) return;
+    const place = placeIn(openElement());
+    while (place.childNodes.length > held) place.lastChild.remove();
   };
 
   const operations = {
     settle(html) {
-      dropTail();
-      view.text.insertAdjacentHTML("beforeend", html);
+      append(view.text, html);
       settled += 1;
       typeset(view.text.children[settled - 1]);
     },
-    tail(html) {
-      dropTail();
-      view.text.insertAdjacentHTML("beforeend", html);
+    open(html) {
+      openElement()?.remove();
+      append(view.text, html);
+      held = 0;
+      held = placeIn(openElement()).childNodes.length;
+      typeset(openElement());
+    },
+    push(html) {
+      const place = placeIn(openElement());
+      append(place, html);
+      typesetFrom(place, held);
+      held = place.childNodes.length;
+    },
+    close() {
+      settled += 1;
+      held = -1;
     },
     replace(index, html) {
       view.text.children[index].outerHTML = html;
       typeset(view.text.children[index]);
+    },
+    tail(html, part) {
+      if (part) append(placeIn(openElement()), part);
+      append(view.text, html);
     },
   };
 
@@ -100,6 +133,7 @@ function render({ model, el }) {
   const applyBatch = (message) => {
     if (message.n <= number) return;
     if (number < 0 || message.n !== number + 1) return askForSnapshot();
+    if (message.ops.length > 0) dropTail();
     for (const [name, ...values] of message.ops) operations[name](...values);
     view.reasoning.append(message.reasoning);
     number = message.n;
@@ -111,8 +145,10 @@ function render({ model, el }) {
     if (message.n < number) return;
     view.text.innerHTML = message.settled.join("");
     settled = message.settled.length;
+    held = -1;
     typeset(view.text);
-    operations.tail(message.tail);
+    if (message.open) operations.open(message.open);
+    operations.tail(message.tail, message.part);
     view.reasoning.textContent = message.reasoning;
     number = message.n;
     showStatus(message.status);

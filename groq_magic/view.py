@@ -2,10 +2,12 @@
 
 Kernel and browser speak in custom messages over the widget's comm. To the browser:
 
-    {"type": "batch", "n": 7, "ops": [["settle", html], ["tail", html], ["replace", 0, html]],
+    {"type": "batch", "n": 7, "ops": [["settle", html], ["tail", html, part], …],
      "reasoning": "what is new", "status": {…}}
-    {"type": "snapshot", "n": 7, "settled": [html, …], "tail": html,
+    {"type": "snapshot", "n": 7, "settled": [html, …], "open": html, "tail": html, "part": html,
      "reasoning": "all of it", "status": {…}}
+
+The operations are those of `markdown`.
 
 and from it ``{"type": "snapshot"}``, at its mount, when a number is missing and when it has
 heard nothing for long, and ``{"type": "stop"}``; each again and again until a snapshot comes.
@@ -22,6 +24,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import astuple
 from html import escape
 from pathlib import Path
 from time import perf_counter
@@ -34,7 +37,7 @@ from IPython.display import display, update_display
 
 from .answer import Answer, background
 from .errors import GroqError
-from .markdown import Operation, Replace, StreamingMarkdown, render, safe_source
+from .markdown import Operation, StreamingMarkdown, render, safe_source
 
 _log = logging.getLogger(__name__)
 
@@ -72,10 +75,13 @@ def show_once(answer: Answer) -> None:
         show(answer)
 
 
-def static_bundle(answer: Answer) -> tuple[dict[str, str], dict[str, Any]]:
-    """The output that stays: its data by mime type, and its metadata."""
+def static_bundle(answer: Answer, html: str | None = None) -> tuple[dict[str, str], dict[str, Any]]:
+    """The output that stays: its data by mime type, and its metadata.
+
+    ``html`` is that of the text, where it has been rendered already.
+    """
     data = {
-        "text/html": _static_html(answer),
+        "text/html": _static_html(answer, render(answer.text) if html is None else html),
         "text/markdown": safe_source(answer.text),
         "text/plain": answer.text,
     }
@@ -156,7 +162,7 @@ class LiveView:
         try:
             self._feed()
             self._send_batch(self._markdown.close())
-            data, metadata = static_bundle(self._answer)
+            data, metadata = static_bundle(self._answer, self._markdown.html)
             update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
         except Exception:  # the text must be shown, whatever it was
             _log.exception("The output of an answer could not be made; its text is printed here.")
@@ -181,8 +187,7 @@ class LiveView:
         """Send all there is, what was not painted yet included: nothing more may come."""
         self._paint()
         reasoning = self._answer.reasoning[: self._thought]
-        settled, tail = self._markdown.settled, self._markdown.tail
-        self._send("snapshot", settled=settled, tail=tail, reasoning=reasoning)
+        self._send("snapshot", **self._markdown.snapshot(), reasoning=reasoning)
 
     def _send(self, kind: str, **content: Any) -> None:
         status = Status.of(self._answer)._asdict()
@@ -266,9 +271,7 @@ _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) 
 
 
 def _to_wire(operation: Operation) -> list[Any]:
-    if isinstance(operation, Replace):
-        return ["replace", operation.index, operation.html]
-    return [type(operation).__name__.lower(), operation.html]
+    return [type(operation).__name__.lower(), *astuple(operation)]
 
 
 # Looks and words, the same in the live view and in the static output. Styles are inline:
@@ -314,7 +317,7 @@ class _Note(NamedTuple):
         )
 
 
-def _static_html(answer: Answer) -> str:
+def _static_html(answer: Answer, html: str) -> str:
     status = Status.of(answer)
     reasoning = ""
     if status.thought:
@@ -324,7 +327,7 @@ def _static_html(answer: Answer) -> str:
             f'<div style="white-space:pre-wrap">{escape(answer.reasoning)}</div></details>'
         )
     # The output area pads its right side already.
-    text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{render(answer.text)}</div>'
+    text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
     return f'<div class="groq-answer">{status.header}{reasoning}{text}{status.note}</div>'
 
 

@@ -15,12 +15,14 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat client answer markdown view prompt api demo magic __init__".split()
+ROOMS = "errors sse chat client answer dialect calm markdown view".split()
+ROOMS += "prompt api demo magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {
     "httpx": "client",
-    "markdown_it": "markdown",
+    "markdown_it": "dialect",
+    "pygments": "dialect",
     "anywidget": "view",
     "IPython.display": "view",
     "tornado": "demo",

@@ -3,7 +3,8 @@
 ``python tests/bench/soak.py``
 
 The demo server runs in a process of its own. Every text is compared with what was sent,
-byte by byte, and memory is taken before, and after the answers were dropped.
+byte by byte. Memory is taken when the answers of a round were dropped, round after round:
+what the first leaves behind is the allocator's, what the others add would be a leak.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=100)
     parser.add_argument("--rate", type=int, default=200, help="tokens per second of each")
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     command = [sys.executable, "-m", "groq_magic.demo", "--port", "0"]
     command += ["--tokens-per-second", str(options.rate)]
@@ -33,26 +35,25 @@ def main() -> None:
     try:
         assert server.stdout is not None
         base_url = server.stdout.readline().strip().partition("=")[2]
-        soak(base_url, options.answers, options.rate * options.seconds)
+        soak(base_url, options.answers, options.rate * options.seconds, options.rounds)
     finally:
         server.terminate()
 
 
-def soak(base_url: str, count: int, tokens: int) -> None:
+def soak(base_url: str, count: int, tokens: int, rounds: int) -> None:
     sent = text_of(tokens)
-    run(base_url, count, tokens // 4)  # what a first round leaves behind is no leak
-    memory, files = resident(), len(os.listdir("/proc/self/fd"))
-    cpu, wall = time.process_time(), time.perf_counter()
-    texts = run(base_url, count, tokens)
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    equal = sum(text == sent for text in texts)
-    del texts
-    gc.collect()
-    print(f"answers equal to what was sent: {equal} of {count}, {len(sent):,} characters each")
-    per_token = cpu / count / tokens * 1e6
-    print(f"time: {wall:.1f} s; CPU: {cpu / wall:.0%} of a core, {per_token:.0f} us a token")
-    print(f"memory: {memory:.1f} MB before, {resident():.1f} MB after")
-    print(f"open files: {files} before, {len(os.listdir('/proc/self/fd'))} after")
+    print(f"{count} answers of {len(sent):,} characters each")
+    for number in range(1, rounds + 1):
+        cpu, wall = time.process_time(), time.perf_counter()
+        equal = sum(text == sent for text in run(base_url, count, tokens))
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        gc.collect()
+        print(
+            f"round {number}: {equal} of {count} equal to what was sent, {wall:.1f} s, "
+            f"{cpu / wall:.0%} of a core, {cpu / count / tokens * 1e6:.0f} us a token; "
+            f"then {resident():.1f} MB, {len(os.listdir('/proc/self/fd'))} open files",
+            flush=True,
+        )
 
 
 def run(base_url: str, count: int, tokens: int) -> list[str]:

@@ -1,0 +1,184 @@
+"""What hostile text tries, and what a rendering may consist of."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+CANARY = "globalThis.canary=1"
+
+_SCHEMES = [
+    f"javascript:{CANARY}",
+    f"JaVaScRiPt:{CANARY}",
+    f"&#106;avascript:{CANARY}",
+    f"&#x6A;&#x61;vascript:{CANARY}",
+    f"java&#10;script:{CANARY}",
+    f"java&Tab;script:{CANARY}",
+    f"javascript&colon;{CANARY}",
+    f"\\javascript:{CANARY}",
+    f"java\\script:{CANARY}",
+    f"\x01javascript:{CANARY}",
+    f"%6Aavascript:{CANARY}",
+    f"vbscript:{CANARY}",
+    f"data:text/html,<script>{CANARY}</script>",
+    f"data:text/html;base64,{CANARY}",
+    f"data:image/svg+xml,<svg onload={CANARY}>",
+    f"data:image/png,{CANARY}",
+    "blob:https://evil.example/1",
+    "file:///etc/passwd",
+    "command:workbench.action",
+    "//evil.example/x",
+    "/\\evil.example/x",
+    "/lab/tree?reset",
+    "feed:javascript:1",
+    "view-source:x",
+]
+
+_HTML = [
+    f"<script>{CANARY}</script>",
+    f"<SCRIPT SRC=//evil.example/x.js>{CANARY}</SCRIPT>",
+    f"<scr<script>ipt>{CANARY}</script>",
+    f"<img src=x onerror={CANARY}>",
+    f'<img src="x" onerror="{CANARY}"',
+    f"<svg/onload={CANARY}>",
+    f"<svg><animate onbegin={CANARY} attributeName=x dur=1s>",
+    f"<math><mi xlink:href='javascript:{CANARY}'>x</mi></math>",
+    f"<body onload={CANARY}>",
+    f"<details open ontoggle={CANARY}>",
+    f"<input autofocus onfocus={CANARY}>",
+    f"<video><source onerror={CANARY}></video>",
+    f"<iframe srcdoc='<script>{CANARY}</script>'></iframe>",
+    "<iframe src=https://evil.example></iframe>",
+    "<link rel=stylesheet href=https://evil.example/x.css>",
+    "<style>@import 'https://evil.example/x.css'</style>",
+    "<base href=https://evil.example/>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
+    f"<a href=javascript:{CANARY}>x</a>",
+    f"<form action=javascript:{CANARY}><button>x</button></form>",
+    "<object data=https://evil.example></object>",
+    "</div></div></details><div class=evil>",
+    "</code></pre></p></td></table>",
+    "<div",
+    "<!-- -->",
+    "<!--><script>-->",
+    "<![CDATA[x]]>",
+    "<?php x ?>",
+    "<!DOCTYPE html>",
+    f"<x onclick={CANARY}>",
+    "&lt;script&gt;",
+]
+
+_MARKDOWN = [
+    "![x](https://evil.example/?q=1)",
+    "![x][e]\n\n[e]: https://evil.example/?q=1",
+    "[![x](https://evil.example/i)](https://evil.example)",
+    f'[x](https://e.org "\\" onmouseover=\\"{CANARY}")',
+    f"[x](https://e.org '\" onmouseover=\"{CANARY}')",
+    f'[x](<https://e.org/" onmouseover="{CANARY}>)',
+    f'<https://e.org/"onmouseover="{CANARY}>',
+    f'https://e.org/"onmouseover="{CANARY}',
+    f'```a" onload="{CANARY}\nb\n```',
+    f"```html\n<script>{CANARY}</script>\n```",
+    f"~~~<img src=x onerror={CANARY}>\nb\n~~~",
+    f"```python\n'''<img src=x onerror={CANARY}>'''\n```",
+    f"`<img src=x onerror={CANARY}>`",
+    f"`` ` <img src=x onerror={CANARY}> ``",
+    f"`a | <img src=x onerror={CANARY}>`",
+    f"\\`<img src=x onerror={CANARY}>\\`",
+    f"`a\n<img src=x onerror={CANARY}>`",
+    f"    <img src=x onerror={CANARY}>",
+    f"$<img src=x onerror={CANARY}>$",
+    f"$$\n<img src=x onerror={CANARY}>\n$$",
+    f"\\(<img src=x onerror={CANARY}>\\)",
+    f"\\[</div><img src=x onerror={CANARY}>\\]",
+    f"\\begin{{align}}<img src=x onerror={CANARY}>\\end{{align}}",
+    f"$\\href{{javascript:{CANARY}}}{{x}}$",
+    f"- [x] <img src=x onerror={CANARY}>",
+    f"|<img src=x onerror={CANARY}>|\n|-|\n|<svg/onload={CANARY}>|",
+    f"# <img src=x onerror={CANARY}>",
+    f"[<img src=x onerror={CANARY}>](https://e.org)",
+    f"![<img src=x onerror={CANARY}>](https://e.org)",
+    f"[a]: https://e.org '<img src=x onerror={CANARY}>'\n\n[a]",
+]
+
+ATTACKS = [
+    *_HTML,
+    *_MARKDOWN,
+    *(f"[x]({url})" for url in _SCHEMES),
+    *(f"[x](<{url}>)" for url in _SCHEMES),
+    *(f"[x]\n\n[x]: {url}" for url in _SCHEMES),
+    *(f"![x]({url})" for url in _SCHEMES),
+    *(f"<{url}>" for url in _SCHEMES),
+]
+
+_ALLOWED = {
+    **dict.fromkeys(
+        "p h1 h2 h3 h4 h5 h6 blockquote ul em strong s hr br thead tbody tr".split(), ()
+    ),
+    "ol": ("start",),
+    "li": ("style",),
+    "a": ("href", "title", "rel", "target"),
+    "pre": ("style",),
+    "code": ("class", "style"),
+    "span": ("class",),
+    "div": ("class",),
+    "table": ("style",),
+    "th": ("style",),
+    "td": ("style",),
+    "input": ("type", "disabled", "checked", "style"),
+}
+_VALUES = {
+    "href": r"(?:https?:|mailto:).*",
+    "rel": "noopener noreferrer nofollow",
+    "target": "_blank",
+    "type": "checkbox",
+    "start": r"\d+",
+    "class": r"[^<>\"']*",
+    "style": r"[a-z0-9 .:;,#()-]*",
+}
+
+
+class _Checker(HTMLParser):
+    def __init__(self, *, foreign: bool) -> None:
+        super().__init__()
+        self._foreign = foreign
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in _ALLOWED, tag
+        for name, value in attrs:
+            assert name in _ALLOWED[tag] or (self._foreign and name == "class"), (tag, name)
+            is_theirs = self._foreign and (name == "class" or (name, value) == ("href", ""))
+            if name in _VALUES and not is_theirs:
+                assert re.fullmatch(_VALUES[name], value or "", re.DOTALL | re.IGNORECASE), (
+                    name,
+                    value,
+                )
+        if tag not in ("br", "hr", "input"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def close(self) -> None:
+        super().close()
+        assert self._open == []
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(data)
+
+    def handle_decl(self, decl: str) -> None:
+        raise AssertionError(decl)
+
+    def handle_pi(self, data: str) -> None:
+        raise AssertionError(data)
+
+    def unknown_decl(self, data: str) -> None:
+        raise AssertionError(data)
+
+
+def assert_harmless(html: str, *, foreign: bool = False) -> None:
+    """No element, attribute or link but the allowed ones; ``foreign`` is another's output."""
+    checker = _Checker(foreign=foreign)
+    checker.feed(html)
+    checker.close()

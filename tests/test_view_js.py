@@ -1,0 +1,117 @@
+"""The browser's half follows the kernel's: `view.js` in a real Chromium."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from groq_magic import view
+from groq_magic.markdown import StreamingMarkdown
+
+from .commonmark import examples
+from .lab import running_browser
+from .test_markdown import FRAGMENTS, SAMPLE, cut
+
+STATUS = {"state": "streaming", "header": "", "thought": "", "note": ""}
+
+# Mounts the view on a model that gives it these messages; says where it shows another thing.
+FOLLOW = """
+async ({source, messages}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  const expected = document.createElement("div");
+  let hear;
+  const blocks = (text) => [...text.children].map((block) => block.outerHTML).join("\\n");
+  const asked = [];
+  const model = {on: (_, f) => { hear = f; }, off: () => {}, send: (m) => asked.push(m.type)};
+  const unmount = view.render({model, el});
+  try {
+    for (const [number, [message, html]] of messages.entries()) {
+      asked.length = 0;
+      hear(message);
+      if (html === null) {
+        if (!asked.includes("snapshot")) return `${number}: a gap, and no snapshot was asked for`;
+        continue;
+      }
+      expected.innerHTML = html;
+      const shown = blocks(el.querySelector(".groq-text"));
+      if (shown !== blocks(expected)) return `${number}: ${shown} is not ${blocks(expected)}`;
+    }
+  } finally {
+    unmount();
+  }
+  return "";
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Page:
+    page = browser.new_page()
+    page.goto("about:blank")
+    return page
+
+
+class Kernel:
+    """The messages of a kernel to a view, each with what is then to be seen."""
+
+    def __init__(self) -> None:
+        self.markdown = StreamingMarkdown()
+        self.messages: list[tuple[dict[str, Any], str | None]] = []
+        self._number = 0
+
+    def batch(
+        self, operations: list[Any], *, is_lost: bool = False, is_doubled: bool = False
+    ) -> None:
+        self._number += 1
+        ops = [view._to_wire(operation) for operation in operations]
+        message = self._message("batch", ops=ops)
+        self.messages += [(message, self.markdown.html)] * (1 + is_doubled)
+
+    def gap(self) -> None:
+        """A batch is lost, the next one shows it, and a snapshot mends it."""
+        self._number += 2
+        self.messages.append((self._message("batch", ops=[]), None))
+        self.snapshot()
+
+    def snapshot(self) -> None:
+        message = self._message("snapshot", **self.markdown.snapshot())
+        self.messages.append((message, self.markdown.html))
+
+    def _message(self, kind: str, **content: Any) -> dict[str, Any]:
+        return {"type": kind, "n": self._number, "reasoning": "", "status": STATUS, **content}
+
+
+def documents() -> Iterator[str]:
+    yield SAMPLE
+    for seed in range(150):
+        chance = random.Random(seed)
+        some = [*examples(), *FRAGMENTS * 20] if seed % 2 else FRAGMENTS
+        yield "".join(chance.choices(some, k=chance.randint(3, 25)))
+
+
+def test_the_screen_shows_what_the_kernel_has(page: Page) -> None:
+    source = view.AnswerWidget._esm
+    for seed, text in enumerate(documents()):
+        chance = random.Random(seed)
+        kernel = Kernel()
+        kernel.snapshot()
+        for piece in cut(text, chance, chance.choice([3, 20, 60])):
+            kernel.markdown.feed(piece)
+            kernel.batch(kernel.markdown.flush(), is_doubled=chance.random() < 0.05)
+            if chance.random() < 0.05:
+                kernel.gap()
+        kernel.batch(kernel.markdown.close())
+        told = {"source": str(source), "messages": kernel.messages}
+        assert page.evaluate(FOLLOW, told) == "", text
