@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import lru_cache
+from time import thread_time
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,7 +29,6 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.utils import EnvType, OptionsDict
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
 
 Token = markdown_it.token.Token
 Environment = MutableMapping[str, Any]
@@ -44,7 +44,6 @@ _TABLE_STYLE = "margin:0 0 1em"
 _CELL_STYLE = "text-align:left"
 _TASK_STYLE = "list-style-type:none"
 _BOX_STYLE = "margin:0 0.5em 0 -1.5em;vertical-align:middle"
-_HIGHLIGHT_LIMIT = 20_000  # characters, which take Pygments 50 ms
 _INLINE_MATH_LIMIT = 2_000  # characters; so that a hostile text cannot make a search long
 
 
@@ -255,20 +254,44 @@ def _code(
     token = tokens[index]
     opening, closing = code_frame(token.info)
     language = _language(token.info)
-    if token.meta.get("closed") and language and 0 < len(token.content) <= _HIGHLIGHT_LIMIT:
+    if token.meta.get("closed") and language in _LANGUAGES and _is_written_by_hand(token.content):
         return opening + _highlighted(language, token.content) + closing
     return opening + escape_html(token.content) + closing
 
 
+# Those whose lexers were tried on hostile code. Of the many others some take forever on a few
+# hundred characters, and it is the model that names the language.
+_NAMES = """
+bash c clojure cmake console cpp c++ css csharp c# dart diff django docker dockerfile elixir erlang
+fortran fsharp go golang graphql groovy haskell hcl html http ini ipython java javascript jinja js
+json jsx julia kotlin latex lisp lua make makefile markdown matlab md mysql nginx nim ocaml pascal
+perl php postgres postgresql powershell protobuf py pycon python python3 r rb rs ruby rust scala
+scheme scss sh shell solidity sql swift terraform tex toml ts tsx typescript verilog vhdl vim vue
+xml yaml yml zig zsh
+"""
+_LANGUAGES = frozenset(_NAMES.split())
+_HIGHLIGHT_LIMIT = 20_000  # characters, which take Pygments 50 ms
+_HIGHLIGHT_SECONDS = 0.1
+
+
+def _is_written_by_hand(code: str) -> bool:
+    """Whether there is not too much of it, in all, in a line, or of nothing."""
+    return 0 < len(code) <= _HIGHLIGHT_LIMIT and not re.search(r"[^\n]{1001}|\s{101}", code)
+
+
 @lru_cache(maxsize=128)
 def _highlighted(language: str, code: str) -> str:
-    """Spans with Pygments' short classes, for which Jupyter has styles."""
-    try:
-        lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return escape_html(code)
-    tokens = list(lexer.get_tokens(code))
-    if "".join(text for _, text in tokens) != code:  # a lexer that does not keep every character
+    """Spans with Pygments' short classes, for which Jupyter has styles.
+
+    Plain where that takes too long, or where the lexer does not keep every character.
+    """
+    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    tokens, until = [], thread_time() + _HIGHLIGHT_SECONDS
+    for token in lexer.get_tokens(code):
+        tokens.append(token)
+        if thread_time() > until:
+            break
+    if "".join(text for _, text in tokens) != code:
         return escape_html(code)
     html: str = pygments.format(tokens, HtmlFormatter(nowrap=True))
     return html
@@ -410,63 +433,6 @@ def _render_math_block(
     self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
     return _math_html(tokens[index], "div") + "\n"
-
-
-# The source for other renderers
-
-
-def safe_source(text: str) -> str:
-    """The Markdown of an answer, safe in a renderer that allows HTML.
-
-    Outside code ``<`` is written as an entity where it could begin a tag, and links and
-    images are kept only as links to http, https and mailto. What counts as code are
-    fences, and code spans of which no two renderers could think differently.
-    """
-    text = with_lf(text)
-    fenced = _fenced_lines(text)
-    lines, is_plain = [], True
-    for number, line in enumerate(text.split("\n")):
-        if number in fenced:
-            lines.append(line)
-            continue
-        # A span that an earlier line of the paragraph began could end in this one.
-        is_plain = (is_plain or not line.strip()) and _has_plain_code(line)
-        lines.append(_neutral_but_code(line) if is_plain else _neutral(line))
-    return "\n".join(lines)
-
-
-_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
-
-
-def _has_plain_code(line: str) -> bool:
-    """Whether each backtick is of a code span within the line, without a doubt.
-
-    A ``|`` might part cells, and a backslash take a backtick's meaning.
-    """
-    if "`" not in line:
-        return True
-    return not re.search(r"[|\\$]", line) and "`" not in _CODE_SPAN.sub("", line)
-
-
-def _neutral_but_code(line: str) -> str:
-    spans = [match.span() for match in _CODE_SPAN.finditer(line)]
-    done, parts = 0, []
-    for start, end in spans:
-        parts += [_neutral(line[done:start]), line[start:end]]
-        done = end
-    return "".join(parts) + _neutral(line[done:])
-
-
-def _neutral(line: str) -> str:
-    line = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line)
-    line = line.replace("![", "&#33;[")
-    return re.sub(r"\](\(|:)(?!\s*(?:https?|mailto):)", r"]\\\1", line, flags=re.IGNORECASE)
-
-
-def _fenced_lines(text: str) -> set[int]:
-    # Not indented code: where it begins is what Markdown renderers disagree on.
-    fences = (token for token in _parser.parse(text) if token.type == "fence")
-    return {line for fence in fences if fence.map for line in range(*fence.map)}
 
 
 # The parser

@@ -27,14 +27,9 @@ from .dialect import (
     escape_html,
     parse,
     parse_inline,
-    render,
-    safe_source,
     to_html,
     with_lf,
 )
-
-__all__ = ["Operation", "StreamingMarkdown", "render", "safe_source"]
-
 
 # The protocol: what a view does to follow the text. A block is exactly one HTML element.
 

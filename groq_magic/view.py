@@ -36,8 +36,10 @@ from IPython import get_ipython
 from IPython.display import display, update_display
 
 from .answer import Answer, background
+from .dialect import render
 from .errors import GroqError
-from .markdown import Operation, StreamingMarkdown, render, safe_source
+from .markdown import Operation, StreamingMarkdown
+from .source import safe_source
 
 _log = logging.getLogger(__name__)
 

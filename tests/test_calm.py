@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_magic.calm import finished
-from groq_magic.markdown import StreamingMarkdown, render
+from groq_magic.dialect import render
+from groq_magic.markdown import StreamingMarkdown
 
 from .test_markdown import FRAGMENTS
 

@@ -14,7 +14,8 @@ from markdown_it.helpers import parseLinkLabel
 from markdown_it.rules_inline import StateInline
 
 from groq_magic import dialect
-from groq_magic.dialect import parse, render, safe_source
+from groq_magic.dialect import parse, render
+from groq_magic.source import safe_source
 
 from .attacks import ATTACKS, assert_harmless
 from .commonmark import examples
@@ -141,9 +142,18 @@ def test_unknown_languages_are_plain(language: str) -> None:
     assert "<span" not in render(f"```{language}\nprint(1)\n```")
 
 
-def test_code_of_a_size_beyond_the_limit_is_plain() -> None:
-    code = "print(1)\n" * 3000
+@pytest.mark.parametrize("code", ["print(1)\n" * 3000, "1 " * 600 + "\n", "1" + "\n" * 200])
+def test_code_that_nobody_has_written_is_plain(code: str) -> None:
     assert "<span" not in render(f"```python\n{code}```")
+
+
+def test_code_on_which_a_lexer_would_work_for_long_is_plain() -> None:
+    assert "<span" not in render("```csharp\n" + "x\n" * 9000 + "```")
+
+
+def test_every_language_is_known() -> None:
+    for language in dialect._LANGUAGES:
+        assert dialect._highlighted(language, "a = 1\n")
 
 
 @pytest.mark.parametrize(
@@ -353,6 +363,12 @@ def test_deep_nesting_loses_nothing() -> None:
         ("[x]: javascript:y", "[x]\\: javascript:y"),
         ("```html\n<b>\n```", "```html\n<b>\n```"),
         ("plain *text*", "plain *text*"),
+        ("a `<b>` <b>", "a `<b>` &lt;b>"),
+        ("`<b>\n`<b>`", "`&lt;b>\n`&lt;b>`"),
+        ("|`<b>`|", "|`&lt;b>`|"),
+        ("\\`<b>`", "\\`&lt;b>`"),
+        ('```a" onload="x\n<b>\n```', "```a onloadx\n<b>\n```"),
+        ("~~~ <b>", "~~~ b"),
     ],
 )
 def test_the_source_that_other_renderers_get(text: str, source: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from .attacks import ATTACKS
 from .conftest import Demo, running_demo
 from .lab import Lab, NotebookPage, running_browser, running_lab
 from .test_examples import EXAMPLES, without_outputs
@@ -143,3 +144,38 @@ def test_what_a_model_writes_does_not_run(lab: Lab, page: Page) -> None:
     assert book.page.evaluate("window.canary") is None
     assert book.answer(0).locator("img, script, a").count() == 0
     assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
+
+
+def test_no_attack_gets_through(lab: Lab, browser: Browser) -> None:
+    """Each as the HTML that JupyterLab shows, and as the Markdown that it renders itself."""
+    page = browser.new_page(viewport={"width": 1100, "height": 30_000})  # all cells are shown
+    cells = [
+        "from groq_magic.dialect import render\n"
+        "from groq_magic.source import safe_source\n"
+        "from IPython.display import display\n"
+        f"for attack in {ATTACKS[first : first + 20]!r}:\n"  # JupyterLab shows 50 outputs at most
+        "    display({'text/html': render(attack)}, raw=True)\n"
+        "    display({'text/markdown': safe_source(attack)}, raw=True)\n"
+        for first in range(0, len(ATTACKS), 20)
+    ]
+    path = lab.write("attacks.ipynb", *cells, "print('all shown')")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    book = NotebookPage(page, lab, path)
+    book.run_all()
+    book.until(lambda: "all shown" in book.text(len(cells)), 30)
+    page.wait_for_timeout(500)  # what was to run has run
+    assert page.evaluate("window.canary") is None
+    book.save()
+    book.open()
+    book.until(lambda: "all shown" in book.text(len(cells)), 30)
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.canary") is None
+    shown = page.locator(".jp-OutputArea-output")
+    assert shown.locator("script, iframe, object, embed, form, video, style").count() == 0
+    assert shown.locator("img, [href^='javascript' i]").count() == 0
+    handlers = "e => [...e.querySelectorAll('*')].flatMap((c) => c.getAttributeNames())"
+    names = {name for one in shown.all() for name in one.evaluate(handlers)}
+    assert [name for name in names if name.startswith("on")] == []
+    assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
+    page.close()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groq_magic.dialect import render
 from groq_magic.markdown import (
     Close,
     Open,
@@ -19,8 +20,6 @@ from groq_magic.markdown import (
     Settle,
     StreamingMarkdown,
     Tail,
-    render,
-    safe_source,
 )
 
 from .commonmark import examples
@@ -162,7 +161,6 @@ def test_documents_that_hypothesis_finds(parts: list[str], seed: int) -> None:
 @given(st.text(max_size=30))
 def test_any_text(text: str) -> None:
     assert_law(iter(text))
-    safe_source(text)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 
-from groq_magic.dialect import _highlighted
-from groq_magic.markdown import Operation, StreamingMarkdown, render
+from groq_magic.dialect import _highlighted, render
+from groq_magic.markdown import Operation, StreamingMarkdown
 
 CHARACTERS_PER_TOKEN = 4.2
 TOKENS_PER_FLUSH = 33
