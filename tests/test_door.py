@@ -15,7 +15,7 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat client answer dialect source calm markdown view".split()
+ROOMS = "errors sse chat client answer dialect source stable blocks calm markdown view".split()
 ROOMS += "prompt api demo magic __init__".split()
 
 # Each of these is imported in the one room that is about it.

@@ -1,0 +1,37 @@
+"""The law of growing Markdown on random documents, for as long as you like.
+
+``python -m tests.bench.law [--seconds 300] [--seed 1]``
+
+Prints the first text whose HTML, after some flush, is not that of the text so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+
+from tests.commonmark import examples
+from tests.test_markdown import FRAGMENTS, assert_law, cut
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seed", type=int, default=1_000_000)
+    options = parser.parse_args()
+    until, seed, flushes = time.monotonic() + options.seconds, options.seed, 0
+    while time.monotonic() < until:
+        chance = random.Random(seed)
+        some = FRAGMENTS if seed % 2 else [*examples(), *FRAGMENTS * 10]
+        text = "".join(chance.choices(some, k=chance.randint(1, 25)))
+        if seed % 7 == 0:
+            text = text.replace("\n", "\r\n")
+        pieces = list(cut(text, chance, chance.choice([1, 3, 10, 40])))
+        assert_law(iter(pieces))
+        seed, flushes = seed + 1, flushes + len(pieces)
+    print(f"{seed - options.seed:,} documents, {flushes:,} flushes, all as rendered at once")
+
+
+if __name__ == "__main__":
+    main()
