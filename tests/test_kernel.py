@@ -297,13 +297,14 @@ def test_an_interrupt_leaves_the_demo_server_alone(kernel: Kernel) -> None:
 
 def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
     run = kernel.run(
-        "import groq_magic.view as view\n"
-        "painted = view.render\n"
-        "view.render = lambda text: 1 / 0\n"
+        "from groq_magic.view import StreamingMarkdown\n"
+        "closing = StreamingMarkdown.close\n"
+        "StreamingMarkdown.close = lambda self: 1 / 0\n"
         "answer = stream('cat names', display=True); answer.wait(); None"
     )
     plain = kernel.until_static(run)["content"]["data"]
-    kernel.run("view.render = painted")
+    kernel.run("StreamingMarkdown.close = closing")
+    assert plain.keys() == {"text/plain"}
     assert plain["text/plain"].startswith("Three names")
 
 
