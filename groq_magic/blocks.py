@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .dialect import (
+    FILLED_UP_CELLS,
     Environment,
     Token,
+    cells_in,
     code_frame,
     code_line,
     escape_html,
@@ -106,6 +108,8 @@ class _Split(NamedTuple):
     rest: list[list[Token]]
     line: int
     """Where the rest begins."""
+    is_over: bool = False
+    """Whether the block ends here although the parser, which sees its end alone, goes on."""
 
 
 class OpenBlock(Block, ABC):
@@ -199,6 +203,8 @@ class _OpenTable(OpenBlock):
         )
         self.taken = source.index("\n", source.index("\n") + 1) + 1
         self.head = source[: self.taken]
+        self._columns = sum(token.type == "th_open" for token in head)
+        self._missing = 0
 
     @staticmethod
     def is_due(tokens: list[Token], parsed: Parsed) -> bool:
@@ -212,6 +218,10 @@ class _OpenTable(OpenBlock):
         whole = parsed.lines[2 : parsed.complete]
         math = (i for i, line in enumerate(whole) if _begins_math(line))
         count = min(len(rows), next(math, len(whole)))
+        for number, line in enumerate(whole[:count]):
+            self._missing += self._columns - cells_in(line)
+            if self._missing > FILLED_UP_CELLS:
+                return _Split(rows[:number], [], 2 + number, is_over=True)
         return _Split(rows[:count], rows[count:], 2 + count)
 
 

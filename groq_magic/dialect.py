@@ -24,6 +24,7 @@ from markdown_it.common import utils
 from markdown_it.renderer import RendererHTML
 from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock, fence
+from markdown_it.rules_block.table import MAX_AUTOCOMPLETED_CELLS, escapedSplit
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.utils import EnvType, OptionsDict
@@ -31,6 +32,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
 Token = markdown_it.token.Token
+FILLED_UP_CELLS = MAX_AUTOCOMPLETED_CELLS
+"""How many cells of a table may be missing, in all its rows; at the next one it ends."""
 Environment = MutableMapping[str, Any]
 """What a parse leaves beside its tokens; ``references`` are the link definitions."""
 
@@ -304,6 +307,12 @@ def _code_line(
 
 
 # Tables
+
+
+def cells_in(row: str) -> int:
+    """How many cells a table's row has, as it is written."""
+    cells = escapedSplit(row.strip(" \t"))
+    return len(cells) - (cells[0] == "") - (len(cells) > 1 and cells[-1] == "")
 
 
 def _table_open(

@@ -179,19 +179,19 @@ class StreamingMarkdown:
         cut = parsed.stable
         if self._open:
             cut = self._settle_inside(self._open, parsed, operations)
-        while parsed.blocks and parsed.blocks[0].start < parsed.stable:
+        ends_early = cut > 0 and self._open is None and cut != parsed.stable
+        while not ends_early and parsed.blocks and parsed.blocks[0].start < parsed.stable:
             self._append_new(parsed.blocks.pop(0).tokens, parsed, operations)
         self._definitions.settle(parsed.definitions, cut)
         self._source = parsed.text_from(cut)
-        return parsed
+        return self._settle(operations) if ends_early else parsed
 
     def _settle_inside(self, opened: OpenBlock, parsed: Parsed, operations: list[Operation]) -> int:
         """Settle parts of the open block, or all of it; return the line the rest begins with."""
         parsed.inside = parsed.blocks.pop(0).tokens
-        parts, parsed.rest, cut = opened.split(parsed)
-        is_over = parsed.stable > 0
-        if is_over:
-            parts, parsed.rest, cut = [*parts, *parsed.rest], [], parsed.stable
+        parts, parsed.rest, cut, is_over = opened.split(parsed)
+        if parsed.stable > 0 and not is_over:
+            parts, parsed.rest, cut, is_over = [*parts, *parsed.rest], [], parsed.stable, True
         self._push(opened, parts, parsed, operations)
         if opened.reshape(parsed, cut, is_over=is_over):
             operations.append(Open(opened.html))

@@ -195,6 +195,14 @@ def test_traps(text: str) -> None:
     assert_law(iter(text.replace("\n", "\r\n")))
 
 
+def test_a_table_is_not_filled_up_without_end() -> None:
+    """The parser ends a table when it has filled up so many cells; it counts from its start."""
+    table = "|" + "a|" * 2000 + "\n|" + "-|" * 2000 + "\n" + "|b|c\n" * 30
+    rows = "|" + "d|" * 2010 + "\n" + "x\n" * 4
+    assert render(table + rows).count("<tr>") == 1 + 30 + 1 + 2
+    assert_law(iter([table, *rows.splitlines(keepends=True)]))
+
+
 # The protocol
 
 
