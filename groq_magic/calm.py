@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from .dialect import Environment, Token, inline_math_end, parse_inline
+from .stable import is_blank
 
 _LONG = 10_000  # characters; a paragraph that long is not parsed twice for its looks
 _PRUNED = {"paragraph_open", "heading_open", "list_item_open", "blockquote_open"}
@@ -23,6 +24,8 @@ def calm(tokens: list[Token], env: Environment, text: str) -> list[Token]:
     is_partial = not text.endswith("\n")
     if tokens and tokens[-1].type == "code_line":
         return [] if may_close(tokens[-1].content, tokens[-1].markup) else tokens
+    if formula := _open_math(tokens, env, text):
+        return formula
     alive = [i for i in range(len(tokens)) if _end(tokens, i) > last]
     with_text = [i for i in alive if tokens[i].content]
     if with_text and tokens[index := with_text[-1]].type == "inline":
@@ -31,6 +34,30 @@ def calm(tokens: list[Token], env: Environment, text: str) -> list[Token]:
     elif alive and is_partial:
         _calm_block(tokens, alive[-1], last)
     return _pruned(tokens, last) if is_partial else tokens
+
+
+_MATH = re.compile(r" {0,3}(\$\$|\\\[|\\begin\{)")
+_MATH_ENDS = {"$$": "$$", "\\[": "\\]", "\\begin{": "\\end{"}
+
+
+def _open_math(tokens: list[Token], env: Environment, text: str) -> list[Token] | None:
+    """The tokens with a formula that is not whole as its source: its lines are no list."""
+    lines = text.rstrip("\n").split("\n")
+    first = max((i + 1 for i, line in enumerate(lines) if is_blank(line)), default=0)
+    begun = next((i for i in range(first, len(lines)) if _MATH.match(lines[i])), None)
+    if begun is None:
+        return None
+    cut = next((i for i, t in enumerate(tokens) if t.map and not t.level and t.map[1] > begun), 0)
+    opener = _MATH.match(lines[begun])
+    source = "\n".join(lines[begun:])
+    is_open = opener and _MATH_ENDS[opener[1]] not in source[opener.end() :]
+    if not is_open or not tokens or tokens[cut].type != "paragraph_open":
+        return None
+    shown = tokens[cut : cut + 3]
+    before = lines[(shown[0].map or [begun])[0] : begun]
+    shown[1].content = "\n".join([*before, _escaped(source)])
+    parse_inline(shown, env)
+    return [*tokens[:cut], *shown]
 
 
 def may_close(line: str, marks: str) -> bool:
@@ -87,23 +114,24 @@ def _pruned(tokens: list[Token], last: int) -> list[Token]:
 
 # What only the next characters decide
 
-_MARKERS = re.compile(r"[-=+*#>~_`|:]{1,3}|\d{1,9}[.)]?")
+_MARKERS = re.compile(r"[-=+*#>~_`|:]{1,3}")
+_NUMBER = re.compile(r"\d{1,9}[.)]?")
 _DELIMITERS = re.compile(r"[ |:\-\t]*")
+_ROW = re.compile(r"\|(?: |-|:|$)")
 
 
 def _decided(content: str, *, is_partial: bool) -> str:
     """Without the lines of which only the next characters tell what they are."""
     content = _without_table_head(content)
     before, newline, line = content.rpartition("\n")
-    if is_partial and _MARKERS.fullmatch(line.strip()) and (newline or not line.strip().isdigit()):
-        return before
-    return content
+    is_undecided = _MARKERS.fullmatch(line.strip()) or (newline and _NUMBER.fullmatch(line))
+    return before if is_partial and is_undecided else content
 
 
 def _without_table_head(content: str) -> str:
     lines = content.split("\n")
     plain = len(lines)
-    while plain and lines[plain - 1].startswith("|"):
+    while plain and _ROW.match(lines[plain - 1]):
         plain -= 1
     head = lines[plain:]
     is_head = len(head) == 1 or (len(head) == 2 and _DELIMITERS.fullmatch(head[1]))
@@ -121,7 +149,16 @@ def finished(text: str) -> str:
     >>> finished("a **bold"), finished("see [the docs](https://exa"), finished("and `co")
     ('a **bold**', 'see the docs', 'and `co`')
     """
+    if re.fullmatch(r"\[[ xX]?\]?", text):  # of a task
+        return ""
     return _Unfinished(text.rstrip("*_~").removesuffix("\\")).finished()
+
+
+_TARGET = re.compile(r"\(\s*(?:<[^<>\n]*|[^\s<]*)(?:>?\s+(?:[\"'(].*)?)?", re.DOTALL)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 class _Unfinished:
@@ -148,14 +185,16 @@ class _Unfinished:
         math_end = inline_math_end(self._text, start)
         if math_end >= 0:
             return math_end
-        if mark in ("\\(", "\\["):
+        if mark in ("\\(", "\\[", "$$"):
+            self._text = self._text[:start] + _escaped(self._text[start:])
             return None  # a formula is shown as it is written until it is whole
         if mark[0] == "`":
             return self._after_code(mark, start)
         if mark == "]":
             return self._after_label(start)
         if mark.endswith("["):
-            self._brackets.append(start)
+            is_index = mark == "[" and self._text[start - 1 : start].isalnum()
+            self._brackets += [] if is_index else [start]
         elif mark[0] in "*_~":
             self._take_run(mark, start)
         return start + len(mark)
@@ -176,16 +215,16 @@ class _Unfinished:
         opened = self._brackets.pop()
         has_target = self._text[after : after + 1] == "("
         end = self._text.find(")", after) if has_target else after
-        if end < 0 or after == len(self._text):
+        is_target = _TARGET.fullmatch(self._text, after)
+        if after == len(self._text) or (end < 0 and is_target):
             self._drop_target(opened, start)
             return None
-        return end
+        return max(end, after)
 
     def _drop_target(self, opened: int, closed: int) -> None:
-        """Leave the link's text alone; of an image, nothing."""
-        is_image = self._text[opened] == "!"
-        label = "" if is_image else self._text[opened + 1 : closed]
-        self._text = self._text[:opened] + label
+        """Leave the text of the link or image alone."""
+        begin = self._text.index("[", opened) + 1
+        self._text = self._text[:opened] + self._text[begin:closed]
 
     def _take_run(self, run: str, start: int) -> None:
         """Note what a run of ``*``, ``_`` or ``~`` closes or opens."""

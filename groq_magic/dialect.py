@@ -55,6 +55,19 @@ def parse(text: str, env: Environment) -> list[Token]:
     return _parser.parse(text, env)
 
 
+def fenced_lines(text: str) -> set[int]:
+    """The lines in fences but for the first of each, whether a renderer knows math or not.
+
+    Not indented code: where it begins is what Markdown renderers disagree on.
+    """
+    return _fenced_lines(_parser, text) & _fenced_lines(_without_math, text)
+
+
+def _fenced_lines(parser: MarkdownIt, text: str) -> set[int]:
+    maps = (token.map for token in parser.parse(text) if token.type == "fence" and token.map)
+    return {line for start, end in maps for line in range(start + 1, end)}
+
+
 def parse_inline(tokens: list[Token], env: Environment) -> None:
     """Parse the inline content of these tokens again, with other definitions."""
     for token in tokens:
@@ -134,8 +147,10 @@ _BARE_URL = re.compile(r"://[^\s<>\"`]*[^\s<>\"`.,:;!?'*_~|\\\]]")
 def _bare_url(state: StateInline, silent: bool) -> bool:
     """A URL that just stands in the text, as https://github.github.com/gfm/#autolinks- has it."""
     scheme = re.search(r"(?<![A-Za-z0-9])https?\Z", state.pending[-6:])
+    if not scheme or state.linkLevel:
+        return False
     found = _BARE_URL.match(state.src, state.pos, state.posMax)
-    if not (scheme and found) or state.linkLevel:
+    if not found:
         return False
     rest = found[0]
     surplus = rest.count(")") - rest.count("(")
@@ -408,17 +423,19 @@ def _last_math_line(state: StateBlock, start: int, end: int, rest: str, closer: 
 
     Where a search ended in vain is remembered: for lines before, it would again.
     """
-    in_vain: dict[str, int] = state.env.setdefault("math_in_vain", {})
-    if start < in_vain.get(closer, 0):
+    in_vain: dict[tuple[str, int], int] = state.env.setdefault("math_in_vain", {})
+    search = (closer, state.blkIndent)
+    if start < in_vain.get(search, 0):
         return None
     if rest.rstrip().endswith(closer) and rest.strip():
         return start
     for line in range(start + 1, end):
         if state.isEmpty(line) or state.sCount[line] < state.blkIndent:
-            break
+            in_vain[search] = line
+            return None
         if _line(state, line).rstrip().endswith(closer):
             return line
-    in_vain[closer] = min(line + 1, end) if end > start + 1 else end
+    in_vain[search] = end
     return None
 
 
@@ -477,3 +494,5 @@ _RENDER_RULES: Mapping[str, Any] = {
     "math_block": _render_math_block,
 }
 _parser = _make_parser()
+_without_math = _make_parser()
+_without_math.disable("math")

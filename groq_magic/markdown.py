@@ -17,7 +17,7 @@ from typing import Any
 from .blocks import KINDS, Block, OpenBlock, OpenFence, loosen, settled_part
 from .calm import calm, may_close
 from .dialect import Token, escape_html, to_html, with_lf
-from .stable import Parsed
+from .stable import Parsed, is_blank
 
 # The protocol: what a view does to follow the text. A block is exactly one HTML element.
 
@@ -162,7 +162,7 @@ class StreamingMarkdown:
         if html:
             operations.append(Push(html))
         is_hidden = self._cosmetics and may_close(self._source, opened.marks)
-        is_hidden = is_hidden or not self._source.strip(" \t")  # as the parser has it
+        is_hidden = is_hidden or is_blank(self._source)  # as the parser has it
         self._tail = Tail("", "" if is_hidden else escape_html(self._source))
         operations.append(self._tail)
 

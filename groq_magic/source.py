@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .dialect import parse, with_lf
+from .dialect import fenced_lines, with_lf
 
 
 def safe_source(text: str) -> str:
@@ -22,7 +22,7 @@ def safe_source(text: str) -> str:
     '`<b>` &lt;b>'
     """
     text = with_lf(text)
-    code = _code_lines(text)
+    code = fenced_lines(text)
     lines, is_plain = [], True
     for number, line in enumerate(text.split("\n")):
         if number in code:
@@ -41,11 +41,13 @@ _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 def _has_plain_code(line: str) -> bool:
     """Whether each backtick is of a code span within the line, without a doubt.
 
-    A ``|`` might part cells, and a backslash take a backtick's meaning.
+    A ``|`` might part cells, a backslash take a backtick's meaning, a URL take it in.
     """
     if "`" not in line:
         return True
-    return not re.search(r"[|\\$]", line) and "`" not in _CODE_SPAN.sub("", line)
+    if re.search(r"[|\\$]", line) or "`" in _CODE_SPAN.sub("", line):
+        return False
+    return not re.search(r"(?:://|www\.|[@<])[^\s`]*`", _CODE_SPAN.sub("`", line))
 
 
 def _neutral_but_code(line: str) -> str:
@@ -61,15 +63,6 @@ def _neutral(line: str) -> str:
     line = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line)
     line = line.replace("![", "&#33;[")
     return re.sub(r"\](\(|:)(?!\s*(?:https?|mailto):)", r"]\\\1", line, flags=re.IGNORECASE)
-
-
-def _code_lines(text: str) -> set[int]:
-    """The lines in fences, but for the first of each.
-
-    Not indented code: where it begins is what Markdown renderers disagree on.
-    """
-    fences = (token for token in parse(text, {}) if token.type == "fence")
-    return {line for fence in fences if fence.map for line in range(fence.map[0] + 1, fence.map[1])}
 
 
 _FENCE = re.compile(r"^([\s>*+.)\d-]*(?:`{3,}(?=[^`]*$)|~{3,}))(.*)$")

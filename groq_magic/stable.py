@@ -56,13 +56,18 @@ class Parsed:
         return sorted([*found, *((line, "definition") for line in lines)])
 
 
+def is_blank(line: str) -> bool:
+    """Whether it is of spaces and tabs alone: other white space is text to Markdown."""
+    return not line.strip(" \t")
+
+
 def _kind(token: Token) -> str:
     is_atx = token.type == "heading_open" and token.markup.startswith("#")
     return "hr" if is_atx else token.type
 
 
-# Blocks that end a paragraph by themselves.
-_CLOSERS = {"fence", "hr", "blockquote_open", "bullet_list_open", "ordered_list_open", "table_open"}
+# Blocks that end a definition by themselves; a quote's lines may go on in its title.
+_ENDERS = {"fence", "hr", "bullet_list_open", "ordered_list_open", "table_open"}
 # Blocks that end by themselves, and blocks that a blank line ends.
 _CLOSED = {"hr", "math_block"}
 _BLANK_ENDS = {"paragraph_open", "heading_open", "blockquote_open", "table_open"}
@@ -72,13 +77,14 @@ def _stable_line(lines: list[str], starts: list[tuple[int, str]], tops: Sequence
     """The line before which nothing can change any more, whatever text follows.
 
     It is where the last block begins whose first line is whole (of a table, the first
-    two), for a block decides by its own lines and the one that ends it. But a link
+    two, of math all), for a block decides by its own lines and the one that ends it. But a link
     reference definition, or math, that an earlier line began may reach to the next
     blank line: then it is where the block with that line begins. And a block that has
     an end of its own is stable as soon as it has ended.
     """
     complete = len(lines) - 1
-    whole = [s for s in starts if s[0] + (s[1] == "table_open") < complete]
+    partial = [top.start for top in tops if not _has_begun(top.tokens[0], complete)]
+    whole = [s for s in starts if s[0] < complete and s[0] not in partial]
     if not whole:
         return 0
     start, kind = whole[-1]
@@ -87,21 +93,28 @@ def _stable_line(lines: list[str], starts: list[tuple[int, str]], tops: Sequence
     return line if line < start or last is None else _end_of(last, kind, lines) or line
 
 
+def _has_begun(token: Token, complete: int) -> bool:
+    """Whether the lines are whole by which a block is what it is."""
+    start, end = lines_of(token)
+    needed = {"table_open": start + 2, "math_block": end}.get(token.type, start + 1)
+    return needed <= complete
+
+
 def _end_of(token: Token, kind: str, lines: list[str]) -> int | None:
     """Where a block ends for good, if it has; lists and indented code go on behind a blank line."""
     end, complete = lines_of(token)[1], len(lines) - 1
     ends_itself = kind in _CLOSED or (kind == "fence" and token.meta["closed"])
-    is_followed = end < complete and not lines[end].strip() and kind in _BLANK_ENDS
+    is_followed = end < complete and is_blank(lines[end]) and kind in _BLANK_ENDS
     return end if is_followed or (ends_itself and end <= complete) else None
 
 
 def _reached_back(lines: list[str], start: int, kind: str, starts: list[tuple[int, str]]) -> int:
     """``start``, or where the block begins from which a definition or math may reach it."""
-    if any(not content.strip() for content in lines[start:-1]):
+    if any(is_blank(line) for line in lines[start:-1]):
         return start
-    opener = r"\$\$|\\" if kind in _CLOSERS else r"\[|\$|\\"
+    opener = r"\$\$|\\" if kind in _ENDERS else r"\[|\$|\\"
     begun = start
-    while begun > 0 and lines[begun - 1].strip():
+    while begun > 0 and not is_blank(lines[begun - 1]):
         begun -= 1
     for number in range(begun, start):
         if re.search(opener, lines[number]):

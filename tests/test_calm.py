@@ -71,11 +71,21 @@ def shown(text: str) -> str:
         ("see [the docs]", "<p>see the docs</p>\n"),
         ("see [the docs](https://exa", "<p>see the docs</p>\n"),
         ("see [the docs](https://e.org)", '<p>see <a href="https://e.org">the docs</a></p>\n'),
-        ("a ![picture](https://e", "<p>a</p>\n"),
+        ("a ![picture](https://e", "<p>a picture</p>\n"),
+        ("Nice![and so on", "<p>Niceand so on</p>\n"),
+        ("call f[i](x and then", "<p>call f[i](x and then</p>\n"),
+        ("see [it](x and then", "<p>see [it](x and then</p>\n"),
+        ("a[i", "<p>a[i</p>\n"),
+        ("- [x", ""),
+        ("- [ ]", ""),
         ("a[0] and a[1] **b", "<p>a[0] and a[1] <strong>b</strong></p>\n"),
         # Formulas are left alone, whole or not.
         ("$a_1$ **b", '<p><span class="mathjax_process">\\(a_1\\)</span> <strong>b</strong></p>\n'),
-        ("\\(a*b", "<p>(a*b</p>\n"),
+        ("\\(a*b* c", "<p>\\(a*b* c</p>\n"),
+        ("x $$a_1 *b* c", "<p>x $$a_1 *b* c</p>\n"),
+        ("\\[\na\n- b\n+ c", "<p>\\[\na\n- b\n+ c</p>\n"),
+        ("So *x* is\n$$\n- b\n", "<p>So <em>x</em> is\n$$\n- b</p>\n"),
+        ("$$\na\n$$", '<div class="mathjax_process">\\[\na\n\\]</div>\n'),
         ("$5 and **b", "<p>$5 and <strong>b</strong></p>\n"),
         # No pipes where a table is to come.
         ("| a | b", ""),
@@ -83,6 +93,7 @@ def shown(text: str) -> str:
         ("| a | b |\n|--", ""),
         ("Text\n| a |\n", "<p>Text</p>\n"),
         ("| a |\n| b |\n", "<p>| a |\n| b |</p>\n"),
+        ("|x| is the absolute", "<p>|x| is the absolute</p>\n"),
         # What is complete is shown as it is.
         ("a **b\n\n", "<p>a **b</p>\n"),
         ("a **b\n\nc", "<p>a **b</p>\n<p>c</p>\n"),
@@ -102,13 +113,19 @@ def test_at_the_end_it_is_markdown_as_it_is() -> None:
         assert markdown.html == render(text)
 
 
+MARKUP = ["word ", "**", "*", "_", "`", "~~", "(", ")", "\n", "$5 ", "[", "]", "!["]
+
+
 def words(html: str) -> str:
     return re.sub(r"[\W_]+", "", unescape(re.sub(r"<[^>]*>", "", html)))
 
 
 @given(
     st.lists(
-        st.sampled_from(["word ", "**", "*", "_", "`", "~~", "(", ")", "\n", "$5 "]), max_size=20
+        st.sampled_from(
+            ["word ", "**", "*", "_", "`", "~~", "(", ")", "\n", "$5 ", "[", "]", "!["]
+        ),
+        max_size=20,
     )
 )
 def test_no_word_waits_for_markup_to_be_closed(parts: list[str]) -> None:

@@ -328,7 +328,10 @@ def test_attacks_are_text(attack: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from([*ATTACKS, "`", "```", "\n", "|", "[", "](", "<", '"', " "]), max_size=6
+        st.sampled_from(
+            [*ATTACKS, "`", "```", "~~~\n", "$$\n", "\\[\n", "\n", "|", "[", "](", "<", '"', " "]
+        ),
+        max_size=6,
     )
 )
 def test_attacks_in_any_company_are_text(parts: list[str]) -> None:

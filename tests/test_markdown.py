@@ -110,6 +110,7 @@ $$
 |[foo]|
 """
 PIECES = (
+    "$$|\\]|$$, x|- $$\n|- $$x$$\n|\x0c\n|\u00a0\n|> [q]: https://e.org\n'a\n|  ```\n|> - a\n|"
     "[foo]|\\(x\\)|**b|** |*|_|`|~~|![a](https://e.org)|<b>|$5 |$x$ |\t|-|1|https://a.org/x) |\\|é"
     "|\u2028|\0|  \n|\n|\n\n|-\t x\n"
 )
@@ -188,6 +189,12 @@ def test_any_text(text: str) -> None:
         "- [foo]\n- b\n- c\n- [foo]: https://e.org\n- d\n- e\n",
         "$$\n- a\n- b\n- c\n$$\n",
         "1) a\n2) b\n3. c\n4. d\n",
+        "Then\n$$\nx=1\n$$, where x\n\nb",  # math that seems closed and is not
+        "$$\n~~~\n\x0c\n$$",  # white space that is no blank line
+        "$$\n- a\n\u00a0\n- b\n$$\n",
+        '[foo]: https://e.org\n"t\n===\n\u00a0\nbar"\n',
+        "- $$\n- $$x$$\n- $$\n  a\n  $$\n",  # math within items
+        "> [q]: https://e.org\n'a\n> b\n'",  # a title goes on in a quote's line
     ],
 )
 def test_traps(text: str) -> None:
