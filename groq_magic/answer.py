@@ -103,8 +103,8 @@ class Answer:
         self._version = 0
         self._notified: int | None = None
         self._wakers: list[Callable[[], object]] = []
-        self._task = background.start(self._live())
         _answers.add(self)
+        self._task = background.start(self._live())
 
     # What it is
 

@@ -52,6 +52,7 @@ _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
 _MODELS_TIMEOUT = 3.0
 _ERROR_BODY_LIMIT = 64 * 1024
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Client:
 
     async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
         url = _parsed(f"{endpoint.base_url}/chat/completions")
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        content = _to_json(body).encode()
         with _as_our_errors(endpoint):
             request = self._http.build_request(
                 "POST", url, content=content, headers=endpoint.headers
