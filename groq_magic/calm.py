@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from .dialect import Environment, Token, inline_math_end, parse_inline
-from .stable import is_blank
+from .stable import is_blank, lines_of
 
 _LONG = 10_000  # characters; a paragraph that long is not parsed twice for its looks
 _PRUNED = {"paragraph_open", "heading_open", "list_item_open", "blockquote_open"}
@@ -47,14 +47,17 @@ def _open_math(tokens: list[Token], env: Environment, text: str) -> list[Token] 
     begun = next((i for i in range(first, len(lines)) if _MATH.match(lines[i])), None)
     if begun is None:
         return None
-    cut = next((i for i, t in enumerate(tokens) if t.map and not t.level and t.map[1] > begun), 0)
+    tops = (i for i, token in enumerate(tokens) if not token.level)
+    cut = next((i for i in tops if lines_of(tokens[i])[1:] > [begun]), None)
+    if cut is None or tokens[cut].type != "paragraph_open":
+        return None
     opener = _MATH.match(lines[begun])
     source = "\n".join(lines[begun:])
     is_open = opener and _MATH_ENDS[opener[1]] not in source[opener.end() :]
-    if not is_open or not tokens or tokens[cut].type != "paragraph_open":
+    if not is_open:
         return None
     shown = tokens[cut : cut + 3]
-    before = lines[(shown[0].map or [begun])[0] : begun]
+    before = lines[lines_of(shown[0])[0] : begun]
     shown[1].content = "\n".join([*before, _escaped(source)])
     parse_inline(shown, env)
     return [*tokens[:cut], *shown]
