@@ -77,13 +77,12 @@ class Answer:
         self.seed: int | None = None
         self.system_fingerprint: str | None = None
         self.service_tier: str | None = None
-        self.rate_limits = RateLimits()
-        """What the server said is left, as of its last response."""
         self.waiting: Waiting | None = None
         """Why and how long, while the state is "waiting"."""
         self.tool_calls: dict[int, ToolCall] = {}
         self.executed_tools: dict[int, dict[str, Any]] = {}
         self.annotations: list[dict[str, Any]] = []
+        self._headers: Mapping[str, str] = {}
         self._source = source
         self._show = show
         self._clock = clock
@@ -144,6 +143,11 @@ class Answer:
     def error(self) -> BaseException | None:
         """What went wrong, in state "failed"."""
         return self._error
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """What the server said is left, as of its last response."""
+        return RateLimits.from_headers(self._headers)
 
     @property
     def tokens(self) -> int:
@@ -268,7 +272,7 @@ class Answer:
             elif isinstance(item, Done):
                 return
             elif isinstance(item, Responded):
-                self.request_id, self.rate_limits = item
+                self.request_id, self._headers = item
             else:
                 await self._wait_to_retry(item)
 

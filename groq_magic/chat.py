@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from .errors import APIError, InputError
@@ -141,10 +142,10 @@ class RateLimits(NamedTuple):
 
 
 class Responded(NamedTuple):
-    """The server has answered, for better or worse: its headers are there."""
+    """The server has answered, for better or worse: its headers, their names in lower case."""
 
     request_id: str | None = None
-    rate_limits: RateLimits = RateLimits()
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Waiting(NamedTuple):

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache
 from time import time
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import httpx
 
@@ -23,7 +23,6 @@ from .chat import (
     Chunk,
     Done,
     Item,
-    RateLimits,
     Responded,
     Waiting,
     in_stream_error,
@@ -52,6 +51,13 @@ _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
 _MODELS_TIMEOUT = 3.0
 _ERROR_BODY_LIMIT = 64 * 1024
+_USER_AGENT = {"User-Agent": f"groq-magic httpx/{httpx.__version__}"}
+_HEADERS = {
+    **_USER_AGENT,
+    "Accept": "text/event-stream",
+    "Accept-Encoding": "identity",  # gzip holds tokens back, up to a second
+    "Content-Type": "application/json",
+}
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -75,17 +81,16 @@ class Endpoint:
         a URL that is none and for one that would send the key unencrypted, unless
         ``GROQ_SEND_KEY_UNENCRYPTED=yes`` says that it may.
         """
-        url = _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
+        base = _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
         key = _key(os.environ.get("GROQ_API_KEY", ""))
-        if not _is_loopback(url.host):
-            if not key:
-                raise MissingKeyError
-            if url.scheme != "https" and os.environ.get(_UNENCRYPTED) != "yes":
-                raise InputError(
-                    f"{url} would get the key unencrypted. Use https://, "
-                    f"or set {_UNENCRYPTED}=yes if you mean it."
-                )
-        return cls(str(url), key)
+        if not (key or base.is_loopback):
+            raise MissingKeyError
+        if not (base.is_safe or os.environ.get(_UNENCRYPTED) == "yes"):
+            raise InputError(
+                f"{base.url} would get the key unencrypted. Use https://, "
+                f"or set {_UNENCRYPTED}=yes if you mean it."
+            )
+        return cls(base.url, key)
 
     def __reduce__(self) -> tuple[type[Endpoint], tuple[str]]:
         return Endpoint, (self.base_url,)  # a pickle is a file, and no file has the key
@@ -159,23 +164,16 @@ class Client:
             # A proxy from the environment never sits between us and this machine.
             mounts=None if self._transport else dict.fromkeys(_LOOPBACK, None),
             follow_redirects=False,
-            headers={
-                "Accept": "text/event-stream",
-                "Accept-Encoding": "identity",  # gzip holds tokens back, up to a second
-                "Content-Type": "application/json",
-                "User-Agent": f"groq-magic {httpx.__title__}/{httpx.__version__}",
-            },
         )
 
     async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
         url = _parsed(f"{endpoint.base_url}/chat/completions")
         content = _to_json(body).encode()
         with _as_our_errors(endpoint):
-            request = self._http.build_request(
-                "POST", url, content=content, headers=endpoint.headers
-            )
+            headers = {**_HEADERS, **endpoint.headers}
+            request = httpx.Request("POST", url, headers=headers, content=content)
             async with aclosing(await _Opening().response(self._http, request)) as response:
-                yield _responded(response)
+                yield Responded(response.headers.get("x-request-id"), response.headers)
                 if response.status_code != 200:
                     raise _status_error(response, await _start_of_body(response, endpoint))
                 if _is_document(response):
@@ -203,7 +201,7 @@ class Client:
         with _as_our_errors(endpoint):
             response = await self._http.get(
                 f"{endpoint.base_url}/models",
-                headers={**endpoint.headers, "Accept": "application/json"},
+                headers={**_USER_AGENT, **endpoint.headers, "Accept": "application/json"},
                 timeout=_MODELS_TIMEOUT,
             )
         if response.status_code != 200:
@@ -227,10 +225,12 @@ class _Opening:
         self._can_cancel = True
         self._is_abandoned = False
         self._connection: Any = None
+        self._extensions: dict[str, Any] = {}
 
     async def response(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         """Send the request; return the response, its body unread."""
-        request.extensions["trace"] = self._trace
+        self._extensions = request.extensions
+        self._extensions["trace"] = self._trace
         sending = asyncio.ensure_future(http.send(request, stream=True))
         try:
             return await asyncio.shield(sending)
@@ -252,6 +252,8 @@ class _Opening:
             self._can_cancel = False
         elif step in ("connect_tcp.failed", "start_tls.started", "send_request_headers.started"):
             self._can_cancel = True
+        if step == "send_request_headers.started" and info["request"].method != b"CONNECT":
+            del self._extensions["trace"]  # the rest need not be told
         if step == "connect_tcp.complete":
             self._connection = info["return_value"]
         if step == "start_tls.failed" or (step == "connect_tcp.complete" and self._is_abandoned):
@@ -263,11 +265,6 @@ class _Opening:
 def _close_response(sending: asyncio.Task[httpx.Response]) -> None:
     if not sending.cancelled() and sending.exception() is None:
         asyncio.ensure_future(sending.result().aclose())  # noqa: RUF006  # it is quick
-
-
-def _responded(response: httpx.Response) -> Responded:
-    limits = RateLimits.from_headers(response.headers)
-    return Responded(response.headers.get("x-request-id"), limits)
 
 
 def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -410,8 +407,15 @@ def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
+class _BaseUrl(NamedTuple):
+    url: str
+    is_loopback: bool
+    is_safe: bool
+    """Whether nobody on the way can read what is sent there."""
+
+
 @lru_cache(maxsize=32)
-def _base_url(text: str) -> httpx.URL:
+def _base_url(text: str) -> _BaseUrl:
     try:
         url = httpx.URL(text.strip())
     except httpx.InvalidURL as error:
@@ -421,7 +425,9 @@ def _base_url(text: str) -> httpx.URL:
     if url.userinfo:
         raise InputError("GROQ_BASE_URL holds a user name or password. Take it out.")
     path = url.path.rstrip("/") or "/openai/v1"
-    return url.copy_with(path=path, query=None, fragment=None)
+    whole = str(url.copy_with(path=path, query=None, fragment=None))
+    is_loopback = _is_loopback(url.host)
+    return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https")
 
 
 def _key(text: str) -> str | None:
