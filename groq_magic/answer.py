@@ -90,6 +90,7 @@ class Answer:
         self._deltas = _Deltas()
         self._reasoning = _Deltas()
         self._think_tags: ThinkTags | None = ThinkTags()
+        self._last_rest: list[Any] = []
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self._error: BaseException | None = None
@@ -278,28 +279,33 @@ class Answer:
 
     def _take(self, chunk: Chunk) -> None:
         with self._lock:
-            if self.ended:
+            if self._state in _ENDS:
                 return
             self._state = "streaming"
-            self._take_delta(chunk)
-            self.model = chunk.model or self.model
-            self.request_id = self.request_id or chunk.request_id
-            self.system_fingerprint = chunk.system_fingerprint or self.system_fingerprint
-            self.service_tier = chunk.service_tier or self.service_tier
-            self._finish_reason = chunk.finish_reason or self._finish_reason
-            self._usage = chunk.usage or self._usage
+            delta, *rest = chunk
+            self._take_delta(delta)
+            if rest != self._last_rest:  # it mostly is, and thousands come a second
+                self._last_rest = rest
+                self._take_rest(chunk)
             self._advance()
 
-    def _take_delta(self, chunk: Chunk) -> None:
-        delta = chunk.delta
-        if delta.reasoning:
-            self._add("", delta.reasoning)
-        if delta.content:
-            self._add(*self._apart(delta.content))
-        if delta.tool_calls or delta.executed_tools or delta.annotations:
+    def _take_delta(self, delta: Delta) -> None:
+        content, reasoning, *tools = delta
+        if reasoning:
+            self._add("", reasoning)
+        if content:
+            self._add(*self._apart(content))
+        if any(tools):
             self._take_tools(delta)
-        if chunk.seed is not None:
-            self.seed = chunk.seed
+
+    def _take_rest(self, chunk: Chunk) -> None:
+        self.model = chunk.model or self.model
+        self.request_id = self.request_id or chunk.request_id
+        self.system_fingerprint = chunk.system_fingerprint or self.system_fingerprint
+        self.service_tier = chunk.service_tier or self.service_tier
+        self.seed = self.seed if chunk.seed is None else chunk.seed
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._usage = chunk.usage or self._usage
 
     def _apart(self, content: str) -> tuple[str, str]:
         """The text and the reasoning in a piece of content."""

@@ -47,7 +47,8 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes of the body; return the events that are now complete."""
-        *lines, rest = self._lines(data)
+        lines = self._lines(data)
+        rest = lines.pop()
         if lines and (self._line or self._at_start):
             lines[0] = self._joined(lines[0])
         events = []
@@ -75,14 +76,17 @@ class SSEDecoder:
 
     def _lines(self, data: bytes) -> list[bytes]:
         """Split at line ends; the last item is the start of an unfinished line."""
+        if self._after_cr or b"\r" in data:
+            data = self._with_line_feeds(data)
+        return data.split(b"\n")
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]  # the second half of a CRLF whose CR ended the line
             self._after_cr = False
         if data:
             self._after_cr = data.endswith(b"\r")
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return data.split(b"\n")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _hold(self, part: bytes) -> None:
         self._line.append(part)
