@@ -175,6 +175,11 @@ class Answer:
         return (self._text_at or self._ended_at or self._clock()) - self._reasoning_at
 
     @property
+    def thinking(self) -> bool:
+        """Whether reasoning is what comes now: there is some, and no text yet."""
+        return self._reasoning_at is not None and self._text_at is None and not self.ended
+
+    @property
     def seconds_to_retry(self) -> float:
         """Seconds until the request is sent again, while the state is "waiting"."""
         return max(0.0, self._retry_at - self._clock())

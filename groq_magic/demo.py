@@ -6,7 +6,9 @@ It prints its base URL and serves until it is interrupted. The answers are those
 ``demo.md``, picked by words of the prompt. Any model name works; these misbehave:
 
     demo/slow               20 tokens per second
-    demo/long               8,000 tokens, or as many as ``max_completion_tokens`` says
+    demo/long               its answer again and again, all of them where the prompt means
+                            none: 8,000 tokens, or as many as ``max_completion_tokens``
+                            says, the last of them "The end."
     demo/reasoning          thinks first
     demo/rate-limit         429 first, and an answer when asked again
     demo/error-401          an invalid key
@@ -14,7 +16,8 @@ It prints its base URL and serves until it is interrupted. The answers are those
     demo/cut-off            the connection breaks behind 40 tokens
 
 ``GET /demo/requests`` tells what the server saw: each request's body, how many tokens
-it was sent, and whether that was "streaming", "done" or ended by the client, "closed".
+it was sent, and whether that was "streaming", "done" or ended by the client, "closed";
+when the first token was sent and when it was over, in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -117,19 +120,22 @@ class ChatCompletions(RequestHandler):
             return
         try:
             await self._stream(model, body)
-            self.seen["state"] = "done"
+            self._over("done")
         except StreamClosedError:
-            self.seen["state"] = "closed"
+            self._over("closed")
 
     def on_connection_close(self) -> None:
-        self.seen["state"] = "closed"
+        self._over("closed")
+
+    def _over(self, state: str) -> None:
+        self.seen |= {"state": state, "ended_at": self.seen.get("ended_at", time.time())}
 
     def _is_first_try(self, body: dict[str, Any]) -> bool:
         tries = [seen for seen in self.settings["seen"] if seen["body"] == body]
         return len(tries) % 2 == 1
 
     def _refuse(self, status: int, message: str, code: str) -> None:
-        self.seen["state"] = "done"
+        self._over("done")
         self.set_status(status)
         error = {"message": message, "type": "invalid_request_error", "code": code}
         self.finish({"error": error})
@@ -164,6 +170,7 @@ class ChatCompletions(RequestHandler):
         begun, sent = time.monotonic(), 0
         while sent < len(tokens):
             due = min(len(tokens), 1 + int((time.monotonic() - begun) * rate))
+            self.seen.setdefault("began_at", time.time())
             await self._send(
                 _event(self._chunk({"delta": {kind: token}})) for kind, token in tokens[sent:due]
             )
@@ -208,9 +215,7 @@ def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, str]],
     """The answer as pairs of kind and text, and its finish_reason."""
     limit = body.get("max_completion_tokens")
     if model == "demo/long":
-        text = "\n".join(islice(cycle(_answers().values()), 400))
-        tokens = [("content", token) for token in _tokenised(text)]
-        return tokens[: limit or 8000], "stop"
+        return [("content", token) for token in _long(body, limit or 8000)], "stop"
     thought = _THOUGHT if model == "demo/reasoning" else ""
     tokens = [("reasoning", token) for token in _tokenised(thought)]
     tokens += [("content", token) for token in _tokenised(_answer_to(body))]
@@ -219,12 +224,23 @@ def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, str]],
     return tokens, "stop"
 
 
+def _long(body: dict[str, Any], count: int) -> list[str]:
+    """The answer, or where none is meant all of them, again and again; and a unique end."""
+    text = _meant(body) or "\n".join(_answers().values())
+    end = _tokenised("\n\nThe end.")
+    return [*islice(cycle(_tokenised(text + "\n")), max(0, count - len(end))), *end][-count:]
+
+
 def _answer_to(body: dict[str, Any]) -> str:
+    return _meant(body) or _answers()["fallback"]
+
+
+def _meant(body: dict[str, Any]) -> str | None:
     """The answer with the most words of the last message."""
     asked = set(re.findall(r"[\w-]+", body["messages"][-1]["content"].lower()))
     answers = _answers()
     best = max(answers, key=lambda words: len(asked.intersection(words.split())))
-    return answers[best if asked.intersection(best.split()) else "fallback"]
+    return answers[best] if asked.intersection(best.split()) else None
 
 
 @cache

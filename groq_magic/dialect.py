@@ -30,6 +30,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.utils import EnvType, OptionsDict
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
+from pygments.token import Name, Punctuation, Text, Whitespace
 
 Token = markdown_it.token.Token
 FILLED_UP_CELLS = MAX_AUTOCOMPLETED_CELLS
@@ -290,6 +291,7 @@ xml yaml yml zig zsh
 _LANGUAGES = frozenset(_NAMES.split())
 _HIGHLIGHT_LIMIT = 20_000  # characters, which take Pygments 50 ms
 _HIGHLIGHT_SECONDS = 0.1
+_PLAIN = {Name, Punctuation, Whitespace}  # as in editors, and it halves the HTML
 
 
 def _is_written_by_hand(code: str) -> bool:
@@ -311,7 +313,8 @@ def _highlighted(language: str, code: str) -> str:
             break
     if "".join(text for _, text in tokens) != code:
         return escape_html(code)
-    html: str = pygments.format(tokens, HtmlFormatter(nowrap=True))
+    coloured = [(Text if kind in _PLAIN else kind, text) for kind, text in tokens]
+    html: str = pygments.format(coloured, HtmlFormatter(nowrap=True))
     return html
 
 

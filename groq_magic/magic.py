@@ -88,22 +88,46 @@ class GroqMagic(Magics):
     def command(self, line: str) -> None:
         """Commands around `%%groq`.
 
+        %groq last [N]   the last answer again, or the last N
         %groq demo       answers from a server on this machine: no key, no network
         %groq demo off   answers from Groq again
         """
-        if line.split() not in (["demo"], ["demo", "off"]):
-            raise UsageError("%groq demo, or %groq demo off. To ask a model: %%groq")
-        from .api import use_endpoint
-        from .client import Endpoint
+        match line.split():
+            case ["last", *number]:
+                _show_last(number)
+            case ["demo"]:
+                _demo_on()
+            case ["demo", "off"]:
+                _demo_off()
+            case _:
+                raise UsageError("%groq last [N], or %groq demo [off]. To ask a model: %%groq")
 
-        if line.split() == ["demo"]:
-            url = _start_demo()
-            use_endpoint(Endpoint(url))  # without the key: the demo has no business with it
-            print(f"Answers come from the demo server on this machine, {url}")
-            print("They are written beforehand. Back to Groq: %groq demo off")
-        else:
-            use_endpoint(None)
-            print("Answers come from Groq again.")
+
+def _show_last(words: list[str]) -> None:
+    number = words[0] if words else "1"
+    if len(words) > 1 or not (number.isdecimal() and int(number) > 0):
+        raise UsageError("%groq last takes how many answers: %groq last 3")
+    from .view import show_last
+
+    if not show_last(int(number)):
+        print("There is no answer in this kernel yet. Ask for one with %%groq.")
+
+
+def _demo_on() -> None:
+    from .api import use_endpoint
+    from .client import Endpoint
+
+    url = _start_demo()
+    use_endpoint(Endpoint(url))  # without the key: the demo has no business with it
+    print(f"Answers come from the demo server on this machine, {url}")
+    print("They are written beforehand. Back to Groq: %groq demo off")
+
+
+def _demo_off() -> None:
+    from .api import use_endpoint
+
+    use_endpoint(None)
+    print("Answers come from Groq again.")
 
 
 def _flags(line: str) -> dict[str, Any]:

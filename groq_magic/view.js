@@ -4,7 +4,11 @@
 
 const ASK_AGAIN_MS = 500;
 const LONGEST_SILENCE_MS = 3000; // the kernel paints once a second at least
+const SWAP_MS = 1500; // by then the static output has taken this view's place
+const AT_BOTTOM_PX = 24;
 const ENDS = ["done", "stopped", "failed"];
+const STARTED = ["streaming", ...ENDS];
+const WIDGET = "application/vnd.jupyter.widget-view+json";
 
 const element = (tag, className, parent) => {
   const node = document.createElement(tag);
@@ -25,7 +29,7 @@ const build = (el) => {
   state.setAttribute("role", "status");
   const thought = element("details", "groq-thought", root);
   const summary = element("summary", "", thought);
-  const reasoning = element("div", "", thought);
+  const reasoning = element("div", "groq-reasoning", thought);
   thought.hidden = true;
   const text = element(
     "div",
@@ -36,36 +40,123 @@ const build = (el) => {
   return { root, header, stop, state, thought, summary, reasoning, text, note };
 };
 
+// Code blocks, each with a button that copies it. The button has no text of its own, for
+// the text of an answer is the answer's alone; view.css writes "Copy" on it.
+
+const addCopyButtons = (node) => {
+  for (const pre of node.matches("pre") ? [node] : node.querySelectorAll("pre")) {
+    const button = element("button", "groq-copy", pre);
+    button.type = "button";
+    button.setAttribute("aria-label", "Copy this code");
+  }
+};
+
+const copyCode = async (button) => {
+  const code = button.parentElement.firstChild;
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+  } catch {
+    getSelection().selectAllChildren(code); // no clipboard on plain http: the older way
+    document.execCommand("copy");
+  }
+  button.classList.add("groq-copied");
+  setTimeout(() => button.classList.remove("groq-copied"), 1500);
+};
+
+// Formulas are typeset one by one while the page is idle, and out of the text's flow:
+// MathJax measures what it makes, and each measurement would lay out the whole answer.
+
+const makeTypesetter = (typesetter, root) => {
+  if (!typesetter) return { typeset() {}, warmUp() {} };
+  const whenIdle = globalThis.requestIdleCallback ?? setTimeout;
+  const bench = element("div", "groq-bench jp-RenderedHTMLCommon", root);
+  bench.setAttribute("aria-hidden", "true");
+  const queue = [];
+  const typesetOne = async (formula) => {
+    const copy = element(formula.tagName, formula.className, bench);
+    copy.textContent = formula.dataset.source = formula.textContent;
+    await typesetter.typeset(copy);
+    formula.replaceChildren(...copy.childNodes);
+    copy.remove();
+  };
+  const next = async () => {
+    const formula = queue[0];
+    if (formula.isConnected && !formula.dataset.source) await typesetOne(formula);
+    queue.shift();
+    if (queue.length > 0) whenIdle(next);
+  };
+  const typeset = (node) => {
+    const before = queue.length;
+    if (node.matches(".mathjax_process")) queue.push(node);
+    queue.push(...node.querySelectorAll(".mathjax_process"));
+    if (before === 0 && queue.length > 0) whenIdle(next);
+  };
+  return { typeset, warmUp: () => typesetter.typeset(bench) };
+};
+
+// The reader follows the answer's last line while it is in sight.
+
+const scrollerOf = (node) => {
+  for (let up = node.parentElement; up; up = up.parentElement) {
+    const scrolls = /auto|scroll/.test(getComputedStyle(up).overflowY);
+    if (scrolls && up.scrollHeight > up.clientHeight) return up;
+  }
+  return document.scrollingElement;
+};
+
+const overlap = (root, scroller) => {
+  const bottom = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
+  return root.getBoundingClientRect().bottom - bottom;
+};
+
+const following = (root, change) => {
+  const scroller = scrollerOf(root);
+  const below = overlap(root, scroller); // before the change it costs no layout
+  change();
+  if (Math.abs(below) > AT_BOTTOM_PX && below > 0) return;
+  requestAnimationFrame(() => {
+    const hidden = overlap(root, scroller);
+    if (hidden > 0) scroller.scrollTop += hidden;
+  });
+};
+
+// The output in the notebook that shows this widget, where the frontend lets us at it.
+const putInPlace = (manager, { model_id, output }) => {
+  for (const { outputs } of manager?.context?.model?.cells ?? []) {
+    for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
+      if (outputs.get(index).data?.[WIDGET]?.model_id === model_id) outputs.set(index, output);
+    }
+  }
+};
+
 function render({ model, el }) {
   const view = build(el);
+  const math = makeTypesetter(model.widget_manager?.rendermime?.latexTypesetter, view.root);
   let number = -1; // of the last batch on the screen; -1 before the first snapshot
   let settled = 0;
   let held = -1; // no block is open
-  let wantSnapshot = true;
-  let wantStop = false;
+  let thinking = false;
+  const want = { snapshot: true, stop: false, static: false };
   let silence; // the timer that ends when nothing was heard for long
+  let swap; // the timer that ends when no static output has come
 
   // Send, and send again until the kernel shows that it heard: a message sent right
   // after a page reload can be lost.
-  const persist = (type, wanted, pause = ASK_AGAIN_MS) => {
-    if (!wanted()) return;
+  const persist = (type, pause = ASK_AGAIN_MS) => {
+    if (!want[type]) return;
     model.send({ type });
-    setTimeout(() => persist(type, wanted, Math.min(2 * pause, 30_000)), pause);
+    setTimeout(() => persist(type, Math.min(2 * pause, 30_000)), pause);
   };
 
-  const askForSnapshot = () => {
-    if (wantSnapshot) return;
-    wantSnapshot = true;
-    persist("snapshot", () => wantSnapshot);
+  const ask = (type) => {
+    if (want[type]) return;
+    want[type] = true;
+    persist(type);
   };
 
-  const typeset = (node) => {
-    if (!node.querySelector?.(".mathjax_process") && !node.matches?.(".mathjax_process")) return;
-    model.widget_manager?.rendermime?.latexTypesetter?.typeset(node);
-  };
-
-  const typesetFrom = (place, index) => {
-    for (const node of [...place.childNodes].slice(index)) typeset(node);
+  const dress = (node) => {
+    addCopyButtons(node);
+    math.typeset(node);
   };
 
   // Of the text's elements the first `settled` are settled, then comes the open one, if
@@ -88,19 +179,21 @@ function render({ model, el }) {
     settle(html) {
       append(view.text, html);
       settled += 1;
-      typeset(view.text.children[settled - 1]);
+      dress(view.text.children[settled - 1]);
     },
     open(html) {
       openElement()?.remove();
       append(view.text, html);
       held = 0;
       held = placeIn(openElement()).childNodes.length;
-      typeset(openElement());
+      dress(openElement());
     },
     push(html) {
       const place = placeIn(openElement());
       append(place, html);
-      typesetFrom(place, held);
+      for (let node = place.childNodes[held]; node; node = node.nextSibling) {
+        if (node.nodeType === Node.ELEMENT_NODE) dress(node);
+      }
       held = place.childNodes.length;
     },
     close() {
@@ -109,7 +202,7 @@ function render({ model, el }) {
     },
     replace(index, html) {
       view.text.children[index].outerHTML = html;
-      typeset(view.text.children[index]);
+      dress(view.text.children[index]);
     },
     tail(html, part) {
       if (part) append(placeIn(openElement()), part);
@@ -117,60 +210,88 @@ function render({ model, el }) {
     },
   };
 
+  const showThought = (status) => {
+    view.thought.hidden = !status.thought;
+    view.summary.textContent = status.thought;
+    if (status.thinking === thinking) return; // then it is as the reader left it
+    view.thought.open = thinking = status.thinking;
+  };
+
   const showStatus = (status) => {
     const ended = ENDS.includes(status.state);
+    view.root.dataset.state = status.state;
     view.header.innerHTML = status.header;
     if (view.state.textContent !== status.state) view.state.textContent = status.state;
-    view.summary.textContent = status.thought;
-    view.thought.hidden = !status.thought;
+    showThought(status);
     view.note.innerHTML = status.note;
     view.stop.hidden = ended;
-    if (ended) wantStop = false;
     clearTimeout(silence);
-    if (!ended) silence = setTimeout(askForSnapshot, LONGEST_SILENCE_MS);
+    if (!ended) silence = setTimeout(() => ask("snapshot"), LONGEST_SILENCE_MS);
+    if (!ended || swap) return;
+    want.stop = false;
+    swap = setTimeout(() => ask("static"), SWAP_MS);
   };
 
   const applyBatch = (message) => {
     if (message.n <= number) return;
-    if (number < 0 || message.n !== number + 1) return askForSnapshot();
+    if (number < 0 || message.n !== number + 1) return ask("snapshot");
     if (message.ops.length > 0) dropTail();
     for (const [name, ...values] of message.ops) operations[name](...values);
-    view.reasoning.append(message.reasoning);
+    showReasoning(message.reasoning);
     number = message.n;
     showStatus(message.status);
   };
 
+  const showReasoning = (text) => {
+    if (!text) return;
+    const { scrollTop, scrollHeight, clientHeight } = view.reasoning;
+    view.reasoning.append(text);
+    if (scrollHeight - scrollTop - clientHeight < AT_BOTTOM_PX) {
+      view.reasoning.scrollTop = view.reasoning.scrollHeight;
+    }
+  };
+
   const applySnapshot = (message) => {
-    wantSnapshot = wantStop = false;
+    want.snapshot = want.stop = false;
+    // MathJax takes a tenth of a second to load: best while there is no text yet.
+    if (number < 0 && !STARTED.includes(message.status.state)) math.warmUp();
     if (message.n < number) return;
     view.text.innerHTML = message.settled.join("");
     settled = message.settled.length;
     held = -1;
-    typeset(view.text);
+    dress(view.text);
     if (message.open) operations.open(message.open);
     operations.tail(message.tail, message.part);
-    view.reasoning.textContent = message.reasoning;
+    view.reasoning.textContent = "";
+    showReasoning(message.reasoning);
     number = message.n;
     showStatus(message.status);
   };
 
   const heard = (message) => {
-    if (message.type === "batch") applyBatch(message);
-    else if (message.type === "snapshot") applySnapshot(message);
+    if (message.type === "batch") following(view.root, () => applyBatch(message));
+    else if (message.type === "snapshot") following(view.root, () => applySnapshot(message));
+    else if (message.type === "static") {
+      want.static = false;
+      putInPlace(model.widget_manager, message);
+    }
   };
 
   view.stop.addEventListener("click", () => {
     view.stop.disabled = true;
     view.stop.textContent = "Stopping";
-    wantStop = true;
-    persist("stop", () => wantStop);
+    ask("stop");
+  });
+  view.text.addEventListener("click", ({ target }) => {
+    if (target.matches(".groq-copy")) copyCode(target);
   });
 
   model.on("msg:custom", heard);
-  persist("snapshot", () => wantSnapshot);
+  persist("snapshot");
   return () => {
-    wantSnapshot = wantStop = false;
+    want.snapshot = want.stop = want.static = false;
     clearTimeout(silence);
+    clearTimeout(swap);
     model.off("msg:custom", heard);
   };
 }

@@ -11,6 +11,11 @@ The operations are those of `markdown`.
 
 and from it ``{"type": "snapshot"}``, at its mount, when a number is missing and when it has
 heard nothing for long, and ``{"type": "stop"}``; each again and again until a snapshot comes.
+When the answer has ended and the swap for the static output has not reached the browser (its
+page was loaded while the answer came), it asks for that output, ``{"type": "static"}``, and
+puts it into the notebook itself:
+
+    {"type": "static", "model_id": "…", "output": {"output_type": "display_data", …}}
 """
 
 from __future__ import annotations
@@ -45,22 +50,24 @@ _log = logging.getLogger(__name__)
 
 _PAINT_INTERVAL = 0.05
 _COST_FACTOR = 10
-_KEPT_WIDGETS = 100
+_KEPT = 100
 
 
 def show(answer: Answer, *, wait: bool | None = None) -> bool:
     """Show ``answer`` in the running cell; return whether its end was waited for.
 
     Live where somebody watches; at once and whole where nobody does (nbconvert,
-    papermill: the file is written when the cells are through, so the cell waits), as
-    growing text in a terminal. ``wait`` true waits everywhere.
+    papermill: the file is written when the cells are through, so the cell waits) and
+    where it has ended; as growing text in a terminal. ``wait`` true waits everywhere.
     """
     shell = get_ipython()
     _shown_in[answer] = getattr(shell, "execution_count", None)
-    if getattr(shell, "kernel", None) is None:
+    if answer not in _recent:
+        _recent.append(answer)
+    if _is_terminal(shell, wait=bool(wait)):
         _print(answer)
         return True
-    if not _somebody_watches(shell):
+    if answer.ended or not _somebody_watches(shell):
         _show_at_end(answer)
         return True
     view = LiveView(answer)
@@ -75,6 +82,14 @@ def show_once(answer: Answer) -> None:
     shell = get_ipython()
     if _shown_in.get(answer) != getattr(shell, "execution_count", None):
         show(answer)
+
+
+def show_last(count: int) -> int:
+    """Show the last answers of this process again, the latest below; return how many."""
+    answers = list(_recent)[-count:]
+    for answer in answers:
+        show(answer)
+    return len(answers)
 
 
 def static_bundle(answer: Answer, html: str | None = None) -> tuple[dict[str, str], dict[str, Any]]:
@@ -125,7 +140,8 @@ class LiveView:
                 "version_minor": 0,
                 "model_id": self._widget.model_id,
             },
-            "text/plain": f"An answer from {self._answer.model} is coming.",
+            # All that a frontend without widgets shows, as jupyter console does.
+            "text/plain": f"An answer from {self._answer.model} is coming. %groq last shows it.",
         }
 
     async def _run(self) -> None:
@@ -195,6 +211,11 @@ class LiveView:
         status = Status.of(self._answer)._asdict()
         self._widget.send({"type": kind, "n": self._batches, "status": status, **content})
 
+    def _send_static(self) -> None:
+        data, metadata = static_bundle(self._answer, self._markdown.html)
+        output = {"output_type": "display_data", "data": data, "metadata": metadata}
+        self._widget.send({"type": "static", "model_id": self._widget.model_id, "output": output})
+
     def _on_message(self, content: Any) -> None:
         """Hear the browser; on any thread, and perhaps twice for one message."""
         kind = content.get("type") if isinstance(content, dict) else None
@@ -202,9 +223,12 @@ class LiveView:
             self._answer.stop()
         if kind in ("stop", "snapshot"):
             background.call(self._send_snapshot)
+        if kind == "static" and self.finished.is_set():
+            background.call(self._send_static)
 
 
 _shown_in: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
+_recent: deque[Answer] = deque(maxlen=_KEPT)
 _ended_widgets: deque[AnswerWidget] = deque()
 
 
@@ -215,7 +239,7 @@ def _keep(widget: AnswerWidget) -> None:
     the swap for static output cannot reach it.
     """
     _ended_widgets.append(widget)
-    if len(_ended_widgets) > _KEPT_WIDGETS:
+    if len(_ended_widgets) > _KEPT:
         _ended_widgets.popleft().close()
 
 
@@ -238,6 +262,23 @@ def _hear_while_busy(comm: Any, hear: Callable[[Any], None]) -> None:
     comm._reply_subshell_for = route  # noqa: SLF001  # there is no public way
 
 
+def _is_terminal(shell: Any, *, wait: bool) -> bool:
+    """Whether text that is printed as it comes is what the reader can see.
+
+    So it is without a kernel. jupyter console has one, but no widgets, and nothing tells it
+    from other frontends but that those name the cell they run, as Voila does not. Where the
+    cell is to wait, printing is right there, and where not, it would be in the way.
+    """
+    if getattr(shell, "kernel", None) is None:
+        return True
+    names_cell = "cellId" in shell.kernel.get_parent().get("metadata", {})
+    return wait and _somebody_watches(shell) and not (names_cell or _is_voila())
+
+
+def _is_voila() -> bool:
+    return "VOILA_KERNEL_ID" in os.environ
+
+
 def _somebody_watches(shell: Any) -> bool:
     """Whether the frontend that runs this cell is interactive.
 
@@ -245,7 +286,7 @@ def _somebody_watches(shell: Any) -> bool:
     people do watch.
     """
     request = shell.kernel.get_parent().get("content", {})
-    return "VOILA_KERNEL_ID" in os.environ or bool(request.get("allow_stdin"))
+    return _is_voila() or bool(request.get("allow_stdin"))
 
 
 def _show_at_end(answer: Answer) -> None:
@@ -294,6 +335,8 @@ class Status(NamedTuple):
 
     state: str
     header: str
+    thinking: bool
+    """Whether the reasoning is what comes now."""
     thought: str
     """The summary of the reasoning; empty where there is none."""
     note: str
@@ -303,7 +346,8 @@ class Status(NamedTuple):
     def of(cls, answer: Answer) -> Status:
         """The status of ``answer`` now."""
         note = _note(answer)
-        return cls(answer.state, _header(answer), _thought(answer), note.html if note else "")
+        said = note.html if note else ""
+        return cls(answer.state, _header(answer), answer.thinking, _thought(answer), said)
 
 
 class _Note(NamedTuple):
@@ -326,7 +370,8 @@ def _static_html(answer: Answer, html: str) -> str:
         reasoning = (
             f'<details style="font-size:13px;line-height:1.6;{_DIM}">'
             f"<summary>{status.thought}</summary>"
-            f'<div style="white-space:pre-wrap">{escape(answer.reasoning)}</div></details>'
+            '<div style="white-space:pre-wrap;max-height:20em;overflow:auto">'
+            f"{escape(answer.reasoning)}</div></details>"
         )
     # The output area pads its right side already.
     text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
@@ -385,7 +430,7 @@ def _thought(answer: Answer) -> str:
     seconds = answer.thinking_seconds
     if seconds is None:
         return ""
-    return f"Thought for {seconds:.1f} s" if answer.text or answer.ended else "Thinking"
+    return "Thinking" if answer.thinking else f"Thought for {seconds:.1f} s"
 
 
 def _note(answer: Answer) -> _Note | None:

@@ -47,14 +47,22 @@ class Kernel:
         self._client = client
         self.manager = manager
 
-    def run(self, code: str, *, interactive: bool = True, timeout: float = 30.0) -> Run:
+    def run(self, code: str, *, timeout: float = 30.0, **how: bool) -> Run:
         """Execute and collect messages until the kernel has replied and is idle."""
-        run = self.start(code, interactive=interactive)
+        run = self.start(code, **how)
         self.collect(run, lambda: run.reply is not None and bool(self._idle(run)), timeout)
         return run
 
-    def start(self, code: str, *, interactive: bool = True) -> Run:
-        return Run(self._client.execute(code, allow_stdin=interactive))
+    def start(self, code: str, *, interactive: bool = True, names_cell: bool = True) -> Run:
+        """Execute, as JupyterLab does unless told otherwise; do not wait."""
+        content = {
+            **{"code": code, "silent": False, "store_history": True, "user_expressions": {}},
+            **{"allow_stdin": interactive, "stop_on_error": True},
+        }
+        metadata = {"cellId": "a-cell"} if names_cell else {}
+        message = self._client.session.msg("execute_request", content, metadata=metadata)
+        self._client.shell_channel.send(message)
+        return Run(message["header"]["msg_id"])
 
     def collect(self, run: Run, met: Callable[[], bool], timeout: float = 30.0) -> None:
         """Collect messages until the condition is met."""

@@ -158,6 +158,33 @@ def test_wait_waits_and_shows_live(kernel: Kernel, server: Demo) -> None:
     assert run.of_type("update_display_data")
 
 
+def test_where_widgets_are_not_sure_a_waiting_cell_prints(kernel: Kernel) -> None:
+    run = kernel.run("%%groq --wait\ncat names", names_cell=False)
+    printed = [m for m in run.of_type("stream") if m["content"]["name"] == "stdout"]
+    assert len(printed) > 1
+    assert run.stdout.startswith("Three names for a cat")
+    assert run.of_type("display_data") == []
+
+
+def test_the_last_answers_again(kernel: Kernel) -> None:
+    kernel.until_static(kernel.run("%%groq\ncat names"))
+    kernel.until_static(kernel.run("%%groq --max-tokens 20\nmath"))
+    (once,) = kernel.run("%groq last").of_type("display_data")
+    assert bundle(once)[0]["text/plain"].startswith("### The Gaussian")
+    twice = kernel.run("%groq last 2").of_type("display_data")
+    texts = [bundle(message)[0]["text/plain"] for message in twice]
+    assert texts[0].startswith("Three names")
+    assert texts[1].startswith("### The Gaussian")
+
+
+def test_the_last_answer_while_it_comes(kernel: Kernel) -> None:
+    kernel.run("%%groq -m demo/slow -o slow\nExplain server-sent events")
+    run = kernel.run("%groq last")
+    assert widget_of(run)
+    kernel.run("slow.stop()")
+    assert bundle(kernel.until_static(run))[1]["state"] == "stopped"
+
+
 def test_an_interrupt_of_a_waiting_cell_stops_and_keeps(kernel: Kernel, server: Demo) -> None:
     run = kernel.start("%%groq --wait -m demo/slow -o kept\nExplain server-sent events")
     kernel.collect(run, lambda: len(run.of_type("display_data")) > 0)
@@ -239,6 +266,9 @@ def test_the_answer_in_a_variable(kernel: Kernel) -> None:
         ("%%groq -s 'unclosed\nHello", "No closing quotation"),
         ("%%groq\n   \n", "The prompt is empty"),
         ("%groq what", "%groq demo"),
+        ("%groq last night", "%groq last 3"),
+        ("%groq last 0", "%groq last 3"),
+        ("%groq last 1 2", "%groq last 3"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_sent(

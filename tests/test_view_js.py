@@ -16,7 +16,7 @@ from .commonmark import examples
 from .lab import running_browser
 from .test_markdown import FRAGMENTS, SAMPLE, cut
 
-STATUS = {"state": "streaming", "header": "", "thought": "", "note": ""}
+STATUS = {"state": "streaming", "header": "", "thinking": False, "thought": "", "note": ""}
 
 # Mounts the view on a model that gives it these messages; says where it shows another thing.
 FOLLOW = """
@@ -26,7 +26,11 @@ async ({source, messages}) => {
   const el = document.createElement("div");
   const expected = document.createElement("div");
   let hear;
-  const blocks = (text) => [...text.children].map((block) => block.outerHTML).join("\\n");
+  const blocks = (text) => {
+    const copy = text.cloneNode(true);
+    copy.querySelectorAll("button").forEach((button) => button.remove());
+    return [...copy.children].map((block) => block.outerHTML).join("\\n");
+  };
   const asked = [];
   const model = {on: (_, f) => { hear = f; }, off: () => {}, send: (m) => asked.push(m.type)};
   const unmount = view.render({model, el});

@@ -1,0 +1,223 @@
+"""The live view beside the usual ways, in real JupyterLab: ``python -m tests.bench.frontend``.
+
+The same answers of the demo server are shown by ours, by ``update_display(Markdown(all))``
+for each delta, and by ``widgets.HTML.value = all`` for each delta. The page itself takes
+the times: of its frames, of its long tasks, and of when the end of the text was there.
+Browser, server and kernel share this machine, and the measuring itself costs some.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+import psutil
+from nbformat.v4 import new_markdown_cell
+from playwright.sync_api import Browser, Page
+
+from groq_magic.demo import _tokens_of
+from groq_magic.dialect import render
+
+from ..conftest import Demo, running_demo
+from ..lab import Lab, NotebookPage, running_browser, running_lab
+
+PLAIN = "Explain server-sent events"  # headings, a table, code
+MATH = "More"  # all there is, and a formula for every 140 tokens
+
+SET_UP = """
+import os, threading
+import ipywidgets
+from IPython.display import Markdown, display
+from groq_magic import stream
+print("pid", os.getpid())
+PROMPT = {prompt!r}
+def asked(tokens):
+    return stream(PROMPT, model="demo/long", max_completion_tokens=tokens)
+def by_update_display(tokens):
+    handle = display(Markdown(""), display_id=True)
+    follow(tokens, lambda text: handle.update(Markdown(text)))
+def by_html_widget(tokens):
+    from groq_magic.dialect import render
+    widget = ipywidgets.HTML()
+    display(widget)
+    follow(tokens, lambda text: setattr(widget, "value", render(text)))
+def follow(tokens, show):
+    def run():
+        text = ""
+        for delta in asked(tokens):
+            text += delta
+            show(text)
+    threading.Thread(target=run).start()
+"""
+
+WAYS = {
+    "ours": "%%groq -m demo/long --max-tokens {tokens}\n{prompt}",
+    "update_display": "by_update_display({tokens})",
+    "widgets.HTML": "by_html_widget({tokens})",
+}
+
+# Where the text is.
+CONTENT = {
+    "ours": ".groq-answer .jp-RenderedMarkdown",
+    "update_display": ".jp-OutputArea .jp-RenderedMarkdown",
+    "widgets.HTML": ".jp-OutputArea .widget-html-content",
+}
+
+# Watches the last cell's output from now on.
+WATCH = """
+(content) => {
+  const watch = window.watch = {frames: [], tasks: [], first: null, complete: null};
+  const now = () => performance.timeOrigin + performance.now();
+  // The last element's text is enough to know the end by; all of it would disturb.
+  const last = () => [...document.querySelectorAll(content)].at(-1)?.lastElementChild;
+  let before = performance.now();
+  const frame = (at) => {
+    watch.frames.push([now(), at - before]);
+    before = at;
+    if (watch.first === null && last()) watch.first = now();
+    if (!watch.over) requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+  watch.timer = setInterval(() => {
+    const isComplete = /The end\\.\\s*$/.test(last()?.textContent ?? "");
+    if (watch.complete === null && isComplete) watch.complete = now();
+  }, 25);
+  new PerformanceObserver((list) => {
+    for (const task of list.getEntries()) {
+      watch.tasks.push([performance.timeOrigin + task.startTime, task.duration]);
+    }
+  }).observe({type: "longtask"});
+}
+"""
+
+STOP_WATCHING = """
+() => { window.watch.over = true; clearInterval(window.watch.timer); return window.watch; }
+"""
+
+TEXT = """
+(html) => {
+  const expected = document.createElement("div");
+  expected.innerHTML = html;
+  const shown = [...document.querySelectorAll(".groq-answer .jp-RenderedMarkdown")].at(-1);
+  const textOf = (node) => {
+    const text = node.cloneNode(true);  // less its formulas, which MathJax has typeset
+    text.querySelectorAll(".mathjax_process").forEach((formula) => formula.remove());
+    return text.textContent.trim();
+  };
+  return textOf(shown) === textOf(expected);
+}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--tokens", nargs="+", type=int, default=[2_000, 8_000, 32_000])
+    parser.add_argument("--rates", nargs="+", type=int, default=[1000, 3000])
+    parser.add_argument("--prompts", nargs="+", default=[PLAIN, MATH])
+    parser.add_argument("--patience", type=float, default=60, help="seconds behind the end")
+    options = parser.parse_args()
+    with running_browser() as browser:
+        for rate in options.rates:
+            with running_demo(rate) as server:
+                for prompt, tokens, way in product(options.prompts, options.tokens, options.ways):
+                    figures = run(browser, server, Case(way, prompt, tokens, options.patience))
+                    show(way, prompt, tokens, rate, figures)
+
+
+class Case(NamedTuple):
+    way: str
+    prompt: str
+    tokens: int
+    patience: float
+
+
+def run(browser: Browser, server: Demo, case: Case) -> dict[str, float | str]:
+    """One answer in a JupyterLab of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"GROQ_BASE_URL": server.base_url}
+        with running_lab(Path(folder), environment) as lab:
+            page = browser.new_page(viewport={"width": 1100, "height": 1400})
+            try:
+                return measure(page, lab, server, case)
+            finally:
+                page.close()
+
+
+def measure(page: Page, lab: Lab, server: Demo, case: Case) -> dict[str, float | str]:
+    ask = WAYS[case.way].format(tokens=case.tokens, prompt=case.prompt)
+    path = lab.write("bench.ipynb", SET_UP.replace("{prompt!r}", repr(case.prompt)), ask)
+    with_heading(path)
+    book = NotebookPage(page, lab, path)
+    book.run(0)
+    book.until(lambda: "pid" in book.text(0))
+    kernel = psutil.Process(int(book.text(0).split()[1]))
+    book.until_idle()
+    page.evaluate(WATCH, CONTENT[case.way])
+    requests = len(server.seen())
+    cpu = sum(kernel.cpu_times()[:2])
+    book.run(1)
+    ended = server.until("done", requests, timeout=600)
+    cpu = sum(kernel.cpu_times()[:2]) - cpu
+    wait(page, ended["ended_at"] + case.patience)
+    page.wait_for_timeout(1500)  # the swap, and what comes behind it
+    watched = page.evaluate(STOP_WATCHING)
+    return figures(watched, ended, cpu) | {"text": is_exact(page, case)}
+
+
+def with_heading(path: Path) -> None:
+    """Nearly every notebook has text cells, and has MathJax loaded because of them."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, new_markdown_cell("# A benchmark"))
+    nbformat.write(notebook, path)
+
+
+def wait(page: Page, deadline: float) -> None:
+    while page.evaluate("window.watch.complete") is None and time.time() < deadline:
+        page.wait_for_timeout(100)
+
+
+def is_exact(page: Page, case: Case) -> str:
+    if case.way != "ours":
+        return ""
+    messages = [{"content": case.prompt}]
+    body = {"messages": messages, "max_completion_tokens": case.tokens}
+    text = "".join(token for _, token in _tokens_of("demo/long", body)[0])
+    return "exact" if page.evaluate(TEXT, render(text)) else "WRONG"
+
+
+def figures(watched: dict[str, Any], ended: dict[str, Any], cpu: float) -> dict[str, float | str]:
+    begun, end = ended["began_at"] * 1e3, ended["ended_at"] * 1e3
+    frames = sorted(length for at, length in watched["frames"] if begun < at < end)
+    streaming = [length for at, length in watched["tasks"] if begun < at < end]
+    swap = [length for at, length in watched["tasks"] if at >= end]
+    complete = watched["complete"]
+    return {
+        "first ms": (watched["first"] or float("nan")) - begun,
+        "lag s": float("nan") if complete is None else (complete - end) / 1e3,
+        "frame p50 ms": statistics.median(frames),
+        "frame p95 ms": frames[len(frames) * 95 // 100],
+        "longest task ms": max(streaming, default=0.0),
+        "at the swap ms": max(swap, default=0.0),
+        "tasks": str([(round((at - begun) / 1e3, 2), length) for at, length in watched["tasks"]]),
+        "kernel CPU %": cpu / ((end - begun) / 1e3) * 100,
+    }
+
+
+def show(way: str, prompt: str, tokens: int, rate: int, figures: dict[str, float | str]) -> None:
+    """A line of the table; nan is what had not come when patience ended."""
+    values = ", ".join(
+        f"{name} {value}" if isinstance(value, str) else f"{name} {value:.1f}"
+        for name, value in figures.items()
+    )
+    print(f"{way}, {prompt!r}, {tokens:,} tokens at {rate:,}/s: {values}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
