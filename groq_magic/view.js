@@ -4,6 +4,8 @@
 
 const ASK_AGAIN_MS = 500;
 const LONGEST_SILENCE_MS = 3000; // the kernel paints once a second at least
+const NO_WORD_MS = 12_000; // and then no answer to a question either
+const GONE_MS = 2000; // for a kernel that was said to leave, to show that it did not
 const SWAP_MS = 1500; // by then the static output has taken this view's place
 const AT_BOTTOM_PX = 24;
 const ENDS = ["done", "stopped", "failed"];
@@ -104,30 +106,45 @@ const scrollerOf = (node) => {
   return document.scrollingElement;
 };
 
-const overlap = (root, scroller) => {
-  const bottom = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
-  return root.getBoundingClientRect().bottom - bottom;
-};
-
 const following = (root, change) => {
-  const scroller = scrollerOf(root);
-  const below = overlap(root, scroller); // before the change it costs no layout
+  const before = root.getBoundingClientRect().bottom; // costs no layout before the change
   change();
-  if (Math.abs(below) > AT_BOTTOM_PX && below > 0) return;
   requestAnimationFrame(() => {
-    const hidden = overlap(root, scroller);
-    if (hidden > 0) scroller.scrollTop += hidden;
+    const scroller = scrollerOf(root);
+    const limit = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
+    const hidden = root.getBoundingClientRect().bottom - limit;
+    if (hidden > 0 && before < limit + AT_BOTTOM_PX) scroller.scrollTop += hidden;
   });
 };
 
 // The output in the notebook that shows this widget, where the frontend lets us at it.
-const putInPlace = (manager, { model_id, output }) => {
+const putInPlace = (manager, modelId, output) => {
   for (const { outputs } of manager?.context?.model?.cells ?? []) {
     for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
-      if (outputs.get(index).data?.[WIDGET]?.model_id === model_id) outputs.set(index, output);
+      if (outputs.get(index).data?.[WIDGET]?.model_id === modelId) outputs.set(index, output);
     }
   }
 };
+
+// The answer as it stands, as an output, for a notebook whose kernel is gone.
+const still = (view, note) => {
+  const root = view.root.cloneNode(true);
+  root.removeAttribute("data-state");
+  for (const node of root.querySelectorAll("button, .groq-bench, .groq-state")) node.remove();
+  for (const formula of root.querySelectorAll("[data-source]")) {
+    formula.textContent = formula.dataset.source;
+    formula.removeAttribute("data-source");
+  }
+  root.querySelector(".groq-note").innerHTML = note;
+  const data = { "text/html": root.outerHTML, "text/plain": view.text.textContent };
+  return { output_type: "display_data", data, metadata: {} };
+};
+
+const noteOf = (strong, rest) =>
+  '<div style="border-left:3px solid var(--jp-warn-color0, #b26a00);padding:3px 10px;margin:6px 0">' +
+  `<b style="color:var(--jp-warn-color0, #b26a00)">${strong}</b> ${rest}</div>`;
+const NO_WORD = noteOf("No word from the kernel.", "Is it still there? What came is shown above.");
+const GONE = noteOf("Cut off.", "The kernel was restarted. What had come is kept.");
 
 function render({ model, el }) {
   const view = build(el);
@@ -136,6 +153,7 @@ function render({ model, el }) {
   let settled = 0;
   let held = -1; // no block is open
   let thinking = false;
+  let modelId;
   const want = { snapshot: true, stop: false, static: false };
   let silence; // the timer that ends when nothing was heard for long
   let swap; // the timer that ends when no static output has come
@@ -226,10 +244,26 @@ function render({ model, el }) {
     view.note.innerHTML = status.note;
     view.stop.hidden = ended;
     clearTimeout(silence);
-    if (!ended) silence = setTimeout(() => ask("snapshot"), LONGEST_SILENCE_MS);
+    if (!ended) silence = setTimeout(askWhetherItIsThere, LONGEST_SILENCE_MS);
     if (!ended || swap) return;
     want.stop = false;
     swap = setTimeout(() => ask("static"), SWAP_MS);
+  };
+
+  const askWhetherItIsThere = () => {
+    ask("snapshot");
+    silence = setTimeout(() => (view.note.innerHTML = NO_WORD), NO_WORD_MS);
+  };
+
+  const kernelLeft = () => {
+    if (ENDS.includes(view.root.dataset.state)) return;
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      view.note.innerHTML = GONE;
+      view.root.dataset.state = "failed";
+      view.stop.hidden = true;
+      putInPlace(model.widget_manager, modelId, still(view, GONE));
+    }, GONE_MS);
   };
 
   const applyBatch = (message) => {
@@ -253,6 +287,7 @@ function render({ model, el }) {
 
   const applySnapshot = (message) => {
     want.snapshot = want.stop = false;
+    modelId = message.model_id;
     // MathJax takes a tenth of a second to load: best while there is no text yet.
     if (number < 0 && !STARTED.includes(message.status.state)) math.warmUp();
     if (message.n < number) return;
@@ -273,7 +308,7 @@ function render({ model, el }) {
     else if (message.type === "snapshot") following(view.root, () => applySnapshot(message));
     else if (message.type === "static") {
       want.static = false;
-      putInPlace(model.widget_manager, message);
+      putInPlace(model.widget_manager, modelId, message.output);
     }
   };
 
@@ -287,12 +322,14 @@ function render({ model, el }) {
   });
 
   model.on("msg:custom", heard);
+  model.on("comm_live_update", kernelLeft);
   persist("snapshot");
   return () => {
     want.snapshot = want.stop = want.static = false;
     clearTimeout(silence);
     clearTimeout(swap);
     model.off("msg:custom", heard);
+    model.off("comm_live_update", kernelLeft);
   };
 }
 

@@ -5,7 +5,7 @@ Kernel and browser speak in custom messages over the widget's comm. To the brows
     {"type": "batch", "n": 7, "ops": [["settle", html], ["tail", html, part], …],
      "reasoning": "what is new", "status": {…}}
     {"type": "snapshot", "n": 7, "settled": [html, …], "open": html, "tail": html, "part": html,
-     "reasoning": "all of it", "status": {…}}
+     "reasoning": "all of it", "status": {…}, "model_id": "…"}
 
 The operations are those of `markdown`.
 
@@ -15,7 +15,7 @@ When the answer has ended and the swap for the static output has not reached the
 page was loaded while the answer came), it asks for that output, ``{"type": "static"}``, and
 puts it into the notebook itself:
 
-    {"type": "static", "model_id": "…", "output": {"output_type": "display_data", …}}
+    {"type": "static", "output": {"output_type": "display_data", …}}
 """
 
 from __future__ import annotations
@@ -205,7 +205,8 @@ class LiveView:
         """Send all there is, what was not painted yet included: nothing more may come."""
         self._paint()
         reasoning = self._answer.reasoning[: self._thought]
-        self._send("snapshot", **self._markdown.snapshot(), reasoning=reasoning)
+        shown = self._markdown.snapshot()
+        self._send("snapshot", **shown, reasoning=reasoning, model_id=self._widget.model_id)
 
     def _send(self, kind: str, **content: Any) -> None:
         status = Status.of(self._answer)._asdict()

@@ -56,8 +56,12 @@ class Kernel:
     def start(self, code: str, *, interactive: bool = True, names_cell: bool = True) -> Run:
         """Execute, as JupyterLab does unless told otherwise; do not wait."""
         content = {
-            **{"code": code, "silent": False, "store_history": True, "user_expressions": {}},
-            **{"allow_stdin": interactive, "stop_on_error": True},
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": interactive,
+            "stop_on_error": True,
         }
         metadata = {"cellId": "a-cell"} if names_cell else {}
         message = self._client.session.msg("execute_request", content, metadata=metadata)

@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 # No question about news, which would lie over the page.
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
@@ -40,7 +41,7 @@ def running_browser() -> Iterator[Browser]:
 class Lab:
     """A JupyterLab server on a folder of its own."""
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, env: dict[str, str], settings: dict[str, Any]) -> None:
         self.folder = folder
         self._log = folder / "server.log"
         home = folder / "home"
@@ -54,14 +55,14 @@ class Lab:
         (folder / "notebooks").mkdir()
         overrides = home / "CONFIG" / "labconfig" / "default_setting_overrides.json"
         overrides.parent.mkdir(parents=True)
-        overrides.write_text(json.dumps(SETTINGS))
-        settings = {
+        overrides.write_text(json.dumps(SETTINGS | settings))
+        options = {
             "ServerApp.root_dir": folder / "notebooks",
             "IdentityProvider.token": "",
             "ServerApp.disable_check_xsrf": True,
         }
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
-        command += [f"--{name}={value}" for name, value in settings.items()]
+        command += [f"--{name}={value}" for name, value in options.items()]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.url = self._until_it_listens()
@@ -88,8 +89,10 @@ class Lab:
 
 
 @contextmanager
-def running_lab(folder: Path, env: dict[str, str]) -> Iterator[Lab]:
-    lab = Lab(folder, env)
+def running_lab(
+    folder: Path, env: dict[str, str], settings: dict[str, Any] | None = None
+) -> Iterator[Lab]:
+    lab = Lab(folder, env, settings or {})
     try:
         yield lab
     finally:
@@ -131,6 +134,11 @@ class NotebookPage:
         """Run a cell without waiting for it."""
         self.cell(number).locator(".jp-InputPrompt").click()
         self.page.keyboard.press("Shift+Enter")
+
+    def restart_kernel(self) -> None:
+        self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        self.page.locator(".lm-Menu-itemLabel", has_text="Restart Kernel…").first.click()
+        self.page.locator("button.jp-mod-accept").click()
 
     def is_idle(self) -> bool:
         # Of the status bar; the notebook's own indicator is idle before there is a kernel.

@@ -23,9 +23,8 @@ from playwright.sync_api import Browser, Page
 
 from groq_magic.demo import _tokens_of
 from groq_magic.dialect import render
-
-from ..conftest import Demo, running_demo
-from ..lab import Lab, NotebookPage, running_browser, running_lab
+from tests.conftest import Demo, running_demo
+from tests.lab import Lab, NotebookPage, running_browser, running_lab
 
 PLAIN = "Explain server-sent events"  # headings, a table, code
 MATH = "More"  # all there is, and a formula for every 140 tokens
