@@ -62,6 +62,21 @@ def opened(
     context.close()
 
 
+def rest(book: NotebookPage) -> None:
+    """Interrupt what still runs, until nothing does, and close the other pages."""
+    if _runs(book):
+        book.interrupt()
+    book.until(lambda: not _runs(book))  # a kernel busy with a cell may say it is idle
+    book.until_idle()
+    for page in book.page.context.pages:
+        if page is not book.page:
+            page.close()
+
+
+def _runs(book: NotebookPage) -> bool:
+    return book.is_running(BUSY) or book.is_running(WAITING)
+
+
 # The states. Each is a function that brings an answer into it, and returns that answer
 # where its Stop button is to be clicked.
 

@@ -21,6 +21,7 @@ from .frontends import (
     busy,
     idle,
     opened,
+    rest,
     running_frontend,
     waiting,
 )
@@ -64,9 +65,7 @@ def shared_book(
 def book(shared_book: NotebookPage) -> Iterator[NotebookPage]:
     """A notebook in which nothing runs, neither before a test nor after it."""
     yield shared_book
-    if any(shared_book.is_running(number) for number in (BUSY, WAITING)):
-        shared_book.interrupt()
-    shared_book.until_idle()
+    rest(shared_book)
 
 
 def name(value: object) -> str:
@@ -131,7 +130,7 @@ def test_an_interrupt_stops_the_answer_that_a_cell_waits_for(
     book: NotebookPage, server: Demo
 ) -> None:
     book.run(WAITING)
-    book.until(lambda: server.seen()[-1]["state"] == "streaming")
+    server.until("streaming")
     book.until(lambda: server.seen()[-1]["tokens"] > 60)
     book.interrupt()
     server.until("closed")
