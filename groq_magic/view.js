@@ -45,8 +45,9 @@ function render({ model, el }) {
   let wantStop = false;
   let silence; // the timer that ends when nothing was heard for long
 
-  // Send, and send again until the kernel shows that it heard: a message sent right
-  // after a page reload can be lost.
+  // Send, and send again until what is wanted is there: a message sent right after a page
+  // reload can be lost. A snapshot is no sign that a stop was heard; it may be an older
+  // question's answer, or another view's.
   const persist = (type, wanted, pause = ASK_AGAIN_MS) => {
     if (!wanted()) return;
     model.send({ type });
@@ -141,7 +142,7 @@ function render({ model, el }) {
   };
 
   const applySnapshot = (message) => {
-    wantSnapshot = wantStop = false;
+    wantSnapshot = false;
     if (message.n < number) return;
     view.text.innerHTML = message.settled.join("");
     settled = message.settled.length;

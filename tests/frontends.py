@@ -111,7 +111,7 @@ def linked_view(book: NotebookPage) -> Locator:
     """The output has a second view, beside the notebook."""
     _begun(book, ANSWER).locator(".groq-text").click(button="right")
     book.page.get_by_role("menuitem", name="Create New View for Cell Output").click()
-    return book.page.locator(".jp-LinkedOutputView .groq-answer")
+    return book.page.locator(".jp-LinkedOutputView .groq-answer").last
 
 
 def another_cell(book: NotebookPage) -> Locator:
