@@ -63,7 +63,7 @@ def opened(
 
 
 def rest(book: NotebookPage) -> None:
-    """Interrupt what still runs, until nothing does, and close the other pages."""
+    """Interrupt what still runs, until nothing does, and close the second views."""
     if _runs(book):
         book.interrupt()
     book.until(lambda: not _runs(book))  # a kernel busy with a cell may say it is idle
@@ -71,6 +71,9 @@ def rest(book: NotebookPage) -> None:
     for page in book.page.context.pages:
         if page is not book.page:
             page.close()
+    tab = book.page.locator(".lm-TabBar-tab", has_text="Output View")
+    while tab.count():
+        tab.first.locator(".lm-TabBar-tabCloseIcon").click()
 
 
 def _runs(book: NotebookPage) -> bool:
@@ -111,7 +114,7 @@ def linked_view(book: NotebookPage) -> Locator:
     """The output has a second view, beside the notebook."""
     _begun(book, ANSWER).locator(".groq-text").click(button="right")
     book.page.get_by_role("menuitem", name="Create New View for Cell Output").click()
-    return book.page.locator(".jp-LinkedOutputView .groq-answer").last
+    return book.page.locator(".jp-LinkedOutputView .groq-answer")
 
 
 def another_cell(book: NotebookPage) -> Locator:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from tests.frontends import (
 )
 from tests.lab import Notebook7Page, NotebookPage, running_browser
 
-SIX, *SEVENS, NEWEST = VERSIONS
+SIX, *_, NEWEST = VERSIONS
 GIVEN_UP = 10.0
 
 NOTE_CLICKS = "addEventListener('click', () => { window.clickedAt ??= Date.now(); }, true);"
@@ -93,7 +93,7 @@ def stopped_by_the_page(book: NotebookPage, closing: Closing) -> float:
 
 
 def measure_states(
-    book: NotebookPage, closing: Closing, label: str, states: tuple[State, ...], rounds: int
+    book: NotebookPage, closing: Closing, label: str, states: Sequence[State], rounds: int
 ) -> None:
     book.page.context.add_init_script(NOTE_CLICKS)
     book.open()
@@ -114,7 +114,12 @@ def measure_reloads(book: NotebookPage, closing: Closing, label: str, count: int
             taken.append(stopped_by_the_page(book, closing))
         except AssertionError:
             lost += 1
-    print(f"{label} {count} at a reload", figures(taken), f"lost: {lost}, sent: {len(sent)}")
+    print(
+        f"{label} {count} at a reload",
+        figures(taken),
+        f"lost: {lost}, sent: {len(sent)}",
+        flush=True,
+    )
 
 
 def note_stops(sent: list[bytes | str], socket: WebSocket) -> None:
@@ -126,26 +131,28 @@ def note_stops(sent: list[bytes | str], socket: WebSocket) -> None:
     socket.on("framesent", note)
 
 
-def figures(taken: tuple[float, ...] | list[float]) -> str:
+def figures(taken: Sequence[float]) -> str:
     return f"{statistics.median(taken):8.0f} {max(taken):6.0f}" if taken else f"{'-':>15}"
 
 
-def plan() -> Iterator[tuple[str, type[NotebookPage], tuple[State, ...]]]:
-    yield SIX, NotebookPage, (idle,)
-    for version in SEVENS:
-        yield version, NotebookPage, (idle, busy, waiting)
-    yield NEWEST, NotebookPage, tuple(state for state in IN_LAB if state is not another_page)
-    yield NEWEST, Notebook7Page, IN_ANY
+def plan(versions: Sequence[str]) -> Iterator[tuple[str, type[NotebookPage], Sequence[State]]]:
+    for version in versions:
+        if version != NEWEST:
+            yield version, NotebookPage, (idle,) if version == SIX else (idle, busy, waiting)
+    if NEWEST in versions:
+        yield NEWEST, NotebookPage, [state for state in IN_LAB if state is not another_page]
+        yield NEWEST, Notebook7Page, IN_ANY
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--reloads", type=int, default=50)
+    parser.add_argument("--ipykernel", choices=VERSIONS, nargs="+", default=VERSIONS)
     options = parser.parse_args()
     print(f"{'milliseconds: median, worst':39} from the driver from the page")
     with running_demo(60) as server, running_browser() as browser:
-        for version, kind, states in plan():
+        for version, kind, states in plan(options.ipykernel):
             label = f"{version:7} {kind.__name__:14}"
             with (
                 TemporaryDirectory() as folder,
