@@ -158,8 +158,9 @@ function render({ model, el }) {
   let silence; // the timer that ends when nothing was heard for long
   let swap; // the timer that ends when no static output has come
 
-  // Send, and send again until the kernel shows that it heard: a message sent right
-  // after a page reload can be lost.
+  // Send, and send again until what is wanted is there: a message sent right after a page
+  // reload can be lost. A snapshot is no sign that a stop was heard; it may be an older
+  // question's answer, or another view's.
   const persist = (type, pause = ASK_AGAIN_MS) => {
     if (!want[type]) return;
     model.send({ type });
@@ -286,7 +287,7 @@ function render({ model, el }) {
   };
 
   const applySnapshot = (message) => {
-    want.snapshot = want.stop = false;
+    want.snapshot = false;
     modelId = message.model_id;
     // MathJax takes a tenth of a second to load: best while there is no text yet.
     if (number < 0 && !STARTED.includes(message.status.state)) math.warmUp();

@@ -10,7 +10,8 @@ Kernel and browser speak in custom messages over the widget's comm. To the brows
 The operations are those of `markdown`.
 
 and from it ``{"type": "snapshot"}``, at its mount, when a number is missing and when it has
-heard nothing for long, and ``{"type": "stop"}``; each again and again until a snapshot comes.
+heard nothing for long, again and again until one comes; and ``{"type": "stop"}``, again and
+again until the answer is seen to have ended.
 When the answer has ended and the swap for the static output has not reached the browser (its
 page was loaded while the answer came), it asks for that output, ``{"type": "static"}``, and
 puts it into the notebook itself:

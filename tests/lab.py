@@ -100,24 +100,37 @@ def running_lab(
 
 
 class NotebookPage:
-    """A notebook open in the browser."""
+    """A notebook open in JupyterLab."""
+
+    ADDRESS = "lab/tree/{}?reset"
 
     def __init__(self, page: Page, lab: Lab, path: Path) -> None:
         self.page = page
         self.path = path
-        self._url = f"{lab.url}lab/tree/{path.name}?reset"
+        self._url = lab.url + self.ADDRESS.format(path.name)
         self.open()
 
     def open(self) -> None:
         """Open it, or open it again as after a reload of the page."""
+        self.load()
+        self.until_idle()
+
+    def load(self) -> None:
+        """Open it without waiting for the kernel."""
         self.page.goto(self._url)
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-        self.until_idle()
 
     def run_all(self) -> None:
         """Run all cells from the menu, without waiting for them."""
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self._choose("Run", "Run All Cells")
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel from the menu."""
+        self._choose("Kernel", "Interrupt Kernel")
+
+    def _choose(self, *menu: str) -> None:
+        for name in menu:  # behind which its shortcut may stand
+            self.page.get_by_role("menuitem", name=re.compile(f"^{name}")).click()
 
     def cell(self, number: int) -> Locator:
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
@@ -136,9 +149,12 @@ class NotebookPage:
         self.page.keyboard.press("Shift+Enter")
 
     def restart_kernel(self) -> None:
-        self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
-        self.page.locator(".lm-Menu-itemLabel", has_text="Restart Kernel…").first.click()
+        self._choose("Kernel", "Restart Kernel…")
         self.page.locator("button.jp-mod-accept").click()
+
+    def is_running(self, number: int) -> bool:
+        """Whether a cell runs or is to run, whatever the kernel says of itself meanwhile."""
+        return "*" in self.cell(number).locator(".jp-InputPrompt").inner_text()
 
     def is_idle(self) -> bool:
         # Of the status bar; the notebook's own indicator is idle before there is a kernel.
@@ -160,3 +176,14 @@ class NotebookPage:
         while not met():
             assert time.monotonic() < deadline, self.page.locator(".jp-Notebook").all_inner_texts()
             self.page.wait_for_timeout(20)
+
+
+class Notebook7Page(NotebookPage):
+    """A notebook open in Notebook 7, which the same server serves."""
+
+    ADDRESS = "notebooks/{}"
+
+    def is_idle(self) -> bool:
+        # There is no status bar; and the indicator is idle before there is a kernel by name.
+        toolbar = self.page.locator(".jp-Toolbar").filter(has_text=KERNEL["display_name"])
+        return toolbar.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0

@@ -119,3 +119,34 @@ def test_the_screen_shows_what_the_kernel_has(page: Page) -> None:
         kernel.batch(kernel.markdown.close())
         told = {"source": str(source), "messages": kernel.messages}
         assert page.evaluate(FOLLOW, told) == "", text
+
+
+# Mounts the view on a model that keeps the types of what it is sent, and clicks Stop.
+CLICK = """
+async (source) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  window.sent = [];
+  const send = ({type}) => window.sent.push(type);
+  const model = {on: (_, hear) => { window.hear = hear; }, off: () => {}, send};
+  view.render({model, el});
+  el.querySelector(".groq-stop").click();
+}
+"""
+
+
+def test_a_stop_is_sent_until_the_answer_is_seen_to_have_ended(browser: Browser) -> None:
+    """A snapshot is no sign of that: it may answer what was asked before, or another view."""
+    kernel = Kernel()
+    kernel.snapshot()
+    (streaming, _), *_ = kernel.messages
+    stopped = {**streaming, "status": {**STATUS, "state": "stopped"}}
+    page = browser.new_page()
+    page.clock.install()
+    page.evaluate(CLICK, str(view.AnswerWidget._esm))
+    for message, is_sent_again in ((streaming, True), (stopped, False)):
+        page.evaluate("message => { sent = []; hear(message); }", message)
+        page.clock.run_for(1000)
+        assert page.evaluate("sent.includes('stop')") is is_sent_again
+    page.close()

@@ -1,0 +1,168 @@
+"""How soon the server sees a Stop, and how many are lost: ``python tests/bench/stops.py``.
+
+For each version of ipykernel, frontend and state: milliseconds from before the driver's click,
+and from the click as the page has it, until the server sees the connection closed; the median
+and the worst of some rounds. Then answers whose page is reloaded and that are stopped by the
+page itself the moment there is a button, which is sooner than anybody's hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import WebSocket
+
+from tests.conftest import Demo, running_demo
+from tests.frontends import (
+    IN_ANY,
+    IN_LAB,
+    VERSIONS,
+    State,
+    another_page,
+    busy,
+    idle,
+    opened,
+    reloaded,
+    rest,
+    running_frontend,
+    waiting,
+)
+from tests.lab import Notebook7Page, NotebookPage, running_browser
+
+SIX, *_, NEWEST = VERSIONS
+GIVEN_UP = 10.0
+
+NOTE_CLICKS = "addEventListener('click', () => { window.clickedAt ??= Date.now(); }, true);"
+CLICK_AT_ONCE = """
+const timer = setInterval(() => {
+  const button = sessionStorage.clickAtOnce && document.querySelector(".groq-stop");
+  if (!button) return;
+  clearInterval(timer);
+  button.click();
+}, 1);
+"""
+
+
+class Closing:
+    """Sees on a thread when the server saw the last answer's connection closed."""
+
+    def __init__(self, server: Demo) -> None:
+        self._server = server
+        self._pool = ThreadPoolExecutor(1)
+
+    def watch(self) -> Future[float]:
+        return self._pool.submit(self._watch)
+
+    def _watch(self) -> float:
+        self._server.until("closed", timeout=GIVEN_UP)
+        return time.time()
+
+
+def stopped(book: NotebookPage, state: State, closing: Closing) -> tuple[float, float]:
+    """Milliseconds from before the driver's click, and from the page's."""
+    button = state(book).get_by_role("button", name="Stop")
+    button.wait_for()
+    button.page.evaluate("window.clickedAt = undefined")
+    closed = closing.watch()
+    begun = time.time()
+    button.click()
+    at = closed.result()
+    clicked = button.page.evaluate("window.clickedAt") / 1e3
+    rest(book)
+    return (at - begun) * 1e3, (at - clicked) * 1e3
+
+
+def stopped_by_the_page(book: NotebookPage, closing: Closing) -> float:
+    """Milliseconds from the page's click, as soon as it can after a reload."""
+    idle(book)
+    book.save()
+    book.page.evaluate("sessionStorage.clickAtOnce = 1")
+    book.load()
+    book.until(lambda: book.page.evaluate("window.clickedAt"))
+    at = closing.watch().result()
+    book.page.evaluate("delete sessionStorage.clickAtOnce")
+    rest(book)
+    return (at - float(book.page.evaluate("window.clickedAt")) / 1e3) * 1e3
+
+
+def measure_states(
+    book: NotebookPage, closing: Closing, label: str, states: Sequence[State], rounds: int
+) -> None:
+    book.page.context.add_init_script(NOTE_CLICKS)
+    book.open()
+    for state in states:
+        driver, page = zip(*(stopped(book, state, closing) for _ in range(rounds)), strict=True)
+        print(f"{label} {state.__name__:14}", figures(driver), figures(page), flush=True)
+
+
+def measure_reloads(book: NotebookPage, closing: Closing, label: str, count: int) -> None:
+    sent: list[bytes | str] = []
+    book.page.on("websocket", partial(note_stops, sent))
+    book.page.context.add_init_script(NOTE_CLICKS + CLICK_AT_ONCE)
+    book.open()
+    taken: list[float] = []
+    lost = 0
+    for _ in range(count):
+        try:
+            taken.append(stopped_by_the_page(book, closing))
+        except AssertionError:
+            lost += 1
+    print(
+        f"{label} {count} at a reload",
+        figures(taken),
+        f"lost: {lost}, sent: {len(sent)}",
+        flush=True,
+    )
+
+
+def note_stops(sent: list[bytes | str], socket: WebSocket) -> None:
+    def note(frame: bytes | str) -> None:
+        text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
+        if '"type":"stop"' in text:
+            sent.append(frame)
+
+    socket.on("framesent", note)
+
+
+def figures(taken: Sequence[float]) -> str:
+    return f"{statistics.median(taken):8.0f} {max(taken):6.0f}" if taken else f"{'-':>15}"
+
+
+def plan(versions: Sequence[str]) -> Iterator[tuple[str, type[NotebookPage], Sequence[State]]]:
+    for version in versions:
+        if version != NEWEST:
+            yield version, NotebookPage, (idle,) if version == SIX else (idle, busy, waiting)
+    if NEWEST in versions:
+        yield NEWEST, NotebookPage, [state for state in IN_LAB if state is not another_page]
+        yield NEWEST, Notebook7Page, IN_ANY
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--reloads", type=int, default=50)
+    parser.add_argument("--ipykernel", choices=VERSIONS, nargs="+", default=VERSIONS)
+    options = parser.parse_args()
+    print(f"{'milliseconds: median, worst':39} from the driver from the page")
+    with running_demo(60) as server, running_browser() as browser:
+        for version, kind, states in plan(options.ipykernel):
+            label = f"{version:7} {kind.__name__:14}"
+            with (
+                TemporaryDirectory() as folder,
+                running_frontend(Path(folder), version, server) as lab,
+                opened(kind, browser, lab, version) as book,
+            ):
+                measure_states(book, Closing(server), label, states, options.rounds)
+                if reloaded in states:
+                    measure_reloads(book, Closing(server), label, options.reloads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Stop and Interrupt, in JupyterLab and Notebook 7, on each kind of kernel there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from playwright.sync_api import Browser
+
+from .conftest import Demo, running_demo
+from .frontends import (
+    ANSWER,
+    BEGINNING,
+    BUSY,
+    IN_ANY,
+    IN_LAB,
+    VERSIONS,
+    WAITING,
+    State,
+    busy,
+    idle,
+    opened,
+    rest,
+    running_frontend,
+    waiting,
+)
+from .lab import Lab, Notebook7Page, NotebookPage, running_browser
+
+SIX, *SEVENS, NEWEST = VERSIONS
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Demo]:
+    with running_demo(60) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def ipykernel(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def lab(ipykernel: str, server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with running_frontend(tmp_path_factory.mktemp("lab"), ipykernel, server) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def shared_book(
+    request: pytest.FixtureRequest, lab: Lab, ipykernel: str, browser: Browser
+) -> Iterator[NotebookPage]:
+    with opened(request.param, browser, lab, ipykernel) as book:
+        yield book
+
+
+@pytest.fixture
+def book(shared_book: NotebookPage) -> Iterator[NotebookPage]:
+    """A notebook in which nothing runs, neither before a test nor after it."""
+    yield shared_book
+    rest(shared_book)
+
+
+def name(value: object) -> str:
+    return getattr(value, "__name__", str(value))
+
+
+on = partial(pytest.mark.parametrize, ("ipykernel", "shared_book"), indirect=True, ids=name)
+when = partial(pytest.mark.parametrize, "state", ids=name)
+
+
+def check_stop(book: NotebookPage, state: State, server: Demo) -> None:
+    answer = state(book)
+    assert server.seen()[-1]["state"] == "streaming"
+    answer.get_by_role("button", name="Stop").click()
+    assert server.until("closed")["tokens"] < 8000
+    assert book.is_running(BUSY) == (state is busy)
+    first = book.answer(WAITING if state is waiting else ANSWER)
+    book.until(lambda: "stopped after" in answer.inner_text())
+    book.until(lambda: "stopped after" in first.inner_text())
+    assert BEGINNING in answer.inner_text()
+    assert BEGINNING in first.inner_text()
+    book.until(lambda: not book.is_running(WAITING))
+
+
+@on([(NEWEST, NotebookPage)])
+@when(IN_LAB)
+def test_stop_in_jupyterlab(book: NotebookPage, state: State, server: Demo) -> None:
+    check_stop(book, state, server)
+
+
+@on([(NEWEST, Notebook7Page)])
+@when(IN_ANY)
+def test_stop_in_notebook_7(book: NotebookPage, state: State, server: Demo) -> None:
+    check_stop(book, state, server)
+
+
+@on([(version, NotebookPage) for version in SEVENS])
+@when((busy, waiting))
+def test_stop_on_kernels_that_use_subshells(book: NotebookPage, state: State, server: Demo) -> None:
+    check_stop(book, state, server)
+
+
+@on([(SIX, NotebookPage)])
+def test_stop_on_ipykernel_6(book: NotebookPage, server: Demo) -> None:
+    check_stop(book, idle, server)
+
+
+@on([(SIX, NotebookPage)])
+def test_ipykernel_6_hears_stop_when_the_running_cell_ends(
+    book: NotebookPage, server: Demo
+) -> None:
+    busy(book).get_by_role("button", name="Stop").click()
+    assert server.seen()[-1]["state"] == "streaming"
+    book.interrupt()
+    server.until("closed")
+    book.until(lambda: "stopped after" in book.text(ANSWER))
+    assert BEGINNING in book.text(ANSWER)
+
+
+@on([(SIX, NotebookPage), (NEWEST, NotebookPage)])
+def test_an_interrupt_stops_the_answer_that_a_cell_waits_for(
+    book: NotebookPage, server: Demo
+) -> None:
+    book.run(WAITING)
+    server.until("streaming")
+    book.until(lambda: server.seen()[-1]["tokens"] > 60)
+    book.interrupt()
+    server.until("closed")
+    book.until(lambda: "stopped after" in book.text(WAITING))
+    assert BEGINNING in book.text(WAITING)
+    assert "Interrupted: the answer was stopped" in book.text(WAITING)
