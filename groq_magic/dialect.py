@@ -345,7 +345,9 @@ def _cell_open(
 
 
 # Math: own rules, which end at a blank line, so that nothing is undecided for long.
-# MathJax, where the frontend has it, typesets elements of class mathjax_process.
+# MathJax, where the frontend has it, typesets elements of these classes: the second is for
+# version 2, which is in the pages that nbconvert makes.
+_MATH_CLASSES = "mathjax_process tex2jax_process"
 
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 # Only these, so that no text can make a search for the end of ever another one.
@@ -446,7 +448,7 @@ def _line(state: StateBlock, line: int) -> str:
 def _math_html(token: Token, tag: str) -> str:
     closer = _CLOSERS.get(token.markup, "")
     tex = f"{token.markup}{escape_html(token.content)}{closer}"
-    return f'<{tag} class="mathjax_process">{tex}</{tag}>'
+    return f'<{tag} class="{_MATH_CLASSES}">{tex}</{tag}>'
 
 
 def _render_math_inline(

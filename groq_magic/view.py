@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 import threading
 import uuid
@@ -284,8 +285,9 @@ _CALM = "var(--jp-ui-font-color2, #757575)"
 _BRAND = "var(--jp-brand-color1, #1976d2)"
 _WARN = "var(--jp-warn-color0, #b26a00)"
 _BAD = "var(--jp-error-color1, #c62828)"
-# JupyterLab's own for Markdown; and MathJax is to see our formulas, not the price of things.
-_TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown mathjax_ignore"
+# JupyterLab's own for Markdown; and MathJax, of which nbconvert's pages have the second
+# version, is to see our formulas, not the price of things.
+_TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown mathjax_ignore tex2jax_ignore"
 _DOTS = {"waiting": _WARN, "done": _CALM, "stopped": _WARN, "failed": _BAD}
 
 
@@ -330,7 +332,9 @@ def _static_html(answer: Answer, html: str) -> str:
         )
     # The output area pads its right side already.
     text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
-    return f'<div class="groq-answer">{status.header}{reasoning}{text}{status.note}</div>'
+    whole = f'<div class="groq-answer">{status.header}{reasoning}{text}{status.note}</div>'
+    # In the Markdown that nbconvert makes, a blank line would end the HTML.
+    return re.sub(r"\n(?=[ \t]*\n)", "&#10;", whole)
 
 
 def _header(answer: Answer) -> str:
