@@ -42,7 +42,9 @@ _SAFE_SCHEME = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 _REL = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
 # Inline, since the static output brings no style sheet, and JupyterLab has rules for data
 # frames where an answer's tables and code stand.
-_CODE_STYLE = "margin:0 0 1em;padding:8px 10px;background:var(--jp-cell-editor-background,#f5f5f5)"
+# The first background is for files that JupyterLab does not trust: it takes variables out.
+_CODE_STYLE = "margin:0 0 1em;padding:8px 10px;background:rgba(128,128,128,.08)"
+_CODE_STYLE += ";background:var(--jp-cell-editor-background,rgba(128,128,128,.08))"
 _TABLE_STYLE = "margin:0 0 1em"
 _CELL_STYLE = "text-align:left"
 _TASK_STYLE = "list-style-type:none"

@@ -280,7 +280,14 @@ def _to_wire(operation: Operation) -> list[Any]:
 # Looks and words, the same in the live view and in the static output. Styles are inline:
 # a saved notebook brings no style sheet, and Jupyter takes style elements out.
 
-_DIM = "color:var(--jp-ui-font-color2, #757575)"
+
+def _twice(style: str) -> str:
+    """The style in plain colours, too: JupyterLab drops variables from a file it does not trust."""
+    plain = re.sub(r"var\([^,]*, ([^)]*)\)", r"\1", style)
+    return f"{plain};{style}"
+
+
+_DIM = _twice("color:var(--jp-ui-font-color2, #757575)")
 _CALM = "var(--jp-ui-font-color2, #757575)"
 _BRAND = "var(--jp-brand-color1, #1976d2)"
 _WARN = "var(--jp-warn-color0, #b26a00)"
@@ -315,9 +322,11 @@ class _Note(NamedTuple):
 
     @property
     def html(self) -> str:
+        border = _twice(f"border-left:3px solid {self.colour}")
         return (
-            f'<div style="border-left:3px solid {self.colour};padding:3px 10px;margin:6px 0">'
-            f'<b style="color:{self.colour}">{escape(self.strong)}</b> {escape(self.rest)}</div>'
+            f'<div style="{border};padding:3px 10px;margin:6px 0">'
+            f'<b style="{_twice(f"color:{self.colour}")}">{escape(self.strong)}</b> '
+            f"{escape(self.rest)}</div>"
         )
 
 
@@ -342,7 +351,7 @@ def _header(answer: Answer) -> str:
     return (
         f'<div style="padding-bottom:4px;font-size:12px;line-height:24px;{_DIM};'
         'font-variant-numeric:tabular-nums">'
-        f'<span style="color:{dot}">●</span> '
+        f'<span style="{_twice(f"color:{dot}")}">●</span> '
         f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
         f"{escape(_line(answer))}</div>"
     )

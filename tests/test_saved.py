@@ -14,11 +14,11 @@ import pytest
 from markdown_it import MarkdownIt
 from nbconvert import HTMLExporter, MarkdownExporter, PythonExporter
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Locator, Page
 from traitlets.config import Config
 
 from .conftest import running_demo
-from .lab import KERNEL, running_browser
+from .lab import KERNEL, Lab, running_browser, running_lab
 
 KEY = "gsk_canary_0123456789"
 STOPPED = """\
@@ -71,11 +71,28 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def browser() -> Iterator[Browser]:
     with running_browser() as browser:
-        page = browser.new_page()
-        page.set_default_timeout(5000)
-        yield page
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1100, "height": 4000})  # all cells are shown
+    yield page
+    page.close()
+
+
+def shown(page: Page) -> dict[str, Locator]:
+    """The answers on the page by the names of their cells, as soon as all are there."""
+    page.locator(".groq-answer").nth(len(CELLS) - 1).wait_for()
+    return dict(zip(CELLS, page.locator(".groq-answer").all(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with running_lab(tmp_path_factory.mktemp("lab"), {}) as lab:
+        yield lab
 
 
 def test_the_file_is_valid_and_has_each_answer_in_three_formats(saved: Saved) -> None:
@@ -119,7 +136,7 @@ def test_the_key_is_not_in_the_file(saved: Saved) -> None:
 def test_as_html_it_reads_as_in_the_notebook(saved: Saved, page: Page) -> None:
     html, _ = HTMLExporter().from_filename(str(saved.path))
     page.set_content(html, wait_until="commit")  # the page's scripts are somewhere in the net
-    answers = dict(zip(CELLS, page.locator(".groq-answer").all(), strict=True))
+    answers = shown(page)
     assert "list[int]:\n" in answers["done"].locator("pre code").inner_text()
     assert answers["done"].locator("p code").first.inner_text() == "n"
     assert answers["thought"].locator("h3").inner_text() == "The Gaussian integral"
@@ -133,8 +150,8 @@ def test_as_html_it_reads_as_in_the_notebook(saved: Saved, page: Page) -> None:
 def test_as_markdown_it_is_the_same_once_rendered(saved: Saved, page: Page) -> None:
     """Exported as HTML within Markdown, where a blank line would end the HTML."""
     markdown, _ = MarkdownExporter().from_filename(str(saved.path))
-    page.set_content(MarkdownIt("commonmark").render(markdown))
-    answers = dict(zip(CELLS, page.locator(".groq-answer").all(), strict=True))
+    page.set_content(MarkdownIt("commonmark").render(markdown), wait_until="commit")
+    answers = shown(page)
     text = saved.outputs()["done"].data["text/plain"]
     code = text.partition("```python\n")[2].partition("```")[0]
     assert answers["done"].locator("pre code").evaluate("e => e.textContent") == code
@@ -155,3 +172,27 @@ def test_as_a_script_it_has_the_cells(saved: Saved) -> None:
     compile(script, "saved.py", "exec")
     assert "run_cell_magic('groq', '--max-tokens 60', 'Explain server-sent events\\n')" in script
     assert STOPPED in script
+
+
+@pytest.mark.parametrize("saved", ["execute"], indirect=True)
+def test_reopened_where_there_is_no_kernel_all_is_there(saved: Saved, lab: Lab, page: Page) -> None:
+    """It comes from elsewhere: JupyterLab trusts none of its HTML."""
+    notebook = nbformat.read(saved.path, as_version=4)
+    gone = {"name": "gone", "display_name": "Gone", "language": "gone"}
+    notebook.metadata = {"kernelspec": gone, "language_info": {"name": "gone"}}
+    nbformat.write(notebook, lab.folder / "notebooks" / "reopened.ipynb")
+    page.goto(f"{lab.url}lab/tree/reopened.ipynb?reset")
+    dialog = page.locator(".jp-Dialog")
+    dialog.get_by_role("button", name="No Kernel").click(timeout=60_000)
+    answers = shown(page)
+    assert answers["done"].locator("pre code .k").first.inner_text() == "def"
+    assert answers["done"].locator("p").last.inner_text().startswith("It crosses out")
+    assert answers["thought"].locator("mjx-container").first.is_visible()
+    assert "Cut at 60 tokens." in answers["cut"].inner_text()
+    assert "stopped after" in answers["stopped"].inner_text()
+    assert "Failed. The model is over capacity." in answers["failed"].inner_text()
+    colour = "e => getComputedStyle(e).color"
+    dots = {name: one.locator("span").first.evaluate(colour) for name, one in answers.items()}
+    assert len({dots["done"], dots["stopped"], dots["failed"]}) == 3
+    assert page.get_by_text("model not found").count() == 0
+    assert page.locator(".jupyter-widgets").count() == 0
