@@ -43,7 +43,9 @@ _SAFE_SCHEME = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 _REL = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
 # Inline, since the static output brings no style sheet, and JupyterLab has rules for data
 # frames where an answer's tables and code stand.
-_CODE_STYLE = "margin:0 0 1em;padding:8px 10px;background:var(--jp-cell-editor-background,#f5f5f5)"
+# The first background is for files that JupyterLab does not trust: it takes variables out.
+_CODE_STYLE = "margin:0 0 1em;padding:8px 10px;background:rgba(128,128,128,.08)"
+_CODE_STYLE += ";background:var(--jp-cell-editor-background,rgba(128,128,128,.08))"
 _TABLE_STYLE = "margin:0 0 1em"
 _CELL_STYLE = "text-align:left"
 _TASK_STYLE = "list-style-type:none"
@@ -348,7 +350,9 @@ def _cell_open(
 
 
 # Math: own rules, which end at a blank line, so that nothing is undecided for long.
-# MathJax, where the frontend has it, typesets elements of class mathjax_process.
+# MathJax, where the frontend has it, typesets elements of these classes: the second is for
+# version 2, which is in the pages that nbconvert makes.
+_MATH_CLASSES = "mathjax_process tex2jax_process"
 
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 # Only these, so that no text can make a search for the end of ever another one.
@@ -449,7 +453,7 @@ def _line(state: StateBlock, line: int) -> str:
 def _math_html(token: Token, tag: str) -> str:
     closer = _CLOSERS.get(token.markup, "")
     tex = f"{token.markup}{escape_html(token.content)}{closer}"
-    return f'<{tag} class="mathjax_process">{tex}</{tag}>'
+    return f'<{tag} class="{_MATH_CLASSES}">{tex}</{tag}>'
 
 
 def _render_math_inline(

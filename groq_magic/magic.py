@@ -78,6 +78,7 @@ class GroqMagic(Magics):
         try:
             waited = show(answer, wait=wait)
         except KeyboardInterrupt:
+            answer.stop()  # it may have come before anything waited
             raise _Interrupted from None
         if waited and answer.error is not None:
             raise answer.error

@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 import threading
 import uuid
@@ -322,13 +323,21 @@ def _to_wire(operation: Operation) -> list[Any]:
 # Looks and words, the same in the live view and in the static output. Styles are inline:
 # a saved notebook brings no style sheet, and Jupyter takes style elements out.
 
-_DIM = "color:var(--jp-ui-font-color2, #757575)"
+
+def _twice(style: str) -> str:
+    """The style in plain colours, too: JupyterLab drops variables from a file it does not trust."""
+    plain = re.sub(r"var\([^,]*, ([^)]*)\)", r"\1", style)
+    return f"{plain};{style}"
+
+
+_DIM = _twice("color:var(--jp-ui-font-color2, #757575)")
 _CALM = "var(--jp-ui-font-color2, #757575)"
 _BRAND = "var(--jp-brand-color1, #1976d2)"
 _WARN = "var(--jp-warn-color0, #b26a00)"
 _BAD = "var(--jp-error-color1, #c62828)"
-# JupyterLab's own for Markdown; and MathJax is to see our formulas, not the price of things.
-_TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown mathjax_ignore"
+# JupyterLab's own for Markdown; and MathJax, of which nbconvert's pages have the second
+# version, is to see our formulas, not the price of things.
+_TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown mathjax_ignore tex2jax_ignore"
 _DOTS = {"waiting": _WARN, "done": _CALM, "stopped": _WARN, "failed": _BAD}
 
 
@@ -359,9 +368,11 @@ class _Note(NamedTuple):
 
     @property
     def html(self) -> str:
+        border = _twice(f"border-left:3px solid {self.colour}")
         return (
-            f'<div style="border-left:3px solid {self.colour};padding:3px 10px;margin:6px 0">'
-            f'<b style="color:{self.colour}">{escape(self.strong)}</b> {escape(self.rest)}</div>'
+            f'<div style="{border};padding:3px 10px;margin:6px 0">'
+            f'<b style="{_twice(f"color:{self.colour}")}">{escape(self.strong)}</b> '
+            f"{escape(self.rest)}</div>"
         )
 
 
@@ -377,7 +388,9 @@ def _static_html(answer: Answer, html: str) -> str:
         )
     # The output area pads its right side already.
     text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
-    return f'<div class="groq-answer">{status.header}{reasoning}{text}{status.note}</div>'
+    whole = f'<div class="groq-answer">{status.header}{reasoning}{text}{status.note}</div>'
+    # In the Markdown that nbconvert makes, a blank line would end the HTML.
+    return re.sub(r"\n(?=[ \t]*\n)", "&#10;", whole)
 
 
 def _header(answer: Answer) -> str:
@@ -385,7 +398,7 @@ def _header(answer: Answer) -> str:
     return (
         f'<div style="padding-bottom:4px;font-size:12px;line-height:24px;{_DIM};'
         'font-variant-numeric:tabular-nums">'
-        f'<span style="color:{dot}">●</span> '
+        f'<span style="{_twice(f"color:{dot}")}">●</span> '
         f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
         f"{escape(_line(answer))}</div>"
     )

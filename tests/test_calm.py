@@ -26,6 +26,9 @@ def shown(text: str) -> str:
     )
 
 
+FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
+
+
 @pytest.mark.parametrize(
     ("text", "html"),
     [
@@ -80,12 +83,12 @@ def shown(text: str) -> str:
         ("- [ ]", ""),
         ("a[0] and a[1] **b", "<p>a[0] and a[1] <strong>b</strong></p>\n"),
         # Formulas are left alone, whole or not.
-        ("$a_1$ **b", '<p><span class="mathjax_process">\\(a_1\\)</span> <strong>b</strong></p>\n'),
+        ("$a_1$ **b", f"<p>{FORMULA} <strong>b</strong></p>\n"),
         ("\\(a*b* c", "<p>\\(a*b* c</p>\n"),
         ("x $$a_1 *b* c", "<p>x $$a_1 *b* c</p>\n"),
         ("\\[\na\n- b\n+ c", "<p>\\[\na\n- b\n+ c</p>\n"),
         ("So *x* is\n$$\n- b\n", "<p>So <em>x</em> is\n$$\n- b</p>\n"),
-        ("$$\na\n$$", '<div class="mathjax_process">\\[\na\n\\]</div>\n'),
+        ("$$\na\n$$", '<div class="mathjax_process tex2jax_process">\\[\na\n\\]</div>\n'),
         ("$5 and **b", "<p>$5 and <strong>b</strong></p>\n"),
         # No pipes where a table is to come.
         ("| a | b", ""),

@@ -57,12 +57,15 @@ def test_hostile_text(text: str, html: str) -> None:
 @pytest.mark.parametrize(
     ("text", "html"),
     [
-        ("$x_1$", '<span class="mathjax_process">\\(x_1\\)</span>'),
-        ("\\(a*b*c\\)", '<span class="mathjax_process">\\(a*b*c\\)</span>'),
-        ("a $$x$$ b", '<span class="mathjax_process">\\[x\\]</span>'),
-        ("\\[x<y\\]", '<div class="mathjax_process">\\[x&lt;y\\]</div>'),
-        ("$$\na\n- c\n$$", '<div class="mathjax_process">\\[\na\n- c\n\\]</div>'),
-        ("\\begin{align}\na\n\\end{align}", '<div class="mathjax_process">\\begin{align}\na\n'),
+        ("$x_1$", '<span class="mathjax_process tex2jax_process">\\(x_1\\)</span>'),
+        ("\\(a*b*c\\)", '<span class="mathjax_process tex2jax_process">\\(a*b*c\\)</span>'),
+        ("a $$x$$ b", '<span class="mathjax_process tex2jax_process">\\[x\\]</span>'),
+        ("\\[x<y\\]", '<div class="mathjax_process tex2jax_process">\\[x&lt;y\\]</div>'),
+        ("$$\na\n- c\n$$", '<div class="mathjax_process tex2jax_process">\\[\na\n- c\n\\]</div>'),
+        (
+            "\\begin{align}\na\n\\end{align}",
+            '<div class="mathjax_process tex2jax_process">\\begin{align}\na\n',
+        ),
         ("$5 and $6", "<p>$5 and $6</p>"),
         ("$5-$10", "<p>$5-$10</p>"),
         ("`$x$`", "<code>$x$</code>"),

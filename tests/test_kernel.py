@@ -199,6 +199,18 @@ def test_an_interrupt_of_a_waiting_cell_stops_and_keeps(kernel: Kernel, server: 
     assert kernel.run("print(kept.state)").stdout == "stopped\n"
 
 
+def test_an_interrupt_before_there_is_a_view_stops_too(kernel: Kernel, server: Demo) -> None:
+    kernel.run(
+        "from groq_magic import view; from _thread import interrupt_main\n"
+        "painted = view.LiveView\n"
+        "view.LiveView = lambda answer: interrupt_main() or __import__('time').sleep(5)"
+    )
+    run = kernel.run("%%groq -m demo/slow -o early\nExplain server-sent events")
+    kernel.run("view.LiveView = painted")
+    assert run.error == "Interrupted: the answer was stopped; what had come is kept."
+    assert kernel.run("print(early.state)").stdout == "stopped\n"
+
+
 @pytest.mark.parametrize(
     ("model", "state", "text", "said"),
     [

@@ -84,6 +84,20 @@ def test_reasoning_is_folded() -> None:
     assert "hm &lt;b&gt;" in html(answer)
 
 
+def test_no_line_of_the_html_is_blank() -> None:
+    """nbconvert puts it into Markdown, where HTML goes on to the next blank line."""
+    text = "```\na\n\n  \n\nb\n```"
+    answer = ended(Chunk(Delta(reasoning="\n\nhm\n\n")), chunk(text, finish_reason="stop"))
+    assert "a&#10;&#10;  &#10;\nb\n</code>" in html(answer)
+    assert all(line.strip() for line in html(answer).splitlines())
+
+
+def test_both_versions_of_mathjax_see_formulas_and_no_prices() -> None:
+    made = html(ended(chunk("$5 or $6, and $a_1$", finish_reason="stop")))
+    assert 'mathjax_ignore tex2jax_ignore" style="padding-right:0"><p>$5 or $6, and' in made
+    assert '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>' in made
+
+
 @pytest.mark.parametrize("end", [chunk(finish_reason="stop"), ValueError(HOSTILE)])
 def test_nothing_a_model_or_server_says_becomes_markup(end: Any) -> None:
     reasoning = Chunk(Delta(reasoning=HOSTILE), model=HOSTILE)
