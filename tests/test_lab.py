@@ -87,24 +87,6 @@ def test_the_whole_path(lab: Lab, page: Page, server: Demo) -> None:
     assert "widgets" not in saved["metadata"]
 
 
-def test_a_page_reloaded_half_way_shows_the_answer_to_its_end(
-    lab: Lab, page: Page, server: Demo
-) -> None:
-    path = lab.write("reload.ipynb", "%%groq\nExplain server-sent events")
-    book = NotebookPage(page, lab, path)
-    book.run(0)
-    book.until(lambda: "never has to end" in book.text(0))
-    book.save()
-    book.open()
-    assert server.seen()[-1]["state"] == "streaming"
-    book.until(lambda: "never has to end" in book.text(0))
-    book.until(lambda: "a radio broadcast" in book.text(0))
-    book.until(
-        lambda: "tokens/s" in book.text(0) and not book.answer(0).get_by_role("button").is_visible()
-    )
-    assert book.text(0).count("Server-sent events") == 1
-
-
 def test_the_tour_runs_from_top_to_bottom(browser: Browser, tmp_path: Path) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 6000})
     with running_lab(tmp_path, {}) as lab:  # no key and no base URL, as on a new machine
