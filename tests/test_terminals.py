@@ -138,6 +138,25 @@ def test_in_a_console_an_interrupt_stops_and_keeps(console: Terminal, server: De
     console.until("stopped\r\n")
 
 
+def test_a_console_shows_the_last_answer_when_it_is_asked_to(
+    console: Terminal, server: Demo
+) -> None:
+    number = len(server.seen())
+    console.type("%%groq\ncat names\n\n")
+    console.until("%groq last")  # so the placeholder says
+    console.until("In [")
+    server.until("done", number)
+    console.type("%groq last\n\n")
+    console.until("- **Semicolon**, who pauses in doorways")
+
+
+def test_a_console_that_waits_prints_the_text_as_it_comes(console: Terminal, server: Demo) -> None:
+    console.type("%%groq --wait\nExplain server-sent events\n\n")
+    console.until("## Server-sent events")
+    assert server.seen()[-1]["state"] == "streaming"
+    console.until("a radio broadcast.")
+
+
 def run_python(code: str, base_url: str) -> str:
     environment = {**os.environ, "GROQ_BASE_URL": base_url}
     command = [sys.executable, "-c", code]
