@@ -306,6 +306,9 @@ def _print(answer: Answer) -> None:
         with suppress(GroqError):  # the caller has it as ``answer.error``
             for delta in answer:
                 print(delta.translate(_CONTROLS), end="", flush=True)
+    except KeyboardInterrupt:  # perhaps while it printed; a wait would have stopped the answer
+        answer.stop()
+        raise
     finally:
         note = _note(answer)
         said = f"\n{note.strong} {note.rest}" if note else ""

@@ -82,9 +82,12 @@ def ipython(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def console(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     folder = tmp_path_factory.mktemp("console")
-    with terminal("jupyter console", folder, server.base_url) as console:
+    # It can take the end of its question whether the cell is complete for the cell's own end,
+    # and shows the output with the next cell then. Unasked, a cell ends at a blank line.
+    program = "jupyter console --ZMQTerminalInteractiveShell.use_kernel_is_complete=False"
+    with terminal(program, folder, server.base_url) as console:
         console.until("In [1]:")
-        console.type("%reload_ext groq_magic")
+        console.type("%reload_ext groq_magic\n\n")
         console.until("In [2]:")
         yield console
 
@@ -118,7 +121,7 @@ def test_a_console_says_where_the_answer_will_be(console: Terminal, server: Demo
     console.until("An answer from demo/slow is coming.")
     console.until("In [")
     server.until("streaming", number)
-    console.type("slow.stop(); print(slow.state)")
+    console.type("slow.stop(); print(slow.state)\n\n")
     console.until("stopped\r\n")
     server.until("closed", number)
 
@@ -131,8 +134,27 @@ def test_in_a_console_an_interrupt_stops_and_keeps(console: Terminal, server: De
     server.until("closed", number)
     console.until("Interrupted: the answer was stopped; what had come is kept.")
     console.until("In [")
-    console.type("print(kept.state)")
+    console.type("print(kept.state)\n\n")
     console.until("stopped\r\n")
+
+
+def test_a_console_shows_the_last_answer_when_it_is_asked_to(
+    console: Terminal, server: Demo
+) -> None:
+    number = len(server.seen())
+    console.type("%%groq\ncat names\n\n")
+    console.until("%groq last")  # so the placeholder says
+    console.until("In [")
+    server.until("done", number)
+    console.type("%groq last\n\n")
+    console.until("- **Semicolon**, who pauses in doorways")
+
+
+def test_a_console_that_waits_prints_the_text_as_it_comes(console: Terminal, server: Demo) -> None:
+    console.type("%%groq --wait\nExplain server-sent events\n\n")
+    console.until("## Server-sent events")
+    assert server.seen()[-1]["state"] == "streaming"
+    console.until("a radio broadcast.")
 
 
 def run_python(code: str, base_url: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from html.parser import HTMLParser
 from typing import Any
 
@@ -152,3 +154,15 @@ def test_a_terminal_gets_no_escape_sequences(capsys: pytest.CaptureFixture[str])
     answer = ended(chunk("a\x1b]0;owned\x07\tb\x9bc\r\n"), chunk(finish_reason="stop"))
     show(answer)
     assert capsys.readouterr().out == "a]0;owned\tbc\n"
+
+
+def test_an_interrupt_while_it_prints_stops_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            raise KeyboardInterrupt
+
+    answer = Answer(items(chunk("a"), 60.0), model="m")
+    with redirect_stdout(Screen()), pytest.raises(KeyboardInterrupt):
+        show(answer)
+    assert answer.state == "stopped"
+    assert "m · stopped after 0.0 s · 1 token kept" in capsys.readouterr().err
