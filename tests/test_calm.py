@@ -6,7 +6,7 @@ import re
 from html import unescape
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from groq_magic.calm import finished
@@ -133,6 +133,7 @@ def words(html: str) -> str:
 )
 def test_no_word_waits_for_markup_to_be_closed(parts: list[str]) -> None:
     text = "".join(parts) + "end"
+    assume("](" not in text)  # what follows is a target, which nobody reads
     assert words(shown(text)) == words(render(text))
 
 
