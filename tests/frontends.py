@@ -139,5 +139,7 @@ IN_LAB = (*IN_ANY, linked_view, another_cell, another_page)
 
 def _begun(book: NotebookPage, number: int) -> Locator:
     book.run(number)
+    button = book.answer(number).get_by_role("button", name="Stop")
+    book.until(button.is_visible)  # else the text may be that of the run before
     book.until(lambda: BEGINNING in book.text(number))
     return book.answer(number)
