@@ -35,7 +35,7 @@ const build = (el) => {
   thought.hidden = true;
   const text = element(
     "div",
-    "groq-text mathjax_ignore jp-RenderedHTMLCommon jp-RenderedMarkdown",
+    "groq-text jp-RenderedHTMLCommon jp-RenderedMarkdown mathjax_ignore tex2jax_ignore",
     root,
   );
   const note = element("div", "groq-note", root);
@@ -140,9 +140,10 @@ const still = (view, note) => {
   return { output_type: "display_data", data, metadata: {} };
 };
 
+const WARN = "var(--jp-warn-color0, #b26a00)";
 const noteOf = (strong, rest) =>
-  '<div style="border-left:3px solid var(--jp-warn-color0, #b26a00);padding:3px 10px;margin:6px 0">' +
-  `<b style="color:var(--jp-warn-color0, #b26a00)">${strong}</b> ${rest}</div>`;
+  `<div style="border-left:3px solid ${WARN};padding:3px 10px;margin:6px 0">` +
+  `<b style="color:${WARN}">${strong}</b> ${rest}</div>`;
 const NO_WORD = noteOf("No word from the kernel.", "Is it still there? What came is shown above.");
 const GONE = noteOf("Cut off.", "The kernel was restarted. What had come is kept.");
 
