@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from .answer import Answer
 from .chat import DEFAULT_MODEL, request_body
@@ -13,20 +15,29 @@ from .prompt import Prompt, to_messages
 _endpoint: Endpoint | None = None
 
 
-def stream(
+def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     prompt: Prompt,
     *,
     model: str = DEFAULT_MODEL,
     system: str | None = None,
     temperature: float | None = None,
+    top_p: float | None = None,
     max_completion_tokens: int | None = None,
+    seed: int | None = None,
+    stop: str | Sequence[str] | None = None,
+    reasoning_effort: str | None = None,
+    reasoning_format: str | None = None,
+    service_tier: str | None = None,
     base_url: str | None = None,
     display: bool = False,
+    **parameters: Any,
 ) -> Answer:
     """Ask a model; return at once with the `Answer`, which then comes in by itself.
 
-    ``prompt`` is text or a list of messages; ``temperature`` is from 0 to 2;
-    ``max_completion_tokens`` counts reasoning and text. ``base_url`` goes before
+    ``prompt`` is text or a list of messages; ``temperature`` is from 0 to 2, ``top_p`` from
+    0 to 1; ``max_completion_tokens`` counts reasoning and text; ``stop`` is a text, or up to
+    four, before which the answer ends. These and all other ``parameters`` are the API's own,
+    https://console.groq.com/docs/api-reference#chat-create. ``base_url`` goes before
     ``GROQ_BASE_URL``. With ``display`` the running cell shows the answer live.
 
     Raises `InputError` for an argument that is wrong and `MissingKeyError` where
@@ -37,11 +48,18 @@ def stream(
         to_messages(prompt, system),
         model=model,
         temperature=temperature,
+        top_p=top_p,
         max_completion_tokens=max_completion_tokens,
+        seed=seed,
+        stop=stop,
+        reasoning_effort=reasoning_effort,
+        reasoning_format=reasoning_format,
+        service_tier=service_tier,
+        **parameters,
     )
     source = _client(os.getpid()).stream(_endpoint_for(base_url), body)
-    parameters = {name: body[name] for name in body if name not in ("messages", "stream")}
-    answer = Answer(source, model=model, parameters=parameters, show=_show_once)
+    asked = {name: body[name] for name in body if name not in ("messages", "stream")}
+    answer = Answer(source, model=model, parameters=asked, show=_show_once)
     if display:
         from .view import show  # in a plain script nothing is shown, and no widget imported
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -168,7 +168,7 @@ Item = Responded | Waiting | Chunk | Done
 
 
 def request_body(
-    messages: Sequence[Message], *, model: str = DEFAULT_MODEL, **parameters: Any
+    messages: Sequence[Message], /, *, model: str = DEFAULT_MODEL, **parameters: Any
 ) -> dict[str, Any]:
     """The JSON object of a streaming request; parameters that are None are left out.
 
@@ -348,12 +348,26 @@ def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _check(model: str, parameters: Mapping[str, Any]) -> None:
     if not (isinstance(model, str) and model.strip()):
         raise InputError(f"model must be a name such as {DEFAULT_MODEL!r}, not {model!r}.")
-    temperature = parameters.get("temperature")
-    if temperature is not None and not (_is_number(temperature) and 0 <= temperature <= 2):
-        raise InputError(f"temperature must be a number from 0 to 2, not {temperature!r}.")
-    limit = parameters.get("max_completion_tokens")
-    if limit is not None and not (type(limit) is int and limit >= 1):
-        raise InputError(f"max_completion_tokens must be a whole number from 1, not {limit!r}.")
+    for name, value in parameters.items():
+        if name in ("messages", "stream"):
+            raise InputError(f"{name} is no parameter: it is what groq_magic itself sends.")
+        is_right, words = _RULES.get(name, (_is_json, "JSON"))
+        if value is not None and not is_right(value):
+            raise InputError(f"{name} must be {words}, not {value!r}.")
+
+
+def _is_json(value: object) -> bool:
+    try:
+        return bool(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_texts(value: object) -> bool:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return False
+    return 1 <= len(texts) <= 4 and all(isinstance(text, str) and text for text in texts)
 
 
 def _is_number(value: object) -> bool:
@@ -362,3 +376,19 @@ def _is_number(value: object) -> bool:
 
 def _whole(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
+
+
+# Only what no model will ever take otherwise: what a model supports, the server says.
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "temperature": (lambda value: _is_number(value) and 0 <= value <= 2, "a number from 0 to 2"),
+    "top_p": (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1"),
+    "max_completion_tokens": (
+        lambda value: type(value) is int and value >= 1,
+        "a whole number from 1",
+    ),
+    "seed": (lambda value: type(value) is int, "a whole number"),
+    "stop": (_is_texts, "a text or up to four"),
+    "reasoning_effort": (lambda value: isinstance(value, str), "a word such as 'low'"),
+    "reasoning_format": (lambda value: isinstance(value, str), "a word such as 'parsed'"),
+    "service_tier": (lambda value: isinstance(value, str), "a word such as 'flex'"),
+}

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import shlex
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    BooleanOptionalAction,
+    RawDescriptionHelpFormatter,
+)
+from pathlib import Path
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
@@ -17,6 +24,27 @@ def _name(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
         raise ArgumentTypeError(f"{text!r} cannot be the name of a variable")
     return text
+
+
+def _text_or_file(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentTypeError(f"cannot read {text[1:]}: {error}") from None
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    if name in ("prompt", "system", "base_url", "display"):
+        raise ArgumentTypeError(f"{name} is no parameter of the API")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is not KEY=JSON, as in top_k=40 or user='\"me\"'"
+        ) from None
 
 
 class _Parser(ArgumentParser):
@@ -35,8 +63,11 @@ def _parser() -> _Parser:
     )
     add = parser.add_argument
     add("-m", "--model", help="default: openai/gpt-oss-120b")
-    add("-s", "--system", metavar="TEXT", help="what the model is told first")
+    add(
+        "-s", "--system", type=_text_or_file, metavar="TEXT", help="what it is told first; or @FILE"
+    )
     add("-t", "--temperature", type=float, metavar="T", help="0 to 2")
+    add("--top-p", type=float, metavar="P", help="0 to 1")
     add(
         "--max-tokens",
         type=int,
@@ -44,8 +75,20 @@ def _parser() -> _Parser:
         dest="max_completion_tokens",
         help="the longest answer, reasoning included",
     )
+    add("--seed", type=int, metavar="N", help="the same answer again, as far as possible")
+    add("--stop", action="append", metavar="TEXT", help="end before it; up to four times")
+    add("--reasoning-effort", metavar="WORD", help="none, low, medium, high: as the model has it")
+    add("--reasoning-format", metavar="WORD", help="parsed, raw, hidden")
+    add("--service-tier", metavar="WORD", help="auto, on_demand, flex, performance")
+    add(
+        "--param",
+        type=_parameter,
+        action="append",
+        metavar="KEY=JSON",
+        help="any other parameter of the API; as often as wanted",
+    )
     add("-o", "--out", type=_name, metavar="NAME", help="a variable that gets the Answer")
-    add("--wait", action="store_true", help="the cell ends when the answer has")
+    add("--wait", action=BooleanOptionalAction, help="the cell ends when the answer has")
     return parser
 
 
@@ -65,7 +108,7 @@ class GroqMagic(Magics):
     @cell_magic("groq")  # type: ignore[arg-type]  # its own types allow no function
     def ask(self, line: str, cell: str) -> None:  # noqa: D102  # the parser writes it
         flags = _flags(line)
-        out, wait = flags.pop("out", None), flags.pop("wait")
+        out, wait = flags.pop("out", None), flags.pop("wait", None)
         from .api import stream  # imported now: loading the extension must cost nothing
         from .view import show
 
@@ -138,6 +181,7 @@ def _flags(line: str) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"%%groq {line}: {error}.") from None
     given = vars(GroqMagic.parser.parse_args(words))
+    given |= dict(given.pop("param") or ())
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -1,0 +1,130 @@
+"""Flags: what each puts on the wire, and what it says to a bad value; in a real kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .conftest import Demo, running_demo
+from .kernels import Kernel, running_kernel
+
+ASKED = [{"role": "user", "content": "cat names"}]
+DEFAULT: dict[str, Any] = {
+    "model": "openai/gpt-oss-120b",
+    "messages": ASKED,
+    "stream": True,
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Demo]:
+    with running_demo(5000) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    home = tmp_path_factory.mktemp("home")
+    (home / "told.txt").write_text("Be brief.", "utf-8")
+    environment = {**os.environ, "GROQ_BASE_URL": server.base_url, "IPYTHONDIR": str(home)}
+    environment.pop("GROQ_API_KEY", None)
+    with running_kernel(environment, str(home)) as kernel:
+        kernel.run("%reload_ext groq_magic")
+        yield kernel
+
+
+def system(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "system", "content": text}, *ASKED]}
+
+
+@pytest.mark.parametrize(
+    ("flags", "sent"),
+    [
+        ("", {}),
+        ("-m demo/slow --max-tokens 2", {"model": "demo/slow", "max_completion_tokens": 2}),
+        ("--model other", {"model": "other"}),
+        ("-s 'Be kind.'", system("Be kind.")),
+        ("--system @told.txt", system("Be brief.")),
+        ("-t 0.5", {"temperature": 0.5}),
+        ("--temperature 2", {"temperature": 2.0}),
+        ("--top-p 0.9", {"top_p": 0.9}),
+        ("--max-tokens 7", {"max_completion_tokens": 7}),
+        ("--seed 42", {"seed": 42}),
+        ("--stop END", {"stop": ["END"]}),
+        ("--stop a --stop 'b c'", {"stop": ["a", "b c"]}),
+        ("--reasoning-effort low", {"reasoning_effort": "low"}),
+        ("--reasoning-format parsed", {"reasoning_format": "parsed"}),
+        ("--service-tier flex", {"service_tier": "flex"}),
+        ("--param top_k=40 --param 'user=\"me\"'", {"top_k": 40, "user": "me"}),
+        ("--param include_reasoning=false", {"include_reasoning": False}),
+        ("--wait", {}),
+        ("--no-wait", {}),
+        ("-o kept", {}),
+    ],
+)
+def test_what_a_flag_sends(kernel: Kernel, server: Demo, flags: str, sent: dict[str, Any]) -> None:
+    before = len(server.seen())
+    run = kernel.run(f"%%groq {flags}\ncat names")
+    assert run.error == ""
+    server.until("done", before)
+    assert server.seen()[before]["body"] == DEFAULT | sent
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("-m", "expected one argument"),
+        ("-m ''", "model must be a name"),
+        ("-s @nowhere.txt", "cannot read nowhere.txt"),
+        ("-t warm", "invalid float value: 'warm'"),
+        ("-t nan", "temperature must be a number from 0 to 2, not nan."),
+        ("--top-p 1.5", "top_p must be a number from 0 to 1, not 1.5."),
+        ("--max-tokens 1.5", "invalid int value: '1.5'"),
+        ("--seed x", "invalid int value: 'x'"),
+        ("--stop ''", "stop must be a text or up to four"),
+        ("--stop a --stop b --stop c --stop d --stop e", "stop must be a text or up to four"),
+        ("--param top_k", "'top_k' is not KEY=JSON"),
+        ("--param user=me", "'user=me' is not KEY=JSON"),
+        ("--param stream=false", "stream is no parameter"),
+        ("--param messages=[]", "messages is no parameter"),
+        ("--param 'base_url=\"http://x\"'", "base_url is no parameter of the API"),
+        ("--param top_k=NaN", "top_k must be JSON, not nan."),
+        ("--wait=yes", "ignored explicit argument 'yes'"),
+    ],
+)
+def test_a_bad_value_is_one_line_and_sends_nothing(
+    kernel: Kernel, server: Demo, flags: str, message: str
+) -> None:
+    before = len(server.seen())
+    run = kernel.run(f"%%groq {flags}\ncat names")
+    assert message in run.stdout
+    assert run.stdout.startswith("UsageError: ")
+    assert len(run.stdout.strip().splitlines()) == 1
+    assert len(server.seen()) == before
+
+
+def test_the_same_in_code(kernel: Kernel, server: Demo) -> None:
+    kernel.run(
+        "from groq_magic import stream\n"
+        "stream('cat names', top_p=0.1, seed=1, stop='.', reasoning_effort='high',\n"
+        "       reasoning_format='hidden', service_tier='auto', top_k=3).wait()"
+    )
+    assert server.seen()[-1]["body"] == DEFAULT | {
+        "top_p": 0.1,
+        "seed": 1,
+        "stop": ".",
+        "reasoning_effort": "high",
+        "reasoning_format": "hidden",
+        "service_tier": "auto",
+        "top_k": 3,
+    }
+
+
+def test_what_is_no_json_is_said_before_anything_is_sent(kernel: Kernel, server: Demo) -> None:
+    before = len(server.seen())
+    run = kernel.run("stream('cat names', tools=[print])")
+    assert run.error.startswith("InputError: tools must be JSON, not [<built-in function print>].")
+    assert len(server.seen()) == before
