@@ -29,6 +29,8 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     reasoning_format: str | None = None,
     service_tier: str | None = None,
     base_url: str | None = None,
+    timeout: float = 60.0,
+    max_retries: int = 2,
     display: bool = False,
     **parameters: Any,
 ) -> Answer:
@@ -38,7 +40,9 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     0 to 1; ``max_completion_tokens`` counts reasoning and text; ``stop`` is a text, or up to
     four, before which the answer ends. These and all other ``parameters`` are the API's own,
     https://console.groq.com/docs/api-reference#chat-create. ``base_url`` goes before
-    ``GROQ_BASE_URL``. With ``display`` the running cell shows the answer live.
+    ``GROQ_BASE_URL``; ``timeout`` is the server's longest silence in seconds; ``max_retries``
+    is how often a request that failed in passing is sent again. With ``display`` the running
+    cell shows the answer live.
 
     Raises `InputError` for an argument that is wrong and `MissingKeyError` where
     ``GROQ_API_KEY`` is not set; nothing is sent then. What the server or the network
@@ -57,7 +61,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         service_tier=service_tier,
         **parameters,
     )
-    source = _client(os.getpid()).stream(_endpoint_for(base_url), body)
+    source = _client(os.getpid(), timeout, max_retries).stream(_endpoint_for(base_url), body)
     asked = {name: body[name] for name in body if name not in ("messages", "stream")}
     answer = Answer(source, model=model, parameters=asked, show=_show_once)
     if display:
@@ -85,7 +89,7 @@ def _show_once(answer: Answer) -> None:
     show_once(answer)
 
 
-@lru_cache(maxsize=1)
-def _client(_pid: int) -> Client:
+@lru_cache(maxsize=8)
+def _client(_pid: int, timeout: float, max_retries: int) -> Client:
     """The process's client; a fork has a loop of its own and needs a client of its own."""
-    return Client()
+    return Client(timeout=timeout, max_retries=max_retries)

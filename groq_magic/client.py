@@ -114,7 +114,7 @@ class Client:
     """A pool of connections, shared by all answers of a process.
 
     ``timeout`` is the longest silence of the server in seconds, ``max_retries`` how
-    often a request that failed in passing is sent again.
+    often a request that failed in passing is sent again. Raises `InputError` for others.
     """
 
     def __init__(
@@ -124,6 +124,10 @@ class Client:
         max_retries: int = 2,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        if not (isinstance(timeout, int | float) and timeout > 0):
+            raise InputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
+        if not (type(max_retries) is int and max_retries >= 0):
+            raise InputError(f"max_retries must be a whole number from 0, not {max_retries!r}.")
         self._timeout = timeout
         self._max_retries = max_retries
         self._transport = transport

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from traitlets import Bool, Float, Int, Unicode
 
 from .errors import InputError
 
@@ -101,13 +102,36 @@ class _Interrupted(KeyboardInterrupt):
 
 @magics_class
 class GroqMagic(Magics):
-    """The cell magic and the line magic."""
+    """The cell magic and the line magic.
+
+    What a cell's flags leave open is taken from here: ``%config GroqMagic.model = "…"``, or
+    ``c.GroqMagic.model = "…"`` in the profile's ``ipython_config.py``. None leaves it to Groq.
+    The key is not among it.
+    """
+
+    model = Unicode(None, allow_none=True, help="The model.").tag(config=True)
+    system = Unicode(None, allow_none=True, help="What the model is told first.").tag(config=True)
+    temperature = Float(None, allow_none=True, help="0 to 2.").tag(config=True)
+    max_completion_tokens = Int(
+        None, allow_none=True, help="The longest answer, reasoning included."
+    ).tag(config=True)
+    reasoning_effort = Unicode(
+        None, allow_none=True, help="none, low, medium, high: as the model has it."
+    ).tag(config=True)
+    base_url = Unicode(None, allow_none=True, help="Before GROQ_BASE_URL.").tag(config=True)
+    timeout = Float(
+        None, allow_none=True, help="The server's longest silence, in seconds; 60."
+    ).tag(config=True)
+    max_retries = Int(
+        None, allow_none=True, help="How often a request that failed in passing is sent again; 2."
+    ).tag(config=True)
+    wait = Bool(None, allow_none=True, help="A cell ends when its answer has.").tag(config=True)
 
     parser = _parser()
 
     @cell_magic("groq")  # type: ignore[arg-type]  # its own types allow no function
     def ask(self, line: str, cell: str) -> None:  # noqa: D102  # the parser writes it
-        flags = _flags(line)
+        flags = self._configured() | _flags(line)
         out, wait = flags.pop("out", None), flags.pop("wait", None)
         from .api import stream  # imported now: loading the extension must cost nothing
         from .view import show
@@ -125,6 +149,11 @@ class GroqMagic(Magics):
             raise _Interrupted from None
         if waited and answer.error is not None:
             raise answer.error
+
+    def _configured(self) -> dict[str, Any]:
+        names = GroqMagic.class_own_traits(config=True)
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
     ask.__doc__ = parser.format_help()  # type: ignore[assignment]
 

@@ -128,3 +128,78 @@ def test_what_is_no_json_is_said_before_anything_is_sent(kernel: Kernel, server:
     run = kernel.run("stream('cat names', tools=[print])")
     assert run.error.startswith("InputError: tools must be JSON, not [<built-in function print>].")
     assert len(server.seen()) == before
+
+
+@pytest.fixture
+def configured(kernel: Kernel) -> Iterator[Kernel]:
+    """The kernel, whose configuration is left as it was."""
+    yield kernel
+    names = "model system temperature max_completion_tokens reasoning_effort base_url timeout"
+    for name in f"{names} max_retries wait".split():
+        kernel.run(f"%config GroqMagic.{name} = None")
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "sent", "flag"),
+    [
+        ("model", "'other'", {"model": "other"}, "-m openai/gpt-oss-120b"),
+        ("system", "'Be kind.'", system("Be kind."), "-s ''"),
+        ("temperature", "0.5", {"temperature": 0.5}, "-t 1"),
+        ("max_completion_tokens", "3", {"max_completion_tokens": 3}, "--max-tokens 5"),
+        ("reasoning_effort", "'low'", {"reasoning_effort": "low"}, "--reasoning-effort high"),
+    ],
+)
+def test_configuration_is_sent_and_a_flag_goes_before_it(
+    configured: Kernel, server: Demo, trait: str, value: str, sent: dict[str, Any], flag: str
+) -> None:
+    configured.run(f"%config GroqMagic.{trait} = {value}")
+    configured.run("%%groq --wait\ncat names")
+    assert server.seen()[-1]["body"] == DEFAULT | sent
+    configured.run(f"%%groq --wait {flag}\ncat names")
+    assert server.seen()[-1]["body"] != DEFAULT | sent
+
+
+def test_a_cell_waits_where_that_is_configured(configured: Kernel, server: Demo) -> None:
+    configured.run("%config GroqMagic.wait = True")
+    configured.run("%%groq --max-tokens 500 -m demo/long\ncat names")
+    assert server.seen()[-1]["state"] == "done"
+    configured.run("%%groq --no-wait -m demo/slow -o slow\ncat names")
+    assert server.seen()[-1]["state"] == "streaming"
+    configured.run("slow.stop()")
+
+
+def test_where_requests_go_and_how_often_is_configured(configured: Kernel, server: Demo) -> None:
+    before = len(server.seen())
+    configured.run("%config GroqMagic.max_retries = 0")
+    configured.run("%%groq -m demo/rate-limit -o refused\ncat names")
+    assert configured.run("refused.wait(); print(refused.state)").stdout == "failed\n"
+    assert len(server.seen()) == before + 1
+    configured.run("%config GroqMagic.base_url = 'http://localhost:1'")
+    configured.run("%%groq -o nowhere\ncat names")
+    said = configured.run("nowhere.wait(); print(nowhere.error)").stdout
+    assert "Could not reach localhost" in said
+    assert len(server.seen()) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("temperature = 7", "temperature must be a number from 0 to 2, not 7.0."),
+        ("timeout = 0", "timeout must be a number of seconds above 0"),
+        ("max_retries = -1", "max_retries must be a whole number from 0"),
+        ("base_url = 'ftp://x'", "must begin with https://"),
+    ],
+)
+def test_a_bad_setting_is_said_and_sends_nothing(
+    configured: Kernel, server: Demo, setting: str, message: str
+) -> None:
+    before = len(server.seen())
+    configured.run(f"%config GroqMagic.{setting}")
+    assert message in configured.run("%%groq --wait\ncat names").stdout
+    assert len(server.seen()) == before
+
+
+def test_what_can_be_configured_is_listed_without_the_key(kernel: Kernel) -> None:
+    listed = kernel.run("%config GroqMagic").stdout
+    assert "GroqMagic.model=" in listed
+    assert "key" not in listed.lower().replace("keyboard", "")
