@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 
 _PAINT_INTERVAL = 0.05
 _COST_FACTOR = 10
+_UNASKED_INTERVAL = 1.0
+_UNASKED_PER_SECOND = 100_000  # characters, should there be nobody
 _KEPT = 100
 
 
@@ -128,6 +130,8 @@ class LiveView:
         self._fed = 0
         self._thought = 0
         self._batches = 0
+        self._is_heard = False
+        self._unasked_at = perf_counter() + _UNASKED_INTERVAL
         self._display_id = uuid.uuid4().hex
         self._widget = AnswerWidget()
         self._widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
@@ -163,9 +167,20 @@ class LiveView:
             with suppress(TimeoutError):  # once a second at least: the seconds run on
                 version = await asyncio.wait_for(self._answer.changed(version), 1.0)
             cost = self._paint()
+            self._begin_unasked()
             with suppress(TimeoutError):
                 pause = max(_PAINT_INTERVAL, _COST_FACTOR * cost)
                 await asyncio.wait_for(self._until_end(), pause)
+
+    def _begin_unasked(self) -> None:
+        """Send snapshots, one of which a view needs to begin with, until one was asked for.
+
+        A kernel that is busy with a cell may not hear the question (ipykernel 6).
+        """
+        if not self._is_heard and perf_counter() >= self._unasked_at:
+            self._send_snapshot()
+            pause = len(self._markdown.html) / _UNASKED_PER_SECOND
+            self._unasked_at = perf_counter() + max(_UNASKED_INTERVAL, pause)
 
     async def _until_end(self) -> None:
         with suppress(Exception):  # how it ended is not the question
@@ -217,11 +232,12 @@ class LiveView:
     def _send_static(self) -> None:
         data, metadata = static_bundle(self._answer, self._markdown.html)
         output = {"output_type": "display_data", "data": data, "metadata": metadata}
-        self._widget.send({"type": "static", "model_id": self._widget.model_id, "output": output})
+        self._widget.send({"type": "static", "output": output})
 
     def _on_message(self, content: Any) -> None:
         """Hear the browser; on any thread, and perhaps twice for one message."""
         kind = content.get("type") if isinstance(content, dict) else None
+        self._is_heard = True
         if kind == "stop":
             self._answer.stop()
         if kind in ("stop", "snapshot"):

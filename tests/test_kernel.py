@@ -98,11 +98,26 @@ def test_a_view_that_mounts_gets_a_snapshot_of_everything(kernel: Kernel) -> Non
     widget = widget_of(run)
     data, _ = bundle(kernel.until_static(run))
     kernel.send_to_widget(widget, {"type": "snapshot"})
-    kernel.collect(run, lambda: any(m["type"] == "snapshot" for m in custom(run, widget)))
-    snapshot = [m for m in custom(run, widget) if m["type"] == "snapshot"][-1]
+    kernel.collect(run, lambda: custom(run, widget)[-1]["type"] == "snapshot")
+    snapshot = custom(run, widget)[-1]
     assert "".join(snapshot["settled"]) + snapshot["tail"] in data["text/html"]
     assert snapshot["status"]["state"] == "done"
     assert snapshot["n"] == max(m["n"] for m in custom(run, widget) if m["type"] == "batch")
+
+
+def test_a_view_that_is_not_heard_is_shown_all_unasked(kernel: Kernel) -> None:
+    run = kernel.run("%%groq -m demo/slow -o slow\nExplain server-sent events")
+    widget = widget_of(run)
+
+    def snapshots() -> list[dict[str, Any]]:
+        return [m for m in custom(run, widget) if m["type"] == "snapshot"]
+
+    kernel.collect(run, lambda: len(snapshots()) > 1)
+    assert "never has to" in snapshots()[-1]["tail"]
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.collect(run, lambda: len(custom(run, widget)) > 60)  # it was heard: no more of them
+    assert len(snapshots()) < 5
+    kernel.run("slow.stop()")
 
 
 def test_stop_from_the_view(kernel: Kernel, server: Demo) -> None:

@@ -125,6 +125,13 @@ def test_ipykernel_6_hears_stop_when_the_running_cell_ends(
     assert BEGINNING in book.text(ANSWER)
 
 
+@on([(SIX, NotebookPage)])
+def test_a_waiting_cell_is_live_on_ipykernel_6(book: NotebookPage, server: Demo) -> None:
+    waiting(book)  # which has seen text in it
+    assert server.seen()[-1]["state"] == "streaming"
+    assert book.is_running(WAITING)
+
+
 @on([(SIX, NotebookPage), (NEWEST, NotebookPage)])
 def test_an_interrupt_stops_the_answer_that_a_cell_waits_for(
     book: NotebookPage, server: Demo

@@ -204,7 +204,6 @@ def figures(watched: dict[str, Any], ended: dict[str, Any], cpu: float) -> dict[
         "frame p95 ms": frames[len(frames) * 95 // 100],
         "longest task ms": max(streaming, default=0.0),
         "at the swap ms": max(swap, default=0.0),
-        "tasks": str([(round((at - begun) / 1e3, 2), length) for at, length in watched["tasks"]]),
         "kernel CPU %": cpu / ((end - begun) / 1e3) * 100,
     }
 
