@@ -196,7 +196,7 @@ def test_the_last_answer_while_it_comes(kernel: Kernel) -> None:
     kernel.run("%%groq -m demo/slow -o slow\nExplain server-sent events")
     run = kernel.run("%groq last")
     assert widget_of(run)
-    kernel.run("slow.stop()")
+    kernel.start("slow.stop()")
     assert bundle(kernel.until_static(run))[1]["state"] == "stopped"
 
 
