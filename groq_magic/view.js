@@ -83,9 +83,12 @@ const makeTypesetter = (typesetter, root) => {
   };
   const next = async () => {
     const formula = queue[0];
-    if (formula.isConnected && !formula.dataset.source) await typesetOne(formula);
-    queue.shift();
-    if (queue.length > 0) whenIdle(next);
+    try {
+      if (formula.isConnected && !formula.dataset.source) await typesetOne(formula);
+    } finally {
+      queue.shift();
+      if (queue.length > 0) whenIdle(next);
+    }
   };
   const typeset = (node) => {
     const before = queue.length;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -203,3 +204,13 @@ def test_what_can_be_configured_is_listed_without_the_key(kernel: Kernel) -> Non
     listed = kernel.run("%config GroqMagic").stdout
     assert "GroqMagic.model=" in listed
     assert "key" not in listed.lower().replace("keyboard", "")
+
+
+def test_a_profile_configures_it_from_the_start(server: Demo, tmp_path: Path) -> None:
+    (tmp_path / "profile_default").mkdir()
+    settings = tmp_path / "profile_default" / "ipython_config.py"
+    settings.write_text("c.GroqMagic.model = 'from-the-profile'", "utf-8")
+    environment = {**os.environ, "GROQ_BASE_URL": server.base_url, "IPYTHONDIR": str(tmp_path)}
+    with running_kernel(environment, str(tmp_path)) as kernel:
+        kernel.run("%%groq --wait\ncat names")
+    assert server.seen()[-1]["body"] == DEFAULT | {"model": "from-the-profile"}

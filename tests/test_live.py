@@ -199,6 +199,18 @@ def test_code_is_copied(lab: Lab, browser: Browser, hand: Hand) -> None:
     page.close()
 
 
+def test_formulas_are_typeset_while_it_streams(lab: Lab, page: Page, hand: Hand) -> None:
+    book = NotebookPage(page, lab, lab.write("math.ipynb", hand.cell))
+    book.run(0)
+    hand.say("So $e^{i\\pi} = -1$, for \\$5.\n\n", "- $x$ and\n- $y$\n\n$$\nz\n$$\n\nNext")
+    book.until(lambda: book.answer(0).locator(".groq-text mjx-container").count() == 4)
+    assert stops(page) == 1
+    assert book.answer(0).locator("p", has_text="for $5.").locator("mjx-container").count() == 1
+    hand.end()
+    book.until(lambda: stops(page) == 0)
+    book.until(lambda: book.answer(0).locator("mjx-container").count() == 4)
+
+
 def test_the_keyboard_reaches_stop(lab: Lab, page: Page, server: Demo) -> None:
     book = NotebookPage(page, lab, lab.write("keys.ipynb", "%%groq -m demo/slow\nmath"))
     book.run(0)
