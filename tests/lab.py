@@ -145,7 +145,7 @@ class NotebookPage:
 
     def run(self, number: int) -> None:
         """Run a cell without waiting for it."""
-        self.cell(number).locator(".jp-InputPrompt").click()
+        self.cell(number).focus()  # a click might miss: an answer above that grows moves it
         self.page.keyboard.press("Shift+Enter")
 
     def restart_kernel(self) -> None:

@@ -227,6 +227,11 @@ def lines(first: int, last: int) -> list[str]:
     return [f"Line {number}.\n\n" for number in range(first, last)]
 
 
+def is_in_sight(button: Locator) -> bool:
+    box, panel = button.bounding_box(), button.page.locator(".jp-WindowedPanel-outer").bounding_box()
+    return bool(box and panel and panel["y"] <= box["y"] < panel["y"] + panel["height"])
+
+
 BELOW = """
 (answer) => {
   const panel = answer.closest(".jp-WindowedPanel-outer");
@@ -251,6 +256,7 @@ def test_the_last_line_is_followed_while_the_reader_is_there(
         answer.get_by_text(f"Line {first + 39}.").wait_for(state="attached")
         book.until(is_at_the_end)
     assert abs(answer.evaluate(BELOW)) < 30  # its last line is that of the window
+    assert is_in_sight(answer.get_by_role("button", name="Stop"))
     page.mouse.move(700, 400)
     page.mouse.wheel(0, -600)  # the reader goes back
     book.until(lambda: answer.evaluate(BELOW) > 300)
