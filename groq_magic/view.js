@@ -7,7 +7,7 @@ const LONGEST_SILENCE_MS = 3000; // the kernel paints once a second at least
 const NO_WORD_MS = 12_000; // and then no answer to a question either
 const GONE_MS = 2000; // for a kernel that was said to leave, to show that it did not
 const SWAP_MS = 1500; // by then the static output has taken this view's place
-const AT_BOTTOM_PX = 24;
+const AT_BOTTOM_PX = 4;
 const ENDS = ["done", "stopped", "failed"];
 const STARTED = ["streaming", ...ENDS];
 const WIDGET = "application/vnd.jupyter.widget-view+json";
@@ -20,7 +20,7 @@ const element = (tag, className, parent) => {
 };
 
 const build = (el) => {
-  const root = element("div", "groq-answer", el);
+  const root = element("div", "groq-answer mathjax_ignore tex2jax_ignore", el);
   const bar = element("div", "groq-bar", root);
   const header = element("div", "groq-header", bar);
   const stop = element("button", "groq-stop", bar);
@@ -33,11 +33,7 @@ const build = (el) => {
   const summary = element("summary", "", thought);
   const reasoning = element("div", "groq-reasoning", thought);
   thought.hidden = true;
-  const text = element(
-    "div",
-    "groq-text jp-RenderedHTMLCommon jp-RenderedMarkdown mathjax_ignore tex2jax_ignore",
-    root,
-  );
+  const text = element("div", "groq-text jp-RenderedHTMLCommon jp-RenderedMarkdown", root);
   const note = element("div", "groq-note", root);
   return { root, header, stop, state, thought, summary, reasoning, text, note };
 };
@@ -77,9 +73,12 @@ const makeTypesetter = (typesetter, root) => {
   const typesetOne = async (formula) => {
     const copy = element(formula.tagName, formula.className, bench);
     copy.textContent = formula.dataset.source = formula.textContent;
-    await typesetter.typeset(copy);
-    formula.replaceChildren(...copy.childNodes);
-    copy.remove();
+    try {
+      await typesetter.typeset(copy);
+      following(root, () => formula.replaceChildren(...copy.childNodes));
+    } finally {
+      copy.remove();
+    }
   };
   const next = async () => {
     const formula = queue[0];
@@ -109,10 +108,14 @@ const scrollerOf = (node) => {
   return document.scrollingElement;
 };
 
+const followed = new WeakSet(); // those that are looked at again in the next frame
 const following = (root, change) => {
+  if (followed.has(root)) return change();
+  followed.add(root);
   const before = root.getBoundingClientRect().bottom; // costs no layout before the change
   change();
   requestAnimationFrame(() => {
+    followed.delete(root);
     const scroller = scrollerOf(root);
     const limit = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
     const hidden = root.getBoundingClientRect().bottom - limit;
@@ -130,7 +133,7 @@ const putInPlace = (manager, modelId, output) => {
 };
 
 // The answer as it stands, as an output, for a notebook whose kernel is gone.
-const still = (view, note) => {
+const still = (view) => {
   const root = view.root.cloneNode(true);
   root.removeAttribute("data-state");
   for (const node of root.querySelectorAll("button, .groq-bench, .groq-state")) node.remove();
@@ -138,9 +141,11 @@ const still = (view, note) => {
     formula.textContent = formula.dataset.source;
     formula.removeAttribute("data-source");
   }
-  root.querySelector(".groq-note").innerHTML = note;
-  const data = { "text/html": root.outerHTML, "text/plain": view.text.textContent };
-  return { output_type: "display_data", data, metadata: {} };
+  root.querySelector("details").removeAttribute("open");
+  root.querySelector(".groq-reasoning").style = "white-space:pre-wrap;max-height:20em;overflow:auto";
+  const html = root.outerHTML.replace(/\n(?=[ \t]*\n)/g, "&#10;"); // as view.py has it
+  const text = root.querySelector(".groq-text").textContent;
+  return { output_type: "display_data", data: { "text/html": html, "text/plain": text }, metadata: {} };
 };
 
 const WARN = "var(--jp-warn-color0, #b26a00)";
@@ -148,7 +153,7 @@ const noteOf = (strong, rest) =>
   `<div style="border-left:3px solid ${WARN};padding:3px 10px;margin:6px 0">` +
   `<b style="color:${WARN}">${strong}</b> ${rest}</div>`;
 const NO_WORD = noteOf("No word from the kernel.", "Is it still there? What came is shown above.");
-const GONE = noteOf("Cut off.", "The kernel was restarted. What had come is kept.");
+const GONE = noteOf("Cut off.", "The kernel is gone. What had come is kept.");
 
 function render({ model, el }) {
   const view = build(el);
@@ -157,8 +162,9 @@ function render({ model, el }) {
   let settled = 0;
   let held = -1; // no block is open
   let thinking = false;
-  let modelId;
+  let modelId = null; // not known before the first snapshot
   const want = { snapshot: true, stop: false, static: false };
+  const again = {}; // the timers of what is sent again
   let silence; // the timer that ends when nothing was heard for long
   let swap; // the timer that ends when no static output has come
 
@@ -167,13 +173,18 @@ function render({ model, el }) {
   // question's answer, or another view's.
   const persist = (type, pause = ASK_AGAIN_MS) => {
     if (!want[type]) return;
-    model.send({ type });
-    setTimeout(() => persist(type, Math.min(2 * pause, 30_000)), pause);
+    try {
+      model.send({ type });
+    } catch {
+      return kernelLeft(); // the comm went with its kernel
+    }
+    again[type] = setTimeout(() => persist(type, Math.min(2 * pause, 30_000)), pause);
   };
 
   const ask = (type) => {
     if (want[type]) return;
     want[type] = true;
+    clearTimeout(again[type]);
     persist(type);
   };
 
@@ -256,18 +267,19 @@ function render({ model, el }) {
   };
 
   const askWhetherItIsThere = () => {
-    ask("snapshot");
     silence = setTimeout(() => (view.note.innerHTML = NO_WORD), NO_WORD_MS);
+    ask("snapshot");
   };
 
   const kernelLeft = () => {
-    if (ENDS.includes(view.root.dataset.state)) return;
     clearTimeout(silence);
     silence = setTimeout(() => {
-      view.note.innerHTML = GONE;
-      view.root.dataset.state = "failed";
       view.stop.hidden = true;
-      putInPlace(model.widget_manager, modelId, still(view, GONE));
+      if (!ENDS.includes(view.root.dataset.state)) {
+        view.root.dataset.state = "failed";
+        view.note.innerHTML = GONE;
+      }
+      putInPlace(model.widget_manager, modelId, still(view));
     }, GONE_MS);
   };
 
@@ -295,7 +307,7 @@ function render({ model, el }) {
     modelId = message.model_id;
     // MathJax takes a tenth of a second to load: best while there is no text yet.
     if (number < 0 && !STARTED.includes(message.status.state)) math.warmUp();
-    if (message.n < number) return;
+    if (message.n <= number) return showStatus(message.status);
     view.text.innerHTML = message.settled.join("");
     settled = message.settled.length;
     held = -1;
@@ -318,7 +330,7 @@ function render({ model, el }) {
   };
 
   view.stop.addEventListener("click", () => {
-    view.stop.disabled = true;
+    view.stop.setAttribute("aria-disabled", "true"); // disabled, it would lose the focus
     view.stop.textContent = "Stopping";
     ask("stop");
   });

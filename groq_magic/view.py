@@ -258,7 +258,7 @@ def _keep(widget: AnswerWidget) -> None:
     the swap for static output cannot reach it.
     """
     _ended_widgets.append(widget)
-    if len(_ended_widgets) > _KEPT:
+    if len(_ended_widgets) > _KEPT and not _is_voila():  # where no swap comes
         _ended_widgets.popleft().close()
 
 
@@ -354,9 +354,10 @@ _CALM = "var(--jp-ui-font-color2, #757575)"
 _BRAND = "var(--jp-brand-color1, #1976d2)"
 _WARN = "var(--jp-warn-color0, #b26a00)"
 _BAD = "var(--jp-error-color1, #c62828)"
-# JupyterLab's own for Markdown; and MathJax, of which nbconvert's pages have the second
-# version, is to see our formulas, not the price of things.
-_TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown mathjax_ignore tex2jax_ignore"
+# MathJax, of which nbconvert's pages have the second version, is to see our formulas and
+# not the price of things.
+_CLASSES = "groq-answer mathjax_ignore tex2jax_ignore"
+_TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown"  # JupyterLab's own for Markdown
 _DOTS = {"waiting": _WARN, "done": _CALM, "stopped": _WARN, "failed": _BAD}
 
 
@@ -407,7 +408,7 @@ def _static_html(answer: Answer, html: str) -> str:
         )
     # The output area pads its right side already.
     text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
-    whole = f'<div class="groq-answer">{status.header}{reasoning}{text}{status.note}</div>'
+    whole = f'<div class="{_CLASSES}">{status.header}{reasoning}{text}{status.note}</div>'
     # In the Markdown that nbconvert makes, a blank line would end the HTML.
     return re.sub(r"\n(?=[ \t]*\n)", "&#10;", whole)
 
@@ -473,7 +474,7 @@ def _note(answer: Answer) -> _Note | None:
     if answer.state == "done" and answer.finish_reason == "length":
         more = f"Ask for more with --max-tokens {4 * answer.tokens}."
         return _Note(f"Cut at {answer.tokens:,} tokens.", more, _WARN)
-    if answer.state == "stopped" and not answer.text:
+    if answer.state == "stopped" and not answer.tokens:
         return _Note("Stopped.", "Nothing had come yet.", _CALM)
     return None
 

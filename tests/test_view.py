@@ -96,7 +96,8 @@ def test_no_line_of_the_html_is_blank() -> None:
 
 def test_both_versions_of_mathjax_see_formulas_and_no_prices() -> None:
     made = html(ended(chunk("$5 or $6, and $a_1$", finish_reason="stop")))
-    assert 'mathjax_ignore tex2jax_ignore" style="padding-right:0"><p>$5 or $6, and' in made
+    assert made.startswith('<div class="groq-answer mathjax_ignore tex2jax_ignore">')
+    assert "<p>$5 or $6, and" in made
     assert '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>' in made
 
 

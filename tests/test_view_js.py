@@ -161,3 +161,85 @@ def test_a_stop_is_sent_until_the_answer_is_seen_to_have_ended(browser: Browser)
         page.clock.run_for(1000)
         assert page.evaluate("sent.includes('stop')") is is_sent_again
     page.close()
+
+
+# Mounts the view in a notebook with a picture, and with its own output.
+NOTEBOOK = """
+async (source) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const widget = {"application/vnd.jupyter.widget-view+json": {model_id: "ours"}};
+  window.shown = [{data: {"image/png": "a picture"}}, {data: widget}];
+  const outputs = {
+    length: 2, get: (index) => shown[index], set: (index, output) => { shown[index] = output; },
+  };
+  window.hear = {};
+  window.isDead = false;
+  const send = () => { if (isDead) throw new Error("Cannot send"); };
+  const widget_manager = {context: {model: {cells: [{outputs}, {}]}}};
+  const on = (name, heard) => { hear[name] = heard; };
+  window.el = document.createElement("div");
+  view.render({model: {on, off: () => {}, send, widget_manager}, el});
+}
+"""
+
+
+@pytest.fixture
+def notebook(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.clock.install()
+    page.evaluate(NOTEBOOK, str(view.AnswerWidget._esm))
+    yield page
+    page.close()
+
+
+def tell(page: Page, state: str) -> None:
+    kernel = Kernel()
+    kernel.markdown.feed("**Some** text")
+    kernel.markdown.flush()
+    kernel.snapshot()
+    status = {**STATUS, "state": state}
+    message = {**kernel.messages[0][0], "status": status, "model_id": "ours"}
+    page.evaluate("message => hear['msg:custom'](message)", message)
+
+
+def outputs(page: Page) -> list[dict[str, str]]:
+    page.clock.run_for(20_000)
+    return [output["data"] for output in page.evaluate("shown")]
+
+
+PICTURE = {"image/png": "a picture"}
+
+
+def test_a_view_that_knows_nothing_yet_touches_no_output(notebook: Page) -> None:
+    before = notebook.evaluate("shown.map((output) => output.data)")
+    notebook.evaluate("hear['comm_live_update']()")
+    notebook.evaluate("hear['msg:custom']({type: 'static', output: {data: {}}})")
+    assert outputs(notebook) == before
+
+
+def test_a_kernel_that_is_gone_leaves_what_had_come(notebook: Page) -> None:
+    tell(notebook, "streaming")
+    notebook.evaluate("isDead = true")  # shut down: nothing tells, but sending fails
+    picture, ours = outputs(notebook)
+    assert picture == PICTURE
+    assert "<strong>Some</strong> text" in ours["text/html"]
+    assert "The kernel is gone." in ours["text/html"]
+    assert ours["text/plain"].strip() == "Some text"
+
+
+def test_an_answer_that_has_ended_outlives_its_kernel(notebook: Page) -> None:
+    tell(notebook, "done")
+    notebook.evaluate("hear['comm_live_update'](); isDead = true")
+    picture, ours = outputs(notebook)
+    assert picture == PICTURE
+    assert "<strong>Some</strong> text" in ours["text/html"]
+    assert "The kernel is gone." not in ours["text/html"]
+
+
+def test_a_snapshot_of_what_is_shown_already_changes_nothing(notebook: Page) -> None:
+    tell(notebook, "streaming")
+    notebook.evaluate("window.first = el.querySelector('.groq-text').firstElementChild")
+    tell(notebook, "done")  # of the same number
+    assert notebook.evaluate("el.querySelector('.groq-text').firstElementChild === first")
+    assert notebook.evaluate("el.querySelector('.groq-answer').dataset.state") == "done"
