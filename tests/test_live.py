@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,16 @@ class Hand:
         self._connection.chunk(finish() + DONE)
         self._connection.end()
 
-    @property
+    @cached_property
     def _connection(self) -> Connection:
-        return self._peer.connection()
-
-
-def hold(connection: Connection) -> None:
-    connection.begin()
-    connection.until_closed()
+        connection = self._peer.connection()
+        connection.begin()  # here, not in the script: nothing may be said before it
+        return connection
 
 
 @pytest.fixture
 def hand() -> Iterator[Hand]:
-    with peer(hold) as server:
+    with peer(Connection.until_closed) as server:
         yield Hand(server)
 
 
