@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .answer import Answer
     from .api import stream
     from .chat import Message, ToolCall, Usage
+    from .conversation import Conversation, Turn
     from .errors import (
         APIConnectionError,
         APIError,
@@ -42,7 +43,7 @@ __version__ = "0.1.0"
 
 # The extension is loaded at every start of a kernel, so the rooms wait until they are used.
 _ROOMS = {"Answer": "answer", "stream": "api", "Message": "chat", "ToolCall": "chat"}
-_ROOMS["Usage"] = "chat"
+_ROOMS |= {"Usage": "chat", "Conversation": "conversation", "Turn": "conversation"}
 
 __all__ = [
     "APIConnectionError",
@@ -55,6 +56,7 @@ __all__ = [
     "CapacityError",
     "CertificateError",
     "ConflictError",
+    "Conversation",
     "GroqError",
     "IncompleteStreamError",
     "InputError",
@@ -67,6 +69,7 @@ __all__ = [
     "RequestTooLargeError",
     "SetUpError",
     "ToolCall",
+    "Turn",
     "UnprocessableEntityError",
     "Usage",
     "load_ipython_extension",
@@ -94,5 +97,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext groq_magic``: take the magics out; answers that run go on."""
+    manager = shell.magics_manager
     for kind in ("cell", "line"):
-        shell.magics_manager.magics[kind].pop("groq", None)
+        manager.magics[kind].pop("groq", None)
+    if magic := manager.registry.pop("GroqMagic", None):
+        magic.close()

@@ -29,10 +29,12 @@ from typing import Any, Literal
 from weakref import WeakSet
 
 from .chat import (
+    Asked,
     Chunk,
     Delta,
     Done,
     Item,
+    Queued,
     RateLimits,
     Responded,
     ThinkTags,
@@ -77,8 +79,10 @@ class Answer:
         self.seed: int | None = None
         self.system_fingerprint: str | None = None
         self.service_tier: str | None = None
-        self.waiting: Waiting | None = None
-        """Why and how long, while the state is "waiting"."""
+        self.waiting: Waiting | Queued | None = None
+        """Why and, but for a turn in a chat's queue, how long, while the state is "waiting"."""
+        self.note = ""
+        """What became of the chat by it, where it is part of one."""
         self.tool_calls: dict[int, ToolCall] = {}
         self.executed_tools: dict[int, dict[str, Any]] = {}
         self.annotations: list[dict[str, Any]] = []
@@ -279,8 +283,10 @@ class Answer:
                 return
             elif isinstance(item, Responded):
                 self.request_id, self._headers = item
-            else:
+            elif isinstance(item, Waiting):
                 await self._wait_to_retry(item)
+            else:
+                self._take_turn(item)
 
     def _take(self, chunk: Chunk) -> None:
         with self._lock:
@@ -337,13 +343,20 @@ class Answer:
         for tool in delta.executed_tools:
             self.executed_tools[tool.get("index", 0)] = tool
 
+    def _take_turn(self, item: Queued | Asked) -> None:
+        if isinstance(item, Queued):
+            self._change_to("waiting", item)
+        else:
+            self.note, self._started = item.note, self._clock()
+            self._change_to("connecting", None)
+
     async def _wait_to_retry(self, waiting: Waiting) -> None:
         self._retry_at = self._clock() + waiting.seconds
         self._change_to("waiting", waiting)
         await asyncio.sleep(waiting.seconds)
         self._change_to("connecting", None)
 
-    def _change_to(self, state: State, waiting: Waiting | None) -> None:
+    def _change_to(self, state: State, waiting: Waiting | Queued | None) -> None:
         with self._lock:
             if not self.ended:
                 self._state, self.waiting = state, waiting

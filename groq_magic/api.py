@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from .answer import Answer
-from .chat import DEFAULT_MODEL, request_body
+from .chat import DEFAULT_MODEL, Item, Message, request_body
 from .client import Client, Endpoint
+from .conversation import Cell, Conversation, chat_named
+from .errors import InputError
 from .prompt import Prompt, to_messages
 
 _endpoint: Endpoint | None = None
@@ -20,6 +23,8 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     *,
     model: str = DEFAULT_MODEL,
     system: str | None = None,
+    images: Iterable[object] = (),
+    chat: str | Conversation | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
     max_completion_tokens: int | None = None,
@@ -36,7 +41,9 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
 ) -> Answer:
     """Ask a model; return at once with the `Answer`, which then comes in by itself.
 
-    ``prompt`` is text or a list of messages; ``temperature`` is from 0 to 2, ``top_p`` from
+    ``prompt`` is text or a list of messages; ``images`` go with a text: paths, addresses,
+    bytes, figures; ``chat`` is a `Conversation`, or the name of one, of which it is the next
+    turn. ``temperature`` is from 0 to 2, ``top_p`` from
     0 to 1; ``max_completion_tokens`` counts reasoning and text; ``stop`` is a text, or up to
     four, before which the answer ends. These and all other ``parameters`` are the API's own,
     https://console.groq.com/docs/api-reference#chat-create. ``base_url`` goes before
@@ -48,8 +55,9 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     ``GROQ_API_KEY`` is not set; nothing is sent then. What the server or the network
     does wrong is the answer's: its ``state`` is "failed" and its ``error`` says why.
     """
+    messages = to_messages(prompt, system, images)
     body = request_body(
-        to_messages(prompt, system),
+        messages,
         model=model,
         temperature=temperature,
         top_p=top_p,
@@ -61,14 +69,42 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         service_tier=service_tier,
         **parameters,
     )
-    source = _client(os.getpid(), timeout, max_retries).stream(_endpoint_for(base_url), body)
+    client, endpoint = _client(os.getpid(), timeout, max_retries), _endpoint_for(base_url)
     asked = {name: body[name] for name in body if name not in ("messages", "stream")}
-    answer = Answer(source, model=model, parameters=asked, show=_show_once)
+
+    def send(messages: Sequence[Message]) -> AsyncGenerator[Item]:
+        return client.stream(endpoint, body | {"messages": [m.to_wire() for m in messages]})
+
+    def answer_of(source: AsyncGenerator[Item]) -> Answer:
+        return Answer(source, model=model, parameters=asked, show=_show_once)
+
+    if chat is None:
+        answer = answer_of(client.stream(endpoint, body))
+    else:
+        conversation = _conversation(chat, prompt)
+        conversation.system = conversation.system if system is None else system
+        answer = conversation.ask(
+            messages[-1], send, answer_of, context=lambda: None, cell=_running_cell()
+        )
     if display:
         from .view import show  # in a plain script nothing is shown, and no widget imported
 
         show(answer)
     return answer
+
+
+def _conversation(chat: str | Conversation, prompt: Prompt) -> Conversation:
+    if not isinstance(prompt, str):
+        raise InputError("A turn of a chat is one text; its earlier messages are the chat's own.")
+    return chat if isinstance(chat, Conversation) else chat_named(chat)
+
+
+def _running_cell() -> Cell:
+    if "IPython" not in sys.modules:
+        return Cell()
+    from .view import running_cell
+
+    return Cell(*running_cell())
 
 
 def use_endpoint(endpoint: Endpoint | None) -> None:

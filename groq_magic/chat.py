@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -28,10 +28,19 @@ class Message:
     role: str
     """"system", "user" or "assistant"."""
     content: str
+    images: tuple[str, ...] = field(default=(), repr=False)
+    """URLs of images that go with a user's text: https, or data with the image in it."""
 
     def to_wire(self) -> dict[str, Any]:
-        """The message as the API takes it; the API refuses any property beyond these."""
-        return {"role": self.role, "content": self.content}
+        """The message as the API takes it; the API refuses any property beyond these.
+
+        With images it is made of parts, https://console.groq.com/docs/vision
+        """
+        if not self.images:
+            return {"role": self.role, "content": self.content}
+        parts: list[dict[str, Any]] = [{"type": "text", "text": self.content}]
+        parts += [{"type": "image_url", "image_url": {"url": url}} for url in self.images]
+        return {"role": self.role, "content": parts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +168,24 @@ class Waiting(NamedTuple):
     """How many there will be at most."""
 
 
+class Queued(NamedTuple):
+    """The request is not sent yet: something else must end first."""
+
+    reason: str
+
+
+class Asked(NamedTuple):
+    """The request goes out now, as part of a chat."""
+
+    note: str
+    """What became of the chat by it, for the reader."""
+
+
 class Done(NamedTuple):
     """``data: [DONE]``: nothing of the answer follows, only the end of the response."""
 
 
-Item = Responded | Waiting | Chunk | Done
+Item = Queued | Asked | Responded | Waiting | Chunk | Done
 """What a stream is made of, in the order it happens."""
 
 

@@ -197,7 +197,7 @@ class ChatCompletions(RequestHandler):
         }
 
     def _usage(self, body: dict[str, Any], seconds: float) -> dict[str, Any]:
-        asked = len(_tokenised(" ".join(m["content"] for m in body["messages"])))
+        asked = len(_tokenised(" ".join(map(_text, body["messages"]))))
         sent = self.seen["tokens"]
         return {
             "prompt_tokens": asked,
@@ -237,10 +237,17 @@ def _answer_to(body: dict[str, Any]) -> str:
 
 def _meant(body: dict[str, Any]) -> str | None:
     """The answer with the most words of the last message."""
-    asked = set(re.findall(r"[\w-]+", body["messages"][-1]["content"].lower()))
+    asked = set(re.findall(r"[\w-]+", _text(body["messages"][-1]).lower()))
     answers = _answers()
     best = max(answers, key=lambda words: len(asked.intersection(words.split())))
     return answers[best] if asked.intersection(best.split()) else None
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] for part in content if part["type"] == "text")
 
 
 @cache

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import keyword
+import re
 import shlex
+import sys
 from argparse import (
     ArgumentParser,
     ArgumentTypeError,
     BooleanOptionalAction,
     RawDescriptionHelpFormatter,
 )
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import Bool, Float, Int, Unicode
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from .answer import Answer
+    from .conversation import Conversation
+    from .notebook import Notebook
 
 
 def _name(text: str) -> str:
@@ -38,7 +46,7 @@ def _text_or_file(text: str) -> str:
 
 def _parameter(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    if name in ("prompt", "system", "base_url", "display"):
+    if name in ("prompt", "system", "images", "chat", "base_url", "display"):
         raise ArgumentTypeError(f"{name} is no parameter of the API")
     try:
         return name, json.loads(value)
@@ -88,6 +96,22 @@ def _parser() -> _Parser:
         metavar="KEY=JSON",
         help="any other parameter of the API; as often as wanted",
     )
+    add(
+        "-c",
+        "--chat",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="go on with the notebook's chat, or with that of the name",
+    )
+    add(
+        "--image",
+        action="append",
+        dest="images",
+        metavar="PATH",
+        help="a file, an address, or a variable: a figure, an image, bytes; up to five times",
+    )
+    add("--raw", action="store_true", default=None, help="send {{ }} as it stands")
     add("-o", "--out", type=_name, metavar="NAME", help="a variable that gets the Answer")
     add("--wait", action=BooleanOptionalAction, help="the cell ends when the answer has")
     return parser
@@ -129,19 +153,15 @@ class GroqMagic(Magics):
 
     parser = _parser()
 
+    @no_var_expand  # IPython would take single braces and dollars for variables
     @cell_magic("groq")  # type: ignore[arg-type]  # its own types allow no function
     def ask(self, line: str, cell: str) -> None:  # noqa: D102  # the parser writes it
-        flags = self._configured() | _flags(line)
-        out, wait = flags.pop("out", None), flags.pop("wait", None)
-        from .api import stream  # imported now: loading the extension must cost nothing
-        from .view import show
+        from .view import show  # imported now: loading the extension must cost nothing
 
         try:
-            answer = stream(cell, **flags)
+            answer, wait = self._asked(line, cell)
         except InputError as error:
             raise UsageError(str(error)) from None
-        if out and self.shell:
-            self.shell.user_ns[out] = answer
         try:
             waited = show(answer, wait=wait)
         except KeyboardInterrupt:
@@ -150,9 +170,52 @@ class GroqMagic(Magics):
         if waited and answer.error is not None:
             raise answer.error
 
-    def _configured(self) -> dict[str, Any]:
-        names = GroqMagic.class_own_traits(config=True)
+    def _asked(self, line: str, cell: str) -> tuple[Answer, bool | None]:
+        from .api import stream
+
+        given = _flags(_words(line, self._notebook))
+        out, wait = given.pop("out", None), given.pop("wait", self.wait)
+        if "chat" in given:
+            given["chat"] = self._notebook.chat(given["chat"])
+        given["images"] = list(map(self._notebook.image, given.get("images", ())))
+        text = cell if given.pop("raw", False) else self._filled(cell, given["images"])
+        answer = stream(text, **(self._configured(given.get("chat")) | given))
+        if out and self.shell:
+            self.shell.user_ns[out] = answer
+        return answer, wait
+
+    def _filled(self, cell: str, images: list[object]) -> str:
+        """The cell with its values; those that are images are added to ``images``."""
+        from .prompt import interpolate, unspaced
+
+        names = self._notebook.names
+        filled = interpolate(cell, names, self._notebook.tell, images=len(images))
+        images += filled.images
+        for name in unspaced(cell, names):
+            braces = f"{{{{{name}}}}} was sent as it stands. For the value of {name} write"
+            print(f"{braces} {{{{ {name} }}}}, with blanks.", file=sys.stderr)
+        return filled.text
+
+    @cached_property
+    def _notebook(self) -> Notebook:
+        from .notebook import Notebook
+
+        return Notebook(self.shell)
+
+    def close(self) -> None:
+        """Leave the shell alone from now on."""
+        if "_notebook" in vars(self):
+            self._notebook.close()
+
+    def _configured(self, chat: str | Conversation | None) -> dict[str, Any]:
+        """The settings that the flags may go before; a chat's own system text goes, too."""
+        from .conversation import Conversation, chat_named
+
+        names = GroqMagic.class_own_traits(config=True).keys() - {"wait"}
         values = {name: getattr(self, name) for name in names}
+        if chat is not None:
+            chat = chat if isinstance(chat, Conversation) else chat_named(chat)
+            values["system"] = values["system"] if chat.system is None else chat.system
         return {name: value for name, value in values.items() if value is not None}
 
     ask.__doc__ = parser.format_help()  # type: ignore[assignment]
@@ -203,12 +266,31 @@ def _demo_off() -> None:
     print("Answers come from Groq again.")
 
 
-def _flags(line: str) -> dict[str, Any]:
-    """The magic line's flags by `stream()`'s names, those not given left out."""
+def _words(line: str, notebook: Notebook) -> list[str]:
+    """The words of the line; an expression's value is within one word, whatever it is."""
+    from .prompt import interpolate
+
+    if "--raw" in line.split():
+        return _split(line)
+    values: list[str] = []
+
+    def hold(value: object) -> str:
+        values.append(str(value))
+        return f"\0{len(values) - 1}\0"
+
+    words = _split(interpolate(line, notebook.names, hold).text)
+    return [re.sub("\0(\\d+)\0", lambda held: values[int(held[1])], word) for word in words]
+
+
+def _split(line: str) -> list[str]:
     try:
-        words = shlex.split(line)
+        return shlex.split(line)
     except ValueError as error:
-        raise UsageError(f"%%groq {line}: {error}.") from None
+        raise InputError(f"%%groq {line}: {error}.") from None
+
+
+def _flags(words: list[str]) -> dict[str, Any]:
+    """The flags by `stream()`'s names, those not given left out."""
     given = vars(GroqMagic.parser.parse_args(words))
     given |= dict(given.pop("param") or ())
     return {name: value for name, value in given.items() if value is not None}

@@ -43,6 +43,7 @@ from IPython import get_ipython
 from IPython.display import display, update_display
 
 from .answer import Answer, background
+from .chat import Queued
 from .dialect import render
 from .errors import GroqError
 from .markdown import Operation, StreamingMarkdown
@@ -308,6 +309,14 @@ def _somebody_watches(shell: Any) -> bool:
     return _is_voila() or bool(request.get("allow_stdin"))
 
 
+def running_cell() -> tuple[str | None, str | None]:
+    """The id of the cell that runs, where the frontend names it, and of this run of it."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    request = kernel.get_parent() if kernel else {}
+    cell = request.get("metadata", {}).get("cellId")
+    return cell, request.get("header", {}).get("msg_id")
+
+
 def _show_at_end(answer: Answer) -> None:
     try:
         answer.wait()
@@ -420,15 +429,21 @@ def _header(answer: Answer) -> str:
         'font-variant-numeric:tabular-nums">'
         f'<span style="{_twice(f"color:{dot}")}">●</span> '
         f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
-        f"{escape(_line(answer))}</div>"
+        f"{escape(_line(answer))}{_chat_line(answer)}</div>"
     )
+
+
+def _chat_line(answer: Answer) -> str:
+    return f"<br>{escape(answer.note)}" if answer.note else ""
 
 
 def _line(answer: Answer) -> str:
     """The answer's state and figures, in a line."""
     if answer.state == "connecting":
         return f"asked {answer.seconds:.0f} s ago" if answer.seconds >= 2 else "asked"
-    if waiting := answer.waiting:
+    if isinstance(waiting := answer.waiting, Queued):
+        return waiting.reason
+    if waiting:
         left = f"tries again in {answer.seconds_to_retry:.0f} s"
         return f"{waiting.reason} · {left} ({waiting.attempt} of {waiting.attempts})"
     figures = [_tokens(answer), _speed(answer), _first(answer)]
@@ -494,6 +509,7 @@ def _metadata(answer: Answer) -> dict[str, Any]:
         "seconds": round(answer.seconds, 3),
         "time_to_first_token": _rounded(answer.time_to_first_token),
         "error": str(answer.error) if answer.error else None,
+        "note": answer.note or None,
     }
     return {name: value for name, value in made.items() if value is not None}
 

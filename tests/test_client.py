@@ -26,7 +26,7 @@ from groq_magic import (
     stream,
 )
 from groq_magic.answer import Answer, background
-from groq_magic.chat import RateLimits
+from groq_magic.chat import RateLimits, Waiting
 from groq_magic.client import Client, Endpoint
 
 from .peer import DONE, Connection, Script, answers, delta, event, finish, peer
@@ -186,7 +186,7 @@ def test_waiting_shows_and_can_be_stopped() -> None:
     with peer(refusal("429 Slow", retry_after="30")) as server:
         answer = stream("Hello", base_url=server.base_url)
         until(lambda: answer.state == "waiting")
-        assert answer.waiting is not None
+        assert isinstance(answer.waiting, Waiting)
         assert (answer.waiting.reason, answer.waiting.attempt) == ("rate limit", 2)
         assert 29 < answer.seconds_to_retry <= 30
         begun = time.monotonic()

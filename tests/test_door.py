@@ -16,7 +16,7 @@ PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
 ROOMS = "errors sse chat client answer dialect source stable blocks calm markdown view".split()
-ROOMS += "prompt api demo magic __init__".split()
+ROOMS += "images values prompt conversation api notebook demo magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {
@@ -26,8 +26,8 @@ ONLY_IN = {
     "anywidget": "view",
     "IPython.display": "view",
     "tornado": "demo",
-    "IPython.core": "magic",
-    "threading": ("answer", "view"),
+    "IPython.core": ("magic", "notebook"),
+    "threading": ("answer", "view", "conversation"),
 }
 
 

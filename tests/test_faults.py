@@ -28,6 +28,7 @@ from groq_magic import (
     RateLimitError,
 )
 from groq_magic.answer import Answer, background
+from groq_magic.chat import Waiting
 from groq_magic.client import Client, Endpoint
 
 from .conftest import running_demo
@@ -199,7 +200,7 @@ def test_a_name_that_is_not_known_yet_is_tried_again() -> None:
     waiting = answer.waiting
     assert answer.wait(20)
     assert type(answer.error) is APIConnectionError
-    assert waiting is not None
+    assert isinstance(waiting, Waiting)
     assert (waiting.reason, waiting.attempt, waiting.attempts) == ("no connection", 2, 2)
 
 
