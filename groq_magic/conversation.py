@@ -123,7 +123,8 @@ class Conversation:
         try:
             saved = json.loads(Path(path).read_text("utf-8"))
             turns = [_turn(**turn) for turn in saved["turns"]]
-            return cls(str(saved["name"]), system=saved["system"], turns=turns)
+            system = saved["system"] if saved["system"] is None else _str(saved["system"])
+            return cls(_str(saved["name"]), system=system, turns=turns)
         except OSError as error:
             raise InputError(f"Cannot read {path}: {error.strerror}.") from None
         except (AttributeError, KeyError, TypeError, ValueError):

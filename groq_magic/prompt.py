@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from .chat import Message
 from .errors import InputError
 from .images import check_images, image_url
+from .values import Block
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
 """Text, or the messages of a conversation so far."""
@@ -122,6 +123,8 @@ def interpolate(
         if isinstance(value, bytes):
             filled.images.append(value)
             value = f"[image {images + len(filled.images)}]"
+        if isinstance(value, Block):
+            value = _apart(value, text[: expression.start], text[expression.end :])
         pieces += [text[at : expression.start], value]
         at = expression.end
     return filled._replace(text="".join([*pieces, text[at:]]))
@@ -130,6 +133,13 @@ def interpolate(
 def unspaced(text: str, namespace: Mapping[str, Any]) -> list[str]:
     """The variables that stand as ``{{name}}``, which is no expression, though it may be meant."""
     return [name for name in dict.fromkeys(_UNSPACED.findall(text)) if name in namespace]
+
+
+def _apart(block: Block, before: str, after: str) -> str:
+    """The block with blank lines to what else is in its first and last line."""
+    begin = "\n\n" if before.rpartition("\n")[2].strip() else ""
+    end = "\n\n" if after.partition("\n")[0].strip() else ""
+    return f"{begin}{block}{end}"
 
 
 class _Expression(NamedTuple):
@@ -158,8 +168,8 @@ def _expression(text: str, opening: re.Match[str]) -> _Expression:
     failure = ""
     for closing, _ in zip(closings, range(_MOST_CLOSINGS), strict=False):
         source = text[opening.end() : closing.start()].strip()
-        try:
-            code = compile(f"({source}\n)", "<groq>", "eval", dont_inherit=True)
+        try:  # in brackets, for it may go over several lines; and `()` is an expression, too
+            code = compile(f"({source}\n)" if source else "", "<groq>", "eval", dont_inherit=True)
         except Exception as error:  # what the parser has to say of it
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             failure = failure or f"{_in_braces(source)}: {reason.rstrip('.?')}. {_RAW}"

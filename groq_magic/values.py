@@ -21,6 +21,12 @@ Formats = Callable[[Any], Mapping[str, Any]]
 """A value's display formats by mime type, as IPython's formatters give them."""
 
 
+class Block(str):
+    """Text that is only understood on lines of its own, as a table is."""
+
+    __slots__ = ()
+
+
 def shown(value: object, formats: Formats) -> str | bytes:
     """How a value is told to a model: text, or the bytes of a PNG or JPEG.
 
@@ -59,17 +65,17 @@ def _kind_of_table(value: object) -> str | None:
     return None
 
 
-def _table(frame: Any) -> str:
+def _table(frame: Any) -> Block:
     """The first rows and columns that fit, as a table, and below it what was cut."""
     names, rows = _content(frame)
-    width = max(1, _fitting(names, LIMIT // 4))
+    width = max(1, _fitting(names, LIMIT // 4, between=" | "))
     head = [_row(names[:width]), _row(["---"] * width)]
     lines = [_row(cells[:width]) for cells in islice(rows, LIMIT // 4)]
-    height = _fitting(lines, LIMIT - len("".join(head)))
+    height = _fitting(lines, LIMIT - len("\n".join(head)), between="\n")
     cuts = [(height, len(frame), "rows"), (width, len(names), "columns")]
     said = [f"{kept:,} of {all_:,} {what}" for kept, all_, what in cuts if kept < all_]
     note = [f"\n(Cut: the first {' and '.join(said)}.)"] if said else []
-    return "\n".join([*head, *lines[:height], *note])
+    return Block("\n".join([*head, *lines[:height], *note]))
 
 
 def _content(frame: Any) -> tuple[list[str], Iterator[Sequence[Any]]]:
@@ -80,9 +86,9 @@ def _content(frame: Any) -> tuple[list[str], Iterator[Sequence[Any]]]:
     return [index, *columns], frame.itertuples(name=None)
 
 
-def _fitting(texts: Sequence[str], room: int) -> int:
+def _fitting(texts: Sequence[str], room: int, *, between: str) -> int:
     """How many of the texts fit into so many characters, with what stands between them."""
-    ends = accumulate(len(text) + 3 for text in texts)
+    ends = accumulate(len(text) + len(between) for text in texts)
     return len(list(takewhile(lambda end: end <= room, ends)))
 
 

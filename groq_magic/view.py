@@ -337,7 +337,8 @@ def _print(answer: Answer) -> None:
     finally:
         note = _note(answer)
         said = f"\n{note.strong} {note.rest}" if note else ""
-        print(f"\n\n{answer.model} · {_line(answer)}{said}", file=sys.stderr)
+        line = " · ".join(filter(None, [answer.model, _line(answer), answer.note]))
+        print(f"\n\n{line}{said}", file=sys.stderr)
 
 
 # Escape sequences could write to a terminal's title, clipboard and history.

@@ -47,13 +47,13 @@ class Kernel:
         self._client = client
         self.manager = manager
 
-    def run(self, code: str, *, timeout: float = 30.0, **how: bool) -> Run:
+    def run(self, code: str, *, timeout: float = 30.0, **how: Any) -> Run:
         """Execute and collect messages until the kernel has replied and is idle."""
         run = self.start(code, **how)
         self.collect(run, lambda: run.reply is not None and bool(self._idle(run)), timeout)
         return run
 
-    def start(self, code: str, *, interactive: bool = True, names_cell: bool = True) -> Run:
+    def start(self, code: str, *, interactive: bool = True, cell: str = "a-cell") -> Run:
         """Execute, as JupyterLab does unless told otherwise; do not wait."""
         content = {
             "code": code,
@@ -63,7 +63,7 @@ class Kernel:
             "allow_stdin": interactive,
             "stop_on_error": True,
         }
-        metadata = {"cellId": "a-cell"} if names_cell else {}
+        metadata = {"cellId": cell} if cell else {}
         message = self._client.session.msg("execute_request", content, metadata=metadata)
         self._client.shell_channel.send(message)
         return Run(message["header"]["msg_id"])

@@ -174,7 +174,7 @@ def test_wait_waits_and_shows_live(kernel: Kernel, server: Demo) -> None:
 
 
 def test_where_widgets_are_not_sure_a_waiting_cell_prints(kernel: Kernel) -> None:
-    run = kernel.run("%%groq --wait\ncat names", names_cell=False)
+    run = kernel.run("%%groq --wait\ncat names", cell="")
     printed = [m for m in run.of_type("stream") if m["content"]["name"] == "stdout"]
     assert len(printed) > 1
     assert run.stdout.startswith("Three names for a cat")

@@ -128,6 +128,33 @@ def test_what_a_model_writes_does_not_run(lab: Lab, page: Page) -> None:
     assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
 
 
+FRAME = """\
+import pandas as pd
+import matplotlib.pyplot as plt
+sales = pd.DataFrame({"city": ["Oslo", "Rome"], "sold": [3, 22]})
+figure = sales.plot("city", kind="bar").figure
+"""
+
+
+def test_a_table_and_a_figure_in_a_prompt(lab: Lab, page: Page, server: Demo) -> None:
+    cells = [FRAME, "%%groq -c\nName cats by {{ sales }}\nand {{ figure }}", "%%groq -c\nmath"]
+    book = NotebookPage(page, lab, lab.write("values.ipynb", *cells))
+    before = len(server.seen())
+    book.run_all()
+    book.until(lambda: "Turn 2 of chat." in book.text(2), 60)
+    book.until(lambda: page.locator(".groq-stop").count() == 0)
+    first, second = (entry["body"]["messages"] for entry in server.seen()[before:])
+    text, image = first[0]["content"]
+    table = "|  | city | sold |\n| --- | --- | --- |\n| 0 | Oslo | 3 |\n| 1 | Rome | 22 |"
+    assert text["text"] == f"Name cats by \n\n{table}\nand [image 1]"
+    assert image["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    assert second[0] == first[0]
+    assert "Semicolon" in second[1]["content"]
+    assert "Turn 1 of chat." in book.text(1)
+    book.run(1)  # again: JupyterLab names the cell, and so its turn is replaced
+    book.until(lambda: "in the place of this cell's earlier one; turn 2 is dropped" in book.text(1))
+
+
 def test_no_attack_gets_through(lab: Lab, browser: Browser) -> None:
     """Each as the HTML that JupyterLab shows, and as the Markdown that it renders itself."""
     page = browser.new_page(viewport={"width": 1100, "height": 30_000})  # all cells are shown
