@@ -117,8 +117,7 @@ def test_a_stopped_turn_keeps_what_it_has(chat: Chat) -> None:
     assert chat.text("slow") != ""
     stopped = ("assistant", f"{chat.text('slow')}\n\n{STOPPED}")
     assert chat.sent() == [("user", "cat names"), stopped, ("user", "go on")]
-    kernel.run("%%groq -c -m demo/slow -o none\nmath", cell="three")
-    kernel.run("none.stop()")
+    kernel.run("stream('math', chat='chat', model='demo/slow').stop()", cell="three")
     chat.ask("four", "poem")
     assert chat.sent()[-2:] == [("user", "math"), ("user", "poem")]
 

@@ -168,7 +168,7 @@ NOT_SENT = {
     ),
     "an unknown attribute": (
         "{{ df.hed() }}",
-        "{{ df.hed() }}: AttributeError: 'DataFrame' object has no attribute 'hed'. Near names: head",
+        "'DataFrame' object has no attribute 'hed'. Near names: head",
     ),
     "a key": ("{{ user['age'] }}", "{{ user['age'] }}: KeyError: 'age'"),
     "a column": ("{{ df['citty'] }}", "{{ df['citty'] }}: KeyError: 'citty'"),
