@@ -316,9 +316,12 @@ def until(met: object, timeout: float = 10.0) -> None:
 def test_a_key_that_the_server_says_is_not_said_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_KEY", KEY)
     told = {"error": {"message": f"Bad key {KEY}", "failed_generation": KEY}}
+    escaped = json.dumps(told).replace("_", r"\u005F")
     refused = ask(refusal("401 No", json.dumps(told).encode()))
+    refused_in_escapes = ask(refusal("401 No", escaped.encode()))
+    refused_in_a_word = ask(refusal(f"401 {KEY}", b""))
     broken = ask(begins_then(lambda c: c.chunk(event(told))))
-    for answer in (refused, broken):
+    for answer in (refused, refused_in_escapes, refused_in_a_word, broken):
         assert isinstance(answer.error, APIError)
         assert "[API key]" in str(answer.error)
         assert KEY not in str(vars(answer.error))
