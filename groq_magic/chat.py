@@ -306,14 +306,19 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
     usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
     return Chunk(
         _delta(choice.get("delta") or {}),
-        choice.get("finish_reason"),
+        _word(choice.get("finish_reason")),
         Usage.from_wire(usage) if usage else None,
-        wire.get("model"),
-        x_groq.get("id"),
+        _word(wire.get("model")),
+        _word(x_groq.get("id")),
         x_groq.get("seed"),
-        wire.get("system_fingerprint"),
-        wire.get("service_tier"),
+        _word(wire.get("system_fingerprint")),
+        _word(wire.get("service_tier")),
     )
+
+
+def _word(value: object) -> str | None:
+    """A name that the server gives; None for one that is no text, or could steer a terminal."""
+    return value if isinstance(value, str) and value.isprintable() else None
 
 
 def _delta(wire: dict[str, Any]) -> Delta:

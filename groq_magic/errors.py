@@ -220,6 +220,7 @@ def status_error_class(status_code: int) -> type[APIStatusError]:
 
 def _sentence(text: str) -> str:
     text = " ".join(text.encode("utf-8", "replace").decode().split())  # one line, and sendable
+    text = "".join(filter(str.isprintable, text))  # an escape sequence would steer a terminal
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

@@ -409,3 +409,10 @@ def test_a_chunk_of_another_form(data: object) -> None:
 def test_a_message_of_several_lines_is_shown_in_one() -> None:
     answer = ask(refusal("400 No", b'{"error": {"message": "one\\n  two"}}'))
     assert str(answer.error) == "400 one two. Change the cell or its flags."
+
+
+def test_no_server_steers_a_terminal() -> None:
+    answer = ask(
+        begins_then(lambda c: c.chunk(event({"error": {"message": "Hot\u001b]0;owned\u0007"}})))
+    )
+    assert str(answer.error) == "Hot]0;owned. Run the cell again."
