@@ -332,6 +332,8 @@ def test_the_demo_command(kernel: Kernel, server: Demo) -> None:
     try:
         on = kernel.run("%groq demo")
         assert "http://127.0.0.1:" in on.stdout
+        sent = "from groq_magic import api; print(api._endpoint_for(None).headers)"
+        assert kernel.run(sent).stdout == "{}\n"
         text = kernel.run("print(stream('cat names').result())").stdout
         assert "Semicolon" in text
         assert len(server.seen()) == before
