@@ -57,7 +57,15 @@ class Answer:
     Iterating gives the text's deltas as they come, from the first one, as often as
     wanted; ``async for`` does too, and ``await answer`` is `result()`. To interrupt
     what waits for an answer is to stop the answer, but for the async faces: there
-    a cancelled wait is the waiter's own affair.
+    a cancelled wait is the waiter's own affair. Those that wait for the end raise the
+    answer's error if it failed, a `GroqError`; iterating does so behind the last delta.
+
+    >>> from groq_magic import demo, stream
+    >>> answer = stream("Three names for a cat", base_url=demo.start())
+    >>> [delta for delta in answer][:3]
+    ['Three', ' names', ' for']
+    >>> answer.state, answer.usage.completion_tokens
+    ('done', 64)
     """
 
     def __init__(
@@ -187,12 +195,28 @@ class Answer:
     # What one does with it
 
     def stop(self) -> None:
-        """End it now, keep its text, close the connection; any thread, any number of times."""
+        """End it now, keep its text, close the connection; any thread, any number of times.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("Say much", model="demo/long", base_url=demo.start())
+        >>> for delta in answer:
+        ...     answer.stop()
+        >>> answer.state, answer.text == "".join(answer)
+        ('stopped', True)
+        """
         if self._end("stopped"):
             self._task.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end, at most ``timeout`` seconds; return whether it has come."""
+        """Wait for the end, at most ``timeout`` seconds; return whether it has come.
+
+        How it ended, `state` says; nothing is raised.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("Hello", model="demo/error-401", base_url=demo.start())
+        >>> answer.wait(60), answer.state
+        (True, 'failed')
+        """
         with self._stopped_by_interrupt():
             return self._wait_for(self._ending, lambda: self.ended, timeout)
 
@@ -201,6 +225,10 @@ class Answer:
 
         Raises the answer's error if it failed, and `TimeoutError` if it has not ended
         within ``timeout`` seconds (it goes on).
+
+        >>> from groq_magic import demo, stream
+        >>> stream("Three names for a cat", base_url=demo.start()).result(60)[:11]
+        'Three names'
         """
         if not self.wait(timeout):
             raise TimeoutError(f"The answer has not ended within {timeout} s; it goes on.")
@@ -230,12 +258,32 @@ class Answer:
         return self._ended_async().__await__()
 
     def deltas(self, start: int = 0) -> list[str]:
-        """The text's deltas that have come, from number ``start`` on; it does not wait."""
+        """The text's deltas that have come, from number ``start`` on; it does not wait.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("Three names for a cat", base_url=demo.start())
+        >>> answer.wait() and answer.deltas(3)[:2]
+        [' a', ' cat']
+        """
         with self._lock:
             return self._deltas.since(start)
 
     async def changed(self, version: int) -> int:
-        """Wait, in any loop, until the answer is past ``version``; return its version."""
+        """Wait, in any loop, until the answer is past ``version``; return its version.
+
+        It begins at 0, grows with all that changes, and stays when the answer has ended;
+        then this returns at once. -1 is before any version.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("Three names for a cat", base_url=demo.start())
+        >>> async def count_changes():
+        ...     version, changes = -1, 0
+        ...     while not answer.ended:
+        ...         version, changes = await answer.changed(version), changes + 1
+        ...     return changes
+        >>> asyncio.run(count_changes()) > 1
+        True
+        """
         loop = asyncio.get_running_loop()
         woken = loop.create_future()
         with self._lock:

@@ -36,7 +36,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost, as the server counted it; None where it did not say."""
+    """What an answer cost, as the server counted it; None where it did not say.
+
+    >>> Usage(prompt_tokens=5, completion_time=0.25).to_dict()
+    {'prompt_tokens': 5, 'completion_time': 0.25}
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -72,7 +76,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function the model wants called; ``arguments`` is JSON text, as sent."""
+    """A function the model wants called; ``arguments`` is JSON text, as sent.
+
+    >>> begun = ToolCall(0, id="call_1", name="add", arguments='{"a": 1, ')
+    >>> begun.plus(ToolCall(0, arguments='"b": 2}')).arguments
+    '{"a": 1, "b": 2}'
+    """
 
     index: int = 0
     id: str = ""
