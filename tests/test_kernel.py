@@ -9,16 +9,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import Demo, running_demo
+from .conftest import Demo
 from .kernels import Kernel, Message, Run, running_kernel
 
+TOKENS_PER_SECOND = 200
 WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(200) as demo:
-        yield demo
 
 
 @pytest.fixture(scope="module")

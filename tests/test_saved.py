@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page
 from traitlets.config import Config
 
 from .conftest import running_demo
-from .lab import KERNEL, Lab, running_browser, running_lab
+from .lab import KERNEL, Lab, running_lab
 
 STOPPED = """\
 from groq_magic import stream
@@ -66,12 +66,6 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ran = subprocess.run(command, env={**os.environ, **environment}, timeout=120, check=False)
         assert ran.returncode == (request.param == "papermill")
         return Saved(path, demo.seen())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
