@@ -1,33 +1,29 @@
 """One answer's life: state, text so far, stop, wait, iterate.
 
-Every answer of a process is a task on one asyncio loop, which runs in one daemon
-thread. There is one core, the task; all faces, sync and async, read what it wrote.
+There is one core, a task on the background loop; all faces, sync and async, read what
+it wrote.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import threading
-from array import array
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Callable,
-    Coroutine,
     Generator,
     Iterator,
     Mapping,
 )
-from concurrent.futures import Future
 from contextlib import aclosing, contextmanager, suppress
 from functools import partial
-from itertools import pairwise
 from time import monotonic
 from typing import Any, Literal
 from weakref import WeakSet
 
+from .background import background
 from .chat import (
     Chunk,
     Delta,
@@ -41,13 +37,13 @@ from .chat import (
     Waiting,
 )
 from .errors import APIConnectionError, IncompleteStreamError
+from .pieces import Pieces
 
 State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
 """The first three are a life, the last three its only ends."""
 
 _ENDS = ("done", "stopped", "failed")
 _DRAIN_SECONDS = 1.0
-_JOINED_AT = 1024
 
 
 class Answer:
@@ -95,8 +91,8 @@ class Answer:
         self._show = show
         self._clock = clock
         self._state: State = "connecting"
-        self._deltas = _Deltas()
-        self._reasoning = _Deltas()
+        self._deltas = Pieces()
+        self._reasoning = Pieces()
         self._think_tags: ThinkTags | None = ThinkTags()
         self._last_rest: list[Any] = []
         self._finish_reason: str | None = None
@@ -510,116 +506,14 @@ def _resolve(woken: asyncio.Future[None]) -> None:
         woken.set_result(None)
 
 
-class Background:
-    """The thread with the loop; started when first needed, again after a fork."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: set[Future[None]] = set()
-
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
-        """Run it as a task, in a copy of the caller's context variables.
-
-        ipykernel finds the cell that output belongs to in those variables. Cancelling
-        the future cancels the task, from any thread.
-        """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
-        self._running.add(future)  # the loop itself keeps no task alive
-        future.add_done_callback(self._running.discard)
-        return future
-
-    def call(self, function: Callable[..., object], *args: object) -> None:
-        """Call ``function`` soon on the loop's thread."""
-        self._running_loop().call_soon_threadsafe(function, *args)
-
-    def close(self) -> None:
-        """Cancel what runs, so that every connection is closed; at interpreter exit."""
-        if self._running and self._loop is not None:
-            with suppress(TimeoutError):
-                asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(1.0)
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                run = self._loop.run_forever
-                threading.Thread(target=run, name="groq_magic", daemon=True).start()
-            return self._loop
-
-
-class _Deltas:
-    """Pieces of text, kept in little more memory than their text.
-
-    An answer of 128,000 tokens would be as many small strings, at 50 bytes each.
-    """
-
-    def __init__(self) -> None:
-        self._joined: list[str] = []
-        self._recent: list[str] = []
-        self._half = ""
-        self._ends = array("L")
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def append(self, piece: str) -> None:
-        if not piece.isascii() or self._half:
-            piece = self._whole(piece)
-        if piece:
-            self._append(piece)
-
-    def close(self) -> None:
-        """Nothing follows: half a character, if one was kept, is replaced."""
-        if self._half:
-            self._half = ""
-            self._append("\ufffd")
-
-    def _whole(self, piece: str) -> str:
-        """Only whole characters: servers may cut an escaped one, such as an emoji, in two."""
-        piece, self._half = self._half + piece, ""
-        if piece and "\ud800" <= piece[-1] <= "\udbff":
-            piece, self._half = piece[:-1], piece[-1]
-        return piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-    def _append(self, piece: str) -> None:
-        self._recent.append(piece)
-        self._ends.append((self._ends[-1] if self._ends else 0) + len(piece))
-        if len(self._recent) == _JOINED_AT:
-            self._joined.append("".join(self._recent))
-            self._recent.clear()
-
-    def text(self) -> str:
-        return "".join((*self._joined, *self._recent))
-
-    def since(self, start: int) -> list[str]:
-        """The pieces from number ``start`` on, as they came."""
-        joined = len(self._ends) - len(self._recent)
-        if start >= joined:
-            return self._recent[start - joined :]
-        text = self.text()
-        ends = [self._ends[start - 1] if start else 0, *self._ends[start:]]
-        return [text[begin:end] for begin, end in pairwise(ends)]
-
-
-async def _cancel_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-background = Background()
 _answers: WeakSet[Answer] = WeakSet()
 
 
 def _after_fork() -> None:
-    """Begin anew in the child, which has neither the thread nor its connections."""
-    background.__init__()  # type: ignore[misc]  # others hold this very object
+    """End in the child what only its parent has the connection for."""
     for answer in list(_answers):
         answer._orphan()  # noqa: SLF001  # of this room
 
 
-atexit.register(background.close)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_after_fork)  # behind that of the room `background`

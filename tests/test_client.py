@@ -25,7 +25,8 @@ from groq_magic import (
     SetUpError,
     stream,
 )
-from groq_magic.answer import Answer, background
+from groq_magic.answer import Answer
+from groq_magic.background import background
 from groq_magic.chat import RateLimits
 from groq_magic.client import Client, Endpoint
 

@@ -15,8 +15,8 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat client answer dialect source stable blocks calm markdown view".split()
-ROOMS += "prompt api demo magic __init__".split()
+ROOMS = "errors sse chat client background pieces answer dialect source stable blocks".split()
+ROOMS += "calm markdown view prompt api demo magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {
@@ -27,7 +27,7 @@ ONLY_IN = {
     "IPython.display": "view",
     "tornado": "demo",
     "IPython.core": "magic",
-    "threading": ("answer", "view"),
+    "threading": ("answer", "background", "view"),
 }
 
 
