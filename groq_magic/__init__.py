@@ -1,7 +1,10 @@
 """Ask models at Groq from a notebook: `%%groq` cells that stream live Markdown, and `stream()`.
 
->>> from groq_magic import stream
->>> answer = stream("Three names for a cat")  # doctest: +SKIP
+>>> from groq_magic import demo, stream
+>>> stream("Three names for a cat", base_url=demo.start()).result().partition(":")[0]
+'Three names for a cat'
+
+The demo server answers here, without a key. Groq does without ``base_url``.
 """
 
 from __future__ import annotations

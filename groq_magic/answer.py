@@ -1,33 +1,29 @@
 """One answer's life: state, text so far, stop, wait, iterate.
 
-Every answer of a process is a task on one asyncio loop, which runs in one daemon
-thread. There is one core, the task; all faces, sync and async, read what it wrote.
+There is one core, a task on the background loop; all faces, sync and async, read what
+it wrote.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import threading
-from array import array
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Callable,
-    Coroutine,
     Generator,
     Iterator,
     Mapping,
 )
-from concurrent.futures import Future
 from contextlib import aclosing, contextmanager, suppress
 from functools import partial
-from itertools import pairwise
 from time import monotonic
 from typing import Any, Literal
 from weakref import WeakSet
 
+from .background import background
 from .chat import (
     Asked,
     Chunk,
@@ -43,13 +39,13 @@ from .chat import (
     Waiting,
 )
 from .errors import APIConnectionError, IncompleteStreamError
+from .pieces import Pieces
 
 State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
 """The first three are a life, the last three its only ends."""
 
 _ENDS = ("done", "stopped", "failed")
 _DRAIN_SECONDS = 1.0
-_JOINED_AT = 1024
 
 
 class Answer:
@@ -59,7 +55,15 @@ class Answer:
     Iterating gives the text's deltas as they come, from the first one, as often as
     wanted; ``async for`` does too, and ``await answer`` is `result()`. To interrupt
     what waits for an answer is to stop the answer, but for the async faces: there
-    a cancelled wait is the waiter's own affair.
+    a cancelled wait is the waiter's own affair. Those that wait for the end raise the
+    answer's error if it failed, a `GroqError`; iterating does so behind the last delta.
+
+    >>> from groq_magic import demo, stream
+    >>> answer = stream("Three names for a cat", base_url=demo.start())
+    >>> [delta for delta in answer][:3]
+    ['Three', ' names', ' for']
+    >>> answer.state, answer.usage.completion_tokens
+    ('done', 64)
     """
 
     def __init__(
@@ -91,8 +95,8 @@ class Answer:
         self._show = show
         self._clock = clock
         self._state: State = "connecting"
-        self._deltas = _Deltas()
-        self._reasoning = _Deltas()
+        self._deltas = Pieces()
+        self._reasoning = Pieces()
         self._think_tags: ThinkTags | None = ThinkTags()
         self._last_rest: list[Any] = []
         self._finish_reason: str | None = None
@@ -191,12 +195,28 @@ class Answer:
     # What one does with it
 
     def stop(self) -> None:
-        """End it now, keep its text, close the connection; any thread, any number of times."""
+        """End it now, keep its text, close the connection; any thread, any number of times.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("Say much", model="demo/long", base_url=demo.start())
+        >>> for delta in answer:
+        ...     answer.stop()
+        >>> answer.state, answer.text == "".join(answer)
+        ('stopped', True)
+        """
         if self._end("stopped"):
             self._task.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end, at most ``timeout`` seconds; return whether it has come."""
+        """Wait for the end, at most ``timeout`` seconds; return whether it has come.
+
+        How it ended, `state` says; nothing is raised.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("Hello", model="demo/error-401", base_url=demo.start())
+        >>> answer.wait(60), answer.state
+        (True, 'failed')
+        """
         with self._stopped_by_interrupt():
             return self._wait_for(self._ending, lambda: self.ended, timeout)
 
@@ -205,6 +225,10 @@ class Answer:
 
         Raises the answer's error if it failed, and `TimeoutError` if it has not ended
         within ``timeout`` seconds (it goes on).
+
+        >>> from groq_magic import demo, stream
+        >>> stream("Three names for a cat", base_url=demo.start()).result(60)[:11]
+        'Three names'
         """
         if not self.wait(timeout):
             raise TimeoutError(f"The answer has not ended within {timeout} s; it goes on.")
@@ -234,12 +258,32 @@ class Answer:
         return self._ended_async().__await__()
 
     def deltas(self, start: int = 0) -> list[str]:
-        """The text's deltas that have come, from number ``start`` on; it does not wait."""
+        """The text's deltas that have come, from number ``start`` on; it does not wait.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("Three names for a cat", base_url=demo.start())
+        >>> answer.wait() and answer.deltas(3)[:2]
+        [' a', ' cat']
+        """
         with self._lock:
             return self._deltas.since(start)
 
     async def changed(self, version: int) -> int:
-        """Wait, in any loop, until the answer is past ``version``; return its version."""
+        """Wait, in any loop, until the answer is past ``version``; return its version.
+
+        It begins at 0, grows with all that changes, and stays when the answer has ended;
+        then this returns at once. -1 is before any version.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("Three names for a cat", base_url=demo.start())
+        >>> async def count_changes():
+        ...     version, changes = -1, 0
+        ...     while not answer.ended:
+        ...         version, changes = await answer.changed(version), changes + 1
+        ...     return changes
+        >>> asyncio.run(count_changes()) > 1
+        True
+        """
         loop = asyncio.get_running_loop()
         woken = loop.create_future()
         with self._lock:
@@ -475,116 +519,14 @@ def _resolve(woken: asyncio.Future[None]) -> None:
         woken.set_result(None)
 
 
-class Background:
-    """The thread with the loop; started when first needed, again after a fork."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: set[Future[None]] = set()
-
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
-        """Run it as a task, in a copy of the caller's context variables.
-
-        ipykernel finds the cell that output belongs to in those variables. Cancelling
-        the future cancels the task, from any thread.
-        """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
-        self._running.add(future)  # the loop itself keeps no task alive
-        future.add_done_callback(self._running.discard)
-        return future
-
-    def call(self, function: Callable[..., object], *args: object) -> None:
-        """Call ``function`` soon on the loop's thread."""
-        self._running_loop().call_soon_threadsafe(function, *args)
-
-    def close(self) -> None:
-        """Cancel what runs, so that every connection is closed; at interpreter exit."""
-        if self._running and self._loop is not None:
-            with suppress(TimeoutError):
-                asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(1.0)
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                run = self._loop.run_forever
-                threading.Thread(target=run, name="groq_magic", daemon=True).start()
-            return self._loop
-
-
-class _Deltas:
-    """Pieces of text, kept in little more memory than their text.
-
-    An answer of 128,000 tokens would be as many small strings, at 50 bytes each.
-    """
-
-    def __init__(self) -> None:
-        self._joined: list[str] = []
-        self._recent: list[str] = []
-        self._half = ""
-        self._ends = array("L")
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def append(self, piece: str) -> None:
-        if not piece.isascii() or self._half:
-            piece = self._whole(piece)
-        if piece:
-            self._append(piece)
-
-    def close(self) -> None:
-        """Nothing follows: half a character, if one was kept, is replaced."""
-        if self._half:
-            self._half = ""
-            self._append("\ufffd")
-
-    def _whole(self, piece: str) -> str:
-        """Only whole characters: servers may cut an escaped one, such as an emoji, in two."""
-        piece, self._half = self._half + piece, ""
-        if piece and "\ud800" <= piece[-1] <= "\udbff":
-            piece, self._half = piece[:-1], piece[-1]
-        return piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-    def _append(self, piece: str) -> None:
-        self._recent.append(piece)
-        self._ends.append((self._ends[-1] if self._ends else 0) + len(piece))
-        if len(self._recent) == _JOINED_AT:
-            self._joined.append("".join(self._recent))
-            self._recent.clear()
-
-    def text(self) -> str:
-        return "".join((*self._joined, *self._recent))
-
-    def since(self, start: int) -> list[str]:
-        """The pieces from number ``start`` on, as they came."""
-        joined = len(self._ends) - len(self._recent)
-        if start >= joined:
-            return self._recent[start - joined :]
-        text = self.text()
-        ends = [self._ends[start - 1] if start else 0, *self._ends[start:]]
-        return [text[begin:end] for begin, end in pairwise(ends)]
-
-
-async def _cancel_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-background = Background()
 _answers: WeakSet[Answer] = WeakSet()
 
 
 def _after_fork() -> None:
-    """Begin anew in the child, which has neither the thread nor its connections."""
-    background.__init__()  # type: ignore[misc]  # others hold this very object
+    """End in the child what only its parent has the connection for."""
     for answer in list(_answers):
         answer._orphan()  # noqa: SLF001  # of this room
 
 
-atexit.register(background.close)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_after_fork)  # behind that of the room `background`

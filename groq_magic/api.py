@@ -54,6 +54,14 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     Raises `InputError` for an argument that is wrong and `MissingKeyError` where
     ``GROQ_API_KEY`` is not set; nothing is sent then. What the server or the network
     does wrong is the answer's: its ``state`` is "failed" and its ``error`` says why.
+
+    >>> from groq_magic import demo  # a server on this machine, which needs no key
+    >>> answer = stream("Three names for a cat", base_url=demo.start(), temperature=0.5)
+    >>> answer.result().splitlines()[0]
+    'Three names for a cat:'
+    >>> stream("Three names for a cat", temperature=3)
+    Traceback (most recent call last):
+    groq_magic.errors.InputError: temperature must be a number from 0 to 2, not 3.
     """
     messages = to_messages(prompt, system, images)
     body = request_body(

@@ -45,7 +45,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost, as the server counted it; None where it did not say."""
+    """What an answer cost, as the server counted it; None where it did not say.
+
+    >>> Usage(prompt_tokens=5, completion_time=0.25).to_dict()
+    {'prompt_tokens': 5, 'completion_time': 0.25}
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -81,7 +85,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function the model wants called; ``arguments`` is JSON text, as sent."""
+    """A function the model wants called; ``arguments`` is JSON text, as sent.
+
+    >>> begun = ToolCall(0, id="call_1", name="add", arguments='{"a": 1, ')
+    >>> begun.plus(ToolCall(0, arguments='"b": 2}')).arguments
+    '{"a": 1, "b": 2}'
+    """
 
     index: int = 0
     id: str = ""
@@ -328,14 +337,19 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
     usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
     return Chunk(
         _delta(choice.get("delta") or {}),
-        choice.get("finish_reason"),
+        _word(choice.get("finish_reason")),
         Usage.from_wire(usage) if usage else None,
-        wire.get("model"),
-        x_groq.get("id"),
+        _word(wire.get("model")),
+        _word(x_groq.get("id")),
         x_groq.get("seed"),
-        wire.get("system_fingerprint"),
-        wire.get("service_tier"),
+        _word(wire.get("system_fingerprint")),
+        _word(wire.get("service_tier")),
     )
+
+
+def _word(value: object) -> str | None:
+    """A name that the server gives; None for one that is no text, or could steer a terminal."""
+    return value if isinstance(value, str) and value.isprintable() else None
 
 
 def _delta(wire: dict[str, Any]) -> Delta:

@@ -42,7 +42,7 @@ from .errors import (
     SetUpError,
     status_error_class,
 )
-from .sse import ServerSentEvent, SSEDecoder
+from .sse import SSEDecoder
 
 GROQ_URL = "https://api.groq.com"
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
@@ -82,22 +82,26 @@ class Endpoint:
         ``GROQ_SEND_KEY_UNENCRYPTED=yes`` says that it may.
         """
         base = _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
-        key = _key(os.environ.get("GROQ_API_KEY", ""))
-        if not (key or base.is_loopback):
-            raise MissingKeyError
         if not (base.is_safe or os.environ.get(_UNENCRYPTED) == "yes"):
             raise InputError(
                 f"{base.url} would get the key unencrypted. Use https://, "
                 f"or set {_UNENCRYPTED}=yes if you mean it."
             )
+        key = _key()
+        if not (key or base.is_loopback):
+            raise MissingKeyError
         return cls(base.url, key)
 
     def __reduce__(self) -> tuple[type[Endpoint], tuple[str]]:
         return Endpoint, (self.base_url,)  # a pickle is a file, and no file has the key
 
     def without_key(self, text: str) -> str:
-        """What the server said, less the key, should it have said that."""
-        return text.replace(self.api_key, "[API key]") if self.api_key else text
+        """What the server said, less the key, should it have said that, plain or in JSON."""
+        if not self.api_key:
+            return text
+        if "\\" in text:
+            return _escaped(self.api_key).sub("[API key]", text)
+        return text.replace(self.api_key, "[API key]")
 
     @property
     def host(self) -> str:
@@ -171,23 +175,20 @@ class Client:
         )
 
     async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
-        url = _parsed(f"{endpoint.base_url}/chat/completions")
-        content = _to_json(body).encode()
         with _as_our_errors(endpoint):
-            headers = {**_HEADERS, **endpoint.headers}
-            request = httpx.Request("POST", url, headers=headers, content=content)
+            request = _request(endpoint, body)
             async with aclosing(await _Opening().response(self._http, request)) as response:
                 yield Responded(response.headers.get("x-request-id"), response.headers)
                 if response.status_code != 200:
-                    raise _status_error(response, await _start_of_body(response, endpoint))
+                    raise _status_error(response, await _start_of_body(response), endpoint)
                 if _is_document(response):
-                    raise _not_a_stream(response, await _start_of_body(response, endpoint))
+                    raise _not_a_stream(response, await _start_of_body(response), endpoint)
                 pieces = _pieces(response)
-                async for event in _events(pieces):
-                    if event.data.startswith("[DONE]"):
+                async for data in _events(pieces, endpoint):
+                    if data.startswith("[DONE]"):
                         yield Done()
                         break
-                    yield parse_chunk(endpoint.without_key(event.data))
+                    yield parse_chunk(data)
                 async for _ in pieces:  # read to its end, the connection can be used again
                     pass
 
@@ -209,7 +210,7 @@ class Client:
                 timeout=_MODELS_TIMEOUT,
             )
         if response.status_code != 200:
-            raise _status_error(response, endpoint.without_key(response.text))
+            raise _status_error(response, response.text, endpoint)
         listed = _json_object(response.text).get("data") or []
         return [str(entry["id"]) for entry in listed if "id" in entry]
 
@@ -278,14 +279,23 @@ def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     return aiter(cast("AsyncIterable[bytes]", response.stream))
 
 
-async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
+def _request(endpoint: Endpoint, body: Mapping[str, Any]) -> httpx.Request:
+    # Made here, so that no frame that an error comes through holds the key: tracebacks with
+    # local variables are printed, logged and sent around.
+    url = _parsed(f"{endpoint.base_url}/chat/completions")
+    headers = {**_HEADERS, **endpoint.headers}
+    return httpx.Request("POST", url, headers=headers, content=_to_json(body).encode())
+
+
+async def _events(pieces: AsyncIterator[bytes], endpoint: Endpoint) -> AsyncIterator[str]:
+    """The events' data, less the key."""
     decoder = SSEDecoder()
     async for piece in pieces:
         for event in decoder.feed(piece):
             if event.data:
-                yield event
+                yield endpoint.without_key(event.data)
     for event in decoder.close():
-        yield event
+        yield endpoint.without_key(event.data)
 
 
 @contextmanager
@@ -318,13 +328,13 @@ def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
         ) from error
 
 
-async def _start_of_body(response: httpx.Response, endpoint: Endpoint) -> str:
+async def _start_of_body(response: httpx.Response) -> str:
     body = b""
     async for data in response.aiter_bytes():
         body += data
         if len(body) >= _ERROR_BODY_LIMIT:
             break
-    return endpoint.without_key(body[:_ERROR_BODY_LIMIT].decode("utf-8", "replace"))
+    return body[:_ERROR_BODY_LIMIT].decode("utf-8", "replace")
 
 
 def _is_document(response: httpx.Response) -> bool:
@@ -332,19 +342,20 @@ def _is_document(response: httpx.Response) -> bool:
     return kind.startswith(("application/json", "text/html"))
 
 
-def _not_a_stream(response: httpx.Response, body: str) -> GroqError:
-    wire = _json_object(body)
+def _not_a_stream(response: httpx.Response, body: str, endpoint: Endpoint) -> GroqError:
+    wire = _json_object(endpoint.without_key(body))
     if wire.get("error"):
         return in_stream_error(wire)
     kind = response.headers["content-type"]
     return IncompleteStreamError(f"The server sent {kind}, not a stream. Check GROQ_BASE_URL.")
 
 
-def _status_error(response: httpx.Response, body: str) -> APIStatusError:
-    detail = _json_object(body).get("error") or {}
+def _status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> APIStatusError:
+    detail = _json_object(endpoint.without_key(body)).get("error") or {}
     if not isinstance(detail, dict):
         detail = {"message": str(detail)}
-    said = str(detail.get("message") or response.reason_phrase or "The server gave no reason")
+    reason = endpoint.without_key(response.reason_phrase) or "The server gave no reason"
+    said = str(detail.get("message") or reason)
     return status_error_class(response.status_code)(
         said,
         detail,
@@ -434,12 +445,22 @@ def _base_url(text: str) -> _BaseUrl:
     return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https")
 
 
-def _key(text: str) -> str | None:
-    key = text.strip()
-    if not (key.isascii() and key.isprintable() and " " not in key):
+def _key() -> str | None:
+    """The environment's key. A broken one is in no frame that the error comes through."""
+    if not _is_sendable(os.environ.get("GROQ_API_KEY", "").strip()):
         # Said here, before a library says it together with the key.
         raise InputError("GROQ_API_KEY has characters that no key has. Set it again.")
-    return key or None
+    return os.environ.get("GROQ_API_KEY", "").strip() or None
+
+
+def _is_sendable(key: str) -> bool:
+    return key.isascii() and key.isprintable() and " " not in key
+
+
+@lru_cache(maxsize=8)
+def _escaped(key: str) -> re.Pattern[str]:
+    r"""The key as JSON may have it: ``/`` as ``\/``, any character as ``\u`` and its number."""
+    return re.compile("".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in key))
 
 
 def _is_loopback(host: str) -> bool:

@@ -32,7 +32,15 @@ from typing import Any
 
 
 class GroqError(Exception):
-    """Anything this package raises on purpose."""
+    """Anything this package raises on purpose.
+
+    >>> from groq_magic import demo, stream
+    >>> try:
+    ...     stream("Hello", model="demo/error-401", base_url=demo.start()).result()
+    ... except GroqError as error:
+    ...     print(error)
+    401 Invalid API Key. Set GROQ_API_KEY to a key from https://console.groq.com/keys.
+    """
 
     def _render_traceback_(self) -> list[str]:
         """What IPython prints instead of a traceback."""
@@ -220,6 +228,7 @@ def status_error_class(status_code: int) -> type[APIStatusError]:
 
 def _sentence(text: str) -> str:
     text = " ".join(text.encode("utf-8", "replace").decode().split())  # one line, and sendable
+    text = "".join(filter(str.isprintable, text))  # an escape sequence would steer a terminal
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

@@ -42,7 +42,8 @@ import anywidget
 from IPython import get_ipython
 from IPython.display import display, update_display
 
-from .answer import Answer, background
+from .answer import Answer
+from .background import background
 from .chat import Queued
 from .dialect import render
 from .errors import GroqError

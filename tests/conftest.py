@@ -1,4 +1,4 @@
-"""What the tests share: the demo server, and an environment without anybody's key."""
+"""What the tests share: servers, a browser, and an environment without anybody's key."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from playwright.sync_api import Browser, Page
+
+from .lab import Lab, running_browser, running_lab
 
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded-streams"
 
@@ -78,3 +81,35 @@ def demo(demo_server: Demo, monkeypatch: pytest.MonkeyPatch) -> Demo:
 def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
     monkeypatch.delenv("GROQ_BASE_URL", raising=False)
+
+
+# What follows is one for each module: Playwright's loop, as long as it runs, keeps the other
+# tests from running loops of their own.
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[Demo]:
+    """A demo server as fast as the module says."""
+    with running_demo(request.module.TOKENS_PER_SECOND) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab whose kernels ask the module's server."""
+    folder = tmp_path_factory.mktemp("lab")
+    with running_lab(folder, {"GROQ_BASE_URL": server.base_url}) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+    yield page
+    page.close()

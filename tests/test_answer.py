@@ -243,7 +243,7 @@ def test_the_figures() -> None:
 def test_no_thread_and_no_task_is_left() -> None:
     for _ in range(20):
         Answer(items(*WHOLE)).wait(5)
-    from groq_magic.answer import background
+    from groq_magic.background import background
 
     until(lambda: not background._running)
     assert [thread.name for thread in threading.enumerate()].count("groq_magic") == 1
@@ -319,7 +319,7 @@ def test_an_answer_that_runs_at_a_fork_ends_in_the_child_alone() -> None:
 
 
 def test_stop_from_the_background_loop_itself() -> None:
-    from groq_magic.answer import background
+    from groq_magic.background import background
 
     answer = Answer(items(chunk("a"), 60.0, *WHOLE))
     next(iter(answer))

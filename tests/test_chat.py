@@ -116,3 +116,9 @@ def test_what_cannot_be_sent(wrong: dict[str, Any]) -> None:
 
 def test_white_space_around_a_chunk_is_no_matter() -> None:
     assert parse_chunk(' {"choices": [{"delta": {"content": "x"}}]}\n').delta == Delta("x")
+
+
+@pytest.mark.parametrize("name", ["m\x1b]0;owned\x07", "one\ntwo", 7, {"a": 1}])
+def test_a_name_that_is_none_is_left_out(name: object) -> None:
+    named = dict.fromkeys(("model", "system_fingerprint", "service_tier"), name)
+    assert parsed(choices=choice(content="a"), x_groq={"id": name}, **named) == Chunk(Delta("a"))

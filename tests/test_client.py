@@ -25,7 +25,8 @@ from groq_magic import (
     SetUpError,
     stream,
 )
-from groq_magic.answer import Answer, background
+from groq_magic.answer import Answer
+from groq_magic.background import background
 from groq_magic.chat import RateLimits, Waiting
 from groq_magic.client import Client, Endpoint
 
@@ -316,9 +317,12 @@ def until(met: object, timeout: float = 10.0) -> None:
 def test_a_key_that_the_server_says_is_not_said_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_KEY", KEY)
     told = {"error": {"message": f"Bad key {KEY}", "failed_generation": KEY}}
+    escaped = json.dumps(told).replace("_", r"\u005F")
     refused = ask(refusal("401 No", json.dumps(told).encode()))
+    refused_in_escapes = ask(refusal("401 No", escaped.encode()))
+    refused_in_a_word = ask(refusal(f"401 {KEY}", b""))
     broken = ask(begins_then(lambda c: c.chunk(event(told))))
-    for answer in (refused, broken):
+    for answer in (refused, refused_in_escapes, refused_in_a_word, broken):
         assert isinstance(answer.error, APIError)
         assert "[API key]" in str(answer.error)
         assert KEY not in str(vars(answer.error))
@@ -406,3 +410,10 @@ def test_a_chunk_of_another_form(data: object) -> None:
 def test_a_message_of_several_lines_is_shown_in_one() -> None:
     answer = ask(refusal("400 No", b'{"error": {"message": "one\\n  two"}}'))
     assert str(answer.error) == "400 one two. Change the cell or its flags."
+
+
+def test_no_server_steers_a_terminal() -> None:
+    answer = ask(
+        begins_then(lambda c: c.chunk(event({"error": {"message": "Hot\u001b]0;owned\u0007"}})))
+    )
+    assert str(answer.error) == "Hot]0;owned. Run the cell again."

@@ -15,8 +15,9 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat client answer dialect source stable blocks calm markdown view".split()
-ROOMS += "images values prompt conversation api notebook demo magic __init__".split()
+ROOMS = "errors sse chat client background pieces answer dialect source stable blocks".split()
+ROOMS += "calm markdown view images values prompt conversation api notebook".split()
+ROOMS += "demo magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {
@@ -27,7 +28,7 @@ ONLY_IN = {
     "IPython.display": "view",
     "tornado": "demo",
     "IPython.core": ("magic", "notebook"),
-    "threading": ("answer", "view", "conversation"),
+    "threading": ("answer", "background", "view", "conversation"),
 }
 
 

@@ -27,7 +27,8 @@ from groq_magic import (
     InternalServerError,
     RateLimitError,
 )
-from groq_magic.answer import Answer, background
+from groq_magic.answer import Answer
+from groq_magic.background import background
 from groq_magic.chat import Waiting
 from groq_magic.client import Client, Endpoint
 

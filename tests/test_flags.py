@@ -9,21 +9,16 @@ from typing import Any
 
 import pytest
 
-from .conftest import Demo, running_demo
+from .conftest import Demo
 from .kernels import Kernel, running_kernel
 
+TOKENS_PER_SECOND = 5000
 ASKED = [{"role": "user", "content": "cat names"}]
 DEFAULT: dict[str, Any] = {
     "model": "openai/gpt-oss-120b",
     "messages": ASKED,
     "stream": True,
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(5000) as demo:
-        yield demo
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import Demo, running_demo
+from .conftest import Demo
 from .kernels import Kernel, Message, Run, running_kernel
 
+TOKENS_PER_SECOND = 200
 WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(200) as demo:
-        yield demo
 
 
 @pytest.fixture(scope="module")
@@ -332,6 +327,8 @@ def test_the_demo_command(kernel: Kernel, server: Demo) -> None:
     try:
         on = kernel.run("%groq demo")
         assert "http://127.0.0.1:" in on.stdout
+        sent = "from groq_magic import api; print(api._endpoint_for(None).headers)"
+        assert kernel.run(sent).stdout == "{}\n"
         text = kernel.run("print(stream('cat names').result())").stdout
         assert "Semicolon" in text
         assert len(server.seen()) == before

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page
 
 from .attacks import ATTACKS
-from .conftest import Demo, running_demo
-from .lab import Lab, NotebookPage, running_browser, running_lab
+from .conftest import Demo
+from .lab import Lab, NotebookPage, running_lab
 from .test_examples import EXAMPLES, without_outputs
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(60) as demo:
-        yield demo
-
-
-@pytest.fixture(scope="module")
-def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("lab")
-    with running_lab(folder, {"GROQ_BASE_URL": server.base_url}) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1100, "height": 1400})
-    yield page
-    page.close()
+TOKENS_PER_SECOND = 60
 
 
 def test_the_whole_path(lab: Lab, page: Page, server: Demo) -> None:

@@ -12,10 +12,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from .attacks import ATTACKS
-from .conftest import Demo, running_demo
-from .lab import DARK, Lab, NotebookPage, running_browser, running_lab
+from .conftest import Demo
+from .lab import DARK, Lab, NotebookPage, running_lab
 from .peer import DONE, Connection, Peer, event, finish, peer
 
+TOKENS_PER_SECOND = 40
 ASK = "%%groq\nExplain server-sent events"
 SLOW = "%%groq -m demo/slow\nExplain server-sent events"
 
@@ -50,32 +51,6 @@ class Hand:
 def hand() -> Iterator[Hand]:
     with peer(Connection.until_closed) as server:
         yield Hand(server)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(40) as demo:
-        yield demo
-
-
-@pytest.fixture(scope="module")
-def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("lab")
-    with running_lab(folder, {"GROQ_BASE_URL": server.base_url}) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1100, "height": 1400})
-    yield page
-    page.close()
 
 
 def stops(page: Page) -> int:

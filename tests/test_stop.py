@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import Browser
 
-from .conftest import Demo, running_demo
+from .conftest import Demo
 from .frontends import (
     ANSWER,
     BEGINNING,
@@ -25,21 +25,10 @@ from .frontends import (
     running_frontend,
     waiting,
 )
-from .lab import Lab, Notebook7Page, NotebookPage, running_browser
+from .lab import Lab, Notebook7Page, NotebookPage
 
+TOKENS_PER_SECOND = 60
 SIX, *SEVENS, NEWEST = VERSIONS
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(60) as demo:
-        yield demo
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

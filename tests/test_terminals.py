@@ -14,7 +14,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from .conftest import Demo, running_demo
+from .conftest import Demo
+
+TOKENS_PER_SECOND = 100
 
 
 class Terminal:
@@ -62,12 +64,6 @@ def terminal(program: str, folder: Path, base_url: str) -> Iterator[Terminal]:
         yield Terminal(child)
     finally:
         child.close(force=True)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(100) as demo:
-        yield demo
 
 
 @pytest.fixture(scope="module")

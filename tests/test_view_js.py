@@ -13,7 +13,6 @@ from groq_magic import view
 from groq_magic.markdown import StreamingMarkdown
 
 from .commonmark import examples
-from .lab import running_browser
 from .test_markdown import FRAGMENTS, SAMPLE, cut
 
 STATUS = {"state": "streaming", "header": "", "thinking": False, "thought": "", "note": ""}
@@ -53,12 +52,6 @@ async ({source, messages}) => {
   return "";
 }
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
