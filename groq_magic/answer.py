@@ -19,6 +19,7 @@ from collections.abc import (
     Generator,
     Iterator,
     Mapping,
+    Sequence,
 )
 from concurrent.futures import Future
 from contextlib import aclosing, contextmanager, suppress
@@ -67,6 +68,7 @@ class Answer:
         model: str = "",
         parameters: Mapping[str, Any] | None = None,
         show: Callable[[Answer], object] | None = None,
+        price: Callable[[Sequence[str], Usage], float | None] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.model = model
@@ -85,6 +87,7 @@ class Answer:
         self._headers: Mapping[str, str] = {}
         self._source = source
         self._show = show
+        self._price = price
         self._clock = clock
         self._state: State = "connecting"
         self._deltas = _Deltas()
@@ -104,6 +107,7 @@ class Answer:
         self._notified: int | None = None
         self._wakers: list[Callable[[], object]] = []
         _answers.add(self)
+        _running[self] = None
         self._task = background.start(self._live())
 
     # What it is
@@ -139,6 +143,17 @@ class Answer:
     def usage(self) -> Usage | None:
         """What the server counted; it comes with the last chunk."""
         return self._usage
+
+    @property
+    def cost(self) -> float | None:
+        """USD, by the server's own prices; None before its end, and where they are not known.
+
+        A process asks for them when the first answer comes, so they may be known a little
+        after it has ended. What was stopped has no usage, and so no known cost.
+        """
+        if self._usage is None or self._price is None:
+            return None
+        return self._price((self.model, str(self.parameters.get("model"))), self._usage)
 
     @property
     def error(self) -> BaseException | None:
@@ -374,6 +389,7 @@ class Answer:
             self._reasoning.close()
             self._state, self._error, self.waiting = state, error, None
             self._ended_at = self._clock()
+            _running.pop(self, None)
             self._version += 1
             self._notify()
             self._ending.notify_all()
@@ -563,6 +579,12 @@ async def _cancel_all() -> None:
 
 background = Background()
 _answers: WeakSet[Answer] = WeakSet()
+_running: dict[Answer, None] = {}
+
+
+def running() -> list[Answer]:
+    """The answers of this process that have not ended, the one asked last at the end."""
+    return list(_running)
 
 
 def _after_fork() -> None:

@@ -48,8 +48,8 @@ class MissingKeyError(InputError):
 
     def __init__(self) -> None:
         super().__init__(
-            "No API key. Set GROQ_API_KEY (keys: https://console.groq.com/keys), "
-            "or run %groq demo to try it offline."
+            "No API key. Run %groq login, or set GROQ_API_KEY "
+            "(keys: https://console.groq.com/keys); %groq demo works without."
         )
 
 
@@ -143,7 +143,7 @@ class BadRequestError(APIStatusError):
 class AuthenticationError(APIStatusError):
     """401: the API key is not valid."""
 
-    next_step = "Set GROQ_API_KEY to a key from https://console.groq.com/keys."
+    next_step = "Set GROQ_API_KEY to a key from https://console.groq.com/keys, or run %groq login."
 
 
 class PermissionDeniedError(APIStatusError):

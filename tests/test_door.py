@@ -15,8 +15,8 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat client answer dialect source stable blocks calm markdown view".split()
-ROOMS += "prompt api demo magic __init__".split()
+ROOMS = "errors sse chat models client answer session dialect source stable".split()
+ROOMS += "blocks calm markdown view table prompt api demo commands magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {
@@ -24,7 +24,7 @@ ONLY_IN = {
     "markdown_it": "dialect",
     "pygments": "dialect",
     "anywidget": "view",
-    "IPython.display": "view",
+    "IPython.display": ("table", "view"),
     "tornado": "demo",
     "IPython.core": "magic",
     "threading": ("answer", "view"),

@@ -22,7 +22,7 @@ from .test_answer import chunk, items
 HOSTILE = "<script>canary()</script> <img src=x onerror=canary()> ![i](https://evil.example/?q=1)"
 
 ALLOWED = set("div span b p details summary a h2 h3 code pre ul li strong em s".split())
-ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target"}
+ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target", "title"}
 
 
 class Allowed(HTMLParser):
@@ -46,7 +46,8 @@ def test_done() -> None:
     answer = ended(chunk("**Hi**"), chunk(finish_reason="stop", usage=usage, request_id="req_1"))
     data, metadata = static_bundle(answer)
     assert "<strong>Hi</strong>" in data["text/html"]
-    assert "1,234 + 100 tokens · 400 tokens/s · first after 0.00 s" in data["text/html"]
+    speed = '<span title="By the time that the server says it took">400 tokens/s</span>'
+    assert f"1,234 + 100 tokens · {speed} · first after 0.00 s" in data["text/html"]
     assert data["text/plain"] == data["text/markdown"] == "**Hi**"
     made = metadata["groq"]
     assert made["state"] == "done"
