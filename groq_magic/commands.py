@@ -64,8 +64,8 @@ def _status(_words: Sequence[str], _shell: Any, settings: Settings) -> None:
         ("Server", _server(settings)),
         ("Key", _key(settings)),
         ("Running", _running()),
-        ("Left", _left()),
-        ("Price so far", _spent()),
+        ("Rate limit", _left()),
+        ("Price", _spent()),
     ]
     Table([row for row in rows if row[1]]).show()
 
@@ -115,19 +115,23 @@ def _left() -> str:
     of, ago = known
     requests = _share(of.remaining_requests, of.limit_requests, of.reset_requests, ago)
     tokens = _share(of.remaining_tokens, of.limit_tokens, of.reset_tokens, ago)
-    parts = (requests and f"requests a day: {requests}", tokens and f"tokens a minute: {tokens}")
+    parts = (requests.format("requests a day"), tokens.format("tokens a minute"))
     return "; ".join(filter(None, parts))
 
 
 def _share(left: int | None, limit: int | None, reset: float | None, ago: float) -> str:
-    """What is left of a limit, by a response that came so many seconds ago."""
+    """What is left of a limit, by a response that came so many seconds ago.
+
+    >>> _share(7_970, 8_000, 12.5, 2.0).format("tokens a minute")
+    '7,970 of 8,000 tokens a minute (all again in 11 s)'
+    """
     if left is None:
         return ""
-    whole = "" if limit is None else f" of {limit:,}"
+    whole = "{}" if limit is None else f"of {limit:,} {{}}"
     if reset is None or left == limit:
-        return f"{left:,}{whole}"
+        return f"{left:,} {whole}"
     again = math.ceil(reset - ago)
-    return f"{left:,}{whole}, all in {again:,} s" if again > 0 else f"all{whole}"
+    return f"{left:,} {whole} (all again in {again:,} s)" if again > 0 else f"all {whole} again"
 
 
 def _spent() -> str:
@@ -158,7 +162,7 @@ def _models(words: Sequence[str], _shell: Any, settings: Settings) -> None:
     if not texts:
         url = present_url(settings.get("base_url"))
         raise InputError(f"{url} lists no models that write text. Check GROQ_BASE_URL.")
-    head = ("Model", "Context", "Longest answer", "$ in", "$ out", "Owner")
+    head = ("Model", "Context", "Max output", "$ in", "$ out", "Owner")
     rows = [_model_row(model) for model in texts]
     note = "Prices are for a million tokens."
     if others := len(models) - len(texts):

@@ -10,9 +10,8 @@ from IPython.display import display
 
 from .view import theme_style
 
-_CELL = theme_style("border-bottom:1px solid var(--jp-border-color2, #d0d0d0)")
+_CELL = theme_style("border-bottom:1px solid var(--jp-border-color2, #80808055)")
 _HEAD = theme_style("color:var(--jp-ui-font-color2, #757575)")
-_WIDE = theme_style("color:var(--jp-ui-font-color1, #212121)")
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Table:
         return (
             '<div class="groq-table mathjax_ignore tex2jax_ignore">'
             '<table style="border-collapse:collapse;margin:0 0 4px;font-size:13px;'
-            f'font-variant-numeric:tabular-nums;{_WIDE}">{top}<tbody>{body}</tbody></table>{note}</div>'
+            f'font-variant-numeric:tabular-nums">{top}<tbody>{body}</tbody></table>{note}</div>'
         )
 
     def _tag(self, index: int) -> str:
