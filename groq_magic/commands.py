@@ -249,7 +249,7 @@ def _login(words: Sequence[str], _shell: Any, _settings: Settings) -> None:
     from .client import keep_key
 
     keep_key(_colab_key() or _asked_key())
-    print("The key is kept in this kernel's memory, and goes before GROQ_API_KEY.")
+    print("The key is kept in this process's memory, and goes before GROQ_API_KEY.")
 
 
 def _asked_key() -> str:

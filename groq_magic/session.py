@@ -40,7 +40,7 @@ class _Used:
 
 _used: list[_Used] = []
 _limits: tuple[Mapping[str, str], float] | None = None
-_learning: dict[str, Future[None]] = {}
+_learning: dict[Endpoint, Future[None]] = {}
 
 
 async def observed(
@@ -68,12 +68,12 @@ async def observed(
 
 
 def learn_models(client: Client, endpoint: Endpoint) -> Future[None]:
-    """Ask for the server's models in the background, once in a process; a failure is silent.
+    """Ask for the server's models in the background, once in a process, for each key.
 
-    The future is done when that has come to an end, one way or the other.
+    A failure is silent. The future is done when that has come to an end, one way or the other.
     """
     mine: Future[None] = Future()
-    learning = _learning.setdefault(endpoint.base_url, mine)
+    learning = _learning.setdefault(endpoint, mine)
     if learning is mine:
         asked = background.start(_learn(client, endpoint))
         asked.add_done_callback(lambda _: mine.set_result(None))

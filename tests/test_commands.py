@@ -311,7 +311,8 @@ def test_a_key_is_kept_in_memory_and_nowhere_else(server: Demo, tmp_path: Path) 
         runs.append(kernel.run("%groq models"))
     assert sent == f"Bearer {KEY}"
     assert (
-        runs[0].stdout == "The key is kept in this kernel's memory, and goes before GROQ_API_KEY.\n"
+        runs[0].stdout
+        == "The key is kept in this process's memory, and goes before GROQ_API_KEY.\n"
     )
     assert "kept in memory by %groq login" in shown(runs[1])["text/plain"]
     assert KEY not in json.dumps([[run.messages, run.reply] for run in runs], default=str)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
 from html.parser import HTMLParser
+from itertools import count
 from typing import Any
 
 import pytest
@@ -55,6 +57,15 @@ def test_done() -> None:
     assert made["usage"] == usage.to_dict()
     assert made["request_id"] == "req_1"
     assert "error" not in made
+
+
+def test_without_the_servers_time_the_speed_is_about_right_and_says_so() -> None:
+    given = (*[chunk("word ")] * 20, chunk(finish_reason="stop"))
+    answer = Answer(items(*given), clock=map(float, count()).__next__)
+    answer.wait(5)
+    speed = re.search(r'<span title="([^"]*)">~[\d.]+ tokens/s</span>', html(answer))
+    assert speed is not None
+    assert speed[1] == "By this machine&#x27;s clock"
 
 
 def test_stopped_keeps_and_says_so() -> None:
