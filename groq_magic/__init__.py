@@ -93,15 +93,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext groq_magic``: register the magics."""
-    from .magic import GroqMagic
+    from .magic import load
 
-    shell.register_magics(GroqMagic)
+    load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext groq_magic``: take the magics out; answers that run go on."""
-    manager = shell.magics_manager
-    for kind in ("cell", "line"):
-        manager.magics[kind].pop("groq", None)
-    if magic := manager.registry.pop("GroqMagic", None):
-        magic.close()
+    from .magic import unload
+
+    unload(shell)

@@ -16,6 +16,7 @@ from collections.abc import (
     Generator,
     Iterator,
     Mapping,
+    Sequence,
 )
 from contextlib import aclosing, contextmanager, suppress
 from functools import partial
@@ -73,6 +74,8 @@ class Answer:
         model: str = "",
         parameters: Mapping[str, Any] | None = None,
         show: Callable[[Answer], object] | None = None,
+        price: Callable[[Sequence[str], Usage], float | None] | None = None,
+        observer: Callable[[Answer], object] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.model = model
@@ -93,6 +96,8 @@ class Answer:
         self._headers: Mapping[str, str] = {}
         self._source = source
         self._show = show
+        self._price = price
+        self._observer = observer
         self._clock = clock
         self._state: State = "connecting"
         self._deltas = Pieces()
@@ -112,6 +117,7 @@ class Answer:
         self._notified: int | None = None
         self._wakers: list[Callable[[], object]] = []
         _answers.add(self)
+        _running[self] = None
         self._task = background.start(self._live())
 
     # What it is
@@ -147,6 +153,17 @@ class Answer:
     def usage(self) -> Usage | None:
         """What the server counted; it comes with the last chunk."""
         return self._usage
+
+    @property
+    def cost(self) -> float | None:
+        """USD, by the server's own prices; None before its end, and where they are not known.
+
+        A process asks for them when the first answer comes, so they may be known a little
+        after it has ended. What was stopped has no usage, and so no known cost.
+        """
+        if self._usage is None or self._price is None:
+            return None
+        return self._price((self.model, str(self.parameters.get("model"))), self._usage)
 
     @property
     def error(self) -> BaseException | None:
@@ -336,7 +353,9 @@ class Answer:
         with self._lock:
             if self._state in _ENDS:
                 return
-            self._state = "streaming"
+            if self._state != "streaming":
+                self._state = "streaming"
+                self._observe()
             delta, *rest = chunk
             self._take_delta(delta)
             if rest != self._last_rest:  # it mostly is, and thousands come a second
@@ -431,10 +450,16 @@ class Answer:
             self._reasoning.close()
             self._state, self._error, self.waiting = state, error, None
             self._ended_at = self._clock()
+            _running.pop(self, None)
             self._version += 1
             self._notify()
             self._ending.notify_all()
+            self._observe()
             return True
+
+    def _observe(self) -> None:
+        if self._observer is not None:
+            self._observer(self)
 
     def _orphan(self) -> None:
         """In the child of a fork: the task, and who held the lock, are the parent's."""
@@ -520,6 +545,12 @@ def _resolve(woken: asyncio.Future[None]) -> None:
 
 
 _answers: WeakSet[Answer] = WeakSet()
+_running: dict[Answer, None] = {}
+
+
+def running() -> list[Answer]:
+    """The answers of this process that have not ended, the one asked last at the end."""
+    return list(_running)
 
 
 def _after_fork() -> None:

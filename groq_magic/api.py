@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from functools import lru_cache
+from concurrent.futures import wait
+from functools import lru_cache, partial
 from typing import Any
 
 from .answer import Answer
+from .background import background
 from .chat import DEFAULT_MODEL, Item, Message, request_body
-from .client import Client, Endpoint
+from .client import Client, Endpoint, configured_url
 from .conversation import Cell, Conversation, chat_named
 from .errors import InputError
+from .models import Model, known_models
 from .prompt import Prompt, to_messages
+from .session import learn_models, observer
 
 _endpoint: Endpoint | None = None
 
@@ -84,7 +88,14 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         return client.stream(endpoint, body | {"messages": [m.to_wire() for m in messages]})
 
     def answer_of(source: AsyncGenerator[Item]) -> Answer:
-        return Answer(source, model=model, parameters=asked, show=_show_once)
+        return Answer(
+            source,
+            model=model,
+            parameters=asked,
+            show=_show_once,
+            price=partial(known_models.cost, endpoint.base_url),
+            observer=observer(client, endpoint),
+        )
 
     if chat is None:
         answer = answer_of(client.stream(endpoint, body))
@@ -92,7 +103,11 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         conversation = _conversation(chat, prompt)
         conversation.system = conversation.system if system is None else system
         answer = conversation.ask(
-            messages[-1], send, answer_of, context=lambda: None, cell=_running_cell()
+            messages[-1],
+            send,
+            answer_of,
+            context=partial(known_models.context, endpoint.base_url, model),
+            cell=_running_cell(),
         )
     if display:
         from .view import show  # in a plain script nothing is shown, and no widget imported
@@ -121,6 +136,18 @@ def use_endpoint(endpoint: Endpoint | None) -> None:
     _endpoint = endpoint
 
 
+def present_url(base_url: str | None = None) -> str:
+    """Where requests go now, key or no key. Raises `InputError` for a URL that is none."""
+    if base_url is None and _endpoint is not None:
+        return _endpoint.base_url
+    return configured_url(base_url)
+
+
+def has_key(base_url: str | None = None) -> bool:
+    """Whether a key goes with requests now. Raises `InputError` as `stream` does."""
+    return _endpoint_for(base_url).api_key is not None
+
+
 def _endpoint_for(base_url: str | None) -> Endpoint:
     if base_url is None and _endpoint is not None:
         return _endpoint
@@ -137,3 +164,36 @@ def _show_once(answer: Answer) -> None:
 def _client(_pid: int, timeout: float, max_retries: int) -> Client:
     """The process's client; a fork has a loop of its own and needs a client of its own."""
     return Client(timeout=timeout, max_retries=max_retries)
+
+
+def fetch_models(base_url: str | None = None, *, within: float = 10.0) -> list[Model]:
+    """Ask the present server for its models and wait, ``within`` seconds at most.
+
+    Raises a `GroqError` for whatever goes wrong.
+    """
+    client, endpoint = _client(os.getpid(), 60.0, 2), _endpoint_for(base_url)
+    found: list[Model] = []
+
+    async def ask() -> None:
+        found.extend(await client.models(endpoint, within=within))
+
+    asked = background.start(ask())
+    try:
+        while not asked.done():
+            wait([asked], 0.5)  # in slices: on Windows no interrupt ends a wait
+    except KeyboardInterrupt:
+        asked.cancel()
+        raise
+    asked.result()
+    return found
+
+
+def models_soon(base_url: str | None = None, *, timeout: float = 0.3) -> list[Model]:
+    """The present server's models as far as known; the first call asks and waits a little.
+
+    Raises `InputError` where it cannot ask: no key, or no URL.
+    """
+    endpoint = _endpoint_for(base_url)
+    if not known_models.of(endpoint.base_url):
+        wait([learn_models(_client(os.getpid(), 60.0, 2), endpoint)], timeout)
+    return known_models.of(endpoint.base_url)

@@ -42,6 +42,7 @@ from .errors import (
     SetUpError,
     status_error_class,
 )
+from .models import Model, known_models, parse_models
 from .sse import SSEDecoder
 
 GROQ_URL = "https://api.groq.com"
@@ -49,7 +50,7 @@ _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 _UNENCRYPTED = "GROQ_SEND_KEY_UNENCRYPTED"
 _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
-_MODELS_TIMEOUT = 3.0
+_MODELS_SECONDS = 3.0
 _ERROR_BODY_LIMIT = 64 * 1024
 _USER_AGENT = {"User-Agent": f"groq-magic httpx/{httpx.__version__}"}
 _HEADERS = {
@@ -73,7 +74,7 @@ class Endpoint:
 
     @classmethod
     def from_environment(cls, base_url: str | None = None) -> Endpoint:
-        """``base_url``, else ``GROQ_BASE_URL``, else Groq; key from ``GROQ_API_KEY``.
+        """``base_url``, else ``GROQ_BASE_URL``, else Groq; the kept key, else ``GROQ_API_KEY``.
 
         Both forms of base URL work: ``https://api.groq.com`` as the official SDK has
         it, and ``https://api.groq.com/openai/v1`` as OpenAI-style clients do. Raises
@@ -81,7 +82,7 @@ class Endpoint:
         a URL that is none and for one that would send the key unencrypted, unless
         ``GROQ_SEND_KEY_UNENCRYPTED=yes`` says that it may.
         """
-        base = _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
+        base = _configured(base_url)
         if not (base.is_safe or os.environ.get(_UNENCRYPTED) == "yes"):
             raise InputError(
                 f"{base.url} would get the key unencrypted. Use https://, "
@@ -112,6 +113,37 @@ class Endpoint:
     def headers(self) -> dict[str, str]:
         """The header that carries the key, where there is one."""
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+
+_kept_key: str | None = None
+
+
+def keep_key(text: str) -> None:
+    """Use this key from now on, before that of ``GROQ_API_KEY``; in this process alone.
+
+    It is not put into the environment, which child processes inherit. Raises `InputError`
+    for what is no key; the one so far stays then.
+    """
+    global _kept_key  # noqa: PLW0603  # one key per process, as the environment has it
+    if not text.strip():
+        raise InputError(
+            "No key was given; nothing has changed. Keys: https://console.groq.com/keys."
+        )
+    if not _is_key(text.strip()):
+        raise InputError("That has characters that no key has; nothing has changed. Try again.")
+    _kept_key = text.strip()
+
+
+def key_source() -> str:
+    """Where the key comes from, in words without any part of it; empty where there is none."""
+    if _kept_key:
+        return "kept in memory by %groq login"
+    return "found in GROQ_API_KEY" if os.environ.get("GROQ_API_KEY", "").strip() else ""
+
+
+def configured_url(base_url: str | None = None) -> str:
+    """Where requests go, key or no key; as `Endpoint.from_environment` has it."""
+    return _configured(base_url).url
 
 
 class Client:
@@ -197,22 +229,37 @@ class Client:
         if error.code != "model_not_found":
             return
         with suppress(GroqError, httpx.HTTPError):
-            near = get_close_matches(model, await self.models(endpoint), cutoff=0.4)
+            names = [known.id for known in await self.models(endpoint)]
+            near = get_close_matches(model, names, cutoff=0.4)
             if near:
                 error.next_step = f"Near names, for -m: {', '.join(near)}."
 
-    async def models(self, endpoint: Endpoint) -> list[str]:
-        """The names of the models the server has. Raises a `GroqError`."""
+    async def models(self, endpoint: Endpoint, *, within: float = _MODELS_SECONDS) -> list[Model]:
+        """The models that the server has, which are then known to this process.
+
+        Raises a `GroqError`, and that after ``within`` seconds at the latest.
+        """
+        try:
+            async with asyncio.timeout(within):
+                body = await self._models_body(endpoint)
+        except TimeoutError:
+            raise APITimeoutError(
+                f"{endpoint.host} did not list its models in {within:g} s. Try again."
+            ) from None
+        models = parse_models(_json_object(body))
+        known_models.remember(endpoint.base_url, models)
+        return models
+
+    async def _models_body(self, endpoint: Endpoint) -> str:
         with _as_our_errors(endpoint):
             response = await self._http.get(
                 f"{endpoint.base_url}/models",
                 headers={**_USER_AGENT, **endpoint.headers, "Accept": "application/json"},
-                timeout=_MODELS_TIMEOUT,
             )
+        body = endpoint.without_key(response.text)
         if response.status_code != 200:
-            raise _status_error(response, response.text, endpoint)
-        listed = _json_object(response.text).get("data") or []
-        return [str(entry["id"]) for entry in listed if "id" in entry]
+            raise _status_error(response, body, endpoint)
+        return body
 
 
 class _Opening:
@@ -369,7 +416,7 @@ def _status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> AP
 def _json_object(body: str) -> dict[str, Any]:
     try:
         wire = json.loads(body)
-    except ValueError:  # an HTML page, or nothing
+    except (ValueError, RecursionError):  # an HTML page, or nothing, or brackets without end
         return {}
     return wire if isinstance(wire, dict) else {}
 
@@ -429,6 +476,10 @@ class _BaseUrl(NamedTuple):
     """Whether nobody on the way can read what is sent there."""
 
 
+def _configured(base_url: str | None) -> _BaseUrl:
+    return _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
+
+
 @lru_cache(maxsize=32)
 def _base_url(text: str) -> _BaseUrl:
     try:
@@ -446,8 +497,10 @@ def _base_url(text: str) -> _BaseUrl:
 
 
 def _key() -> str | None:
-    """The environment's key. A broken one is in no frame that the error comes through."""
-    if not _is_sendable(os.environ.get("GROQ_API_KEY", "").strip()):
+    """The kept key, or the environment's. A broken one is in no frame of the error's way."""
+    if _kept_key:
+        return _kept_key
+    if not _is_key(os.environ.get("GROQ_API_KEY", "").strip()):
         # Said here, before a library says it together with the key.
         raise InputError("GROQ_API_KEY has characters that no key has. Set it again.")
     return os.environ.get("GROQ_API_KEY", "").strip() or None
@@ -461,6 +514,10 @@ def _is_sendable(key: str) -> bool:
 def _escaped(key: str) -> re.Pattern[str]:
     r"""The key as JSON may have it: ``/`` as ``\/``, any character as ``\u`` and its number."""
     return re.compile("".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in key))
+
+
+def _is_key(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _is_loopback(host: str) -> bool:

@@ -206,8 +206,8 @@ def chat_named(name: str) -> Conversation:
 
 
 def chats() -> list[Conversation]:
-    """The chats of this process that have a name."""
-    return list(_chats.values())
+    """The chats of this process that go by a name and have a turn."""
+    return [chat for chat in _chats.values() if chat.turns]
 
 
 def forget(name: str) -> Conversation | None:

@@ -42,7 +42,37 @@ from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-MODELS = ("slow", "long", "reasoning", "rate-limit", "error-401", "mid-stream-error", "cut-off")
+_LIKE_A_MODEL: dict[str, Any] = {
+    "object": "model",
+    "created": 0,
+    "active": True,
+    "context_window": 131_072,
+    "max_completion_tokens": 65_536,
+    "input_modalities": ["text"],
+    "output_modalities": ["text"],
+}
+
+
+def _priced(prompt: str, cached: str, completion: str) -> dict[str, Any]:
+    """Prices in USD for a token."""
+    pricing = {"prompt": prompt, "input_cache_read": cached, "completion": completion}
+    return _LIKE_A_MODEL | {"pricing": pricing}
+
+
+# The first two are listed as Groq listed them in August 2026.
+MODELS: dict[str, dict[str, Any]] = {
+    "openai/gpt-oss-120b": _priced("0.00000015", "0.000000075", "0.0000006"),
+    "openai/gpt-oss-20b": _priced("0.000000075", "0.0000000375", "0.0000003"),
+    "demo/slow": _priced("0.000001", "0.0000005", "0.000002"),
+    "demo/long": _priced("0.00000005", "0.000000025", "0.00000008"),
+    "demo/reasoning": _priced("0.0000006", "0.0000003", "0.000003"),
+    "demo/rate-limit": _LIKE_A_MODEL,
+    "demo/error-401": _LIKE_A_MODEL,
+    "demo/mid-stream-error": _LIKE_A_MODEL,
+    "demo/cut-off": _LIKE_A_MODEL,
+    "demo/speech": {"output_modalities": ["speech"], "context_window": 4_000},
+}
+_REQUESTS_A_DAY = 14_400
 _TICK_SECONDS = 0.005
 _FAULT_AFTER = 40
 _RETRY_AFTER = 2
@@ -90,8 +120,12 @@ class Models(RequestHandler):
     """``GET /openai/v1/models``."""
 
     def get(self) -> None:
-        models = [{"id": f"demo/{name}", "object": "model", "owned_by": "demo"} for name in MODELS]
+        models = [{"id": name, "owned_by": _owner(name), **says} for name, says in MODELS.items()]
         self.write({"object": "list", "data": models})
+
+
+def _owner(name: str) -> str:
+    return "OpenAI" if name.startswith("openai/") else "Demo"
 
 
 class Requests(RequestHandler):
@@ -110,6 +144,7 @@ class ChatCompletions(RequestHandler):
 
     async def post(self) -> None:
         body = self.seen["body"] = json.loads(self.request.body)
+        self._say_limits()
         model = body["model"]
         if model == "demo/error-401":
             self._refuse(401, "Invalid API Key", "invalid_api_key")
@@ -129,6 +164,12 @@ class ChatCompletions(RequestHandler):
 
     def _over(self, state: str) -> None:
         self.seen |= {"state": state, "ended_at": self.seen.get("ended_at", time.time())}
+
+    def _say_limits(self) -> None:
+        left = _REQUESTS_A_DAY - len(self.settings["seen"])
+        self.set_header("x-ratelimit-limit-requests", str(_REQUESTS_A_DAY))
+        self.set_header("x-ratelimit-remaining-requests", str(left))
+        self.set_header("x-ratelimit-reset-requests", f"{6 * (_REQUESTS_A_DAY - left)}s")
 
     def _is_first_try(self, body: dict[str, Any]) -> bool:
         tries = [seen for seen in self.settings["seen"] if seen["body"] == body]

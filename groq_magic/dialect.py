@@ -71,6 +71,15 @@ def _fenced_lines(parser: MarkdownIt, text: str) -> set[int]:
     return {line for start, end in maps for line in range(start + 1, end)}
 
 
+def code_blocks(text: str) -> list[str]:
+    r"""The text of each fenced code block, wherever it stands, as it was written.
+
+    >>> code_blocks("1. So:\n   ```python\n   print(1)\n   ```")
+    ['print(1)\n']
+    """
+    return [token.content for token in _parser.parse(text) if token.type == "fence"]
+
+
 def parse_inline(tokens: list[Token], env: Environment) -> None:
     """Parse the inline content of these tokens again, with other definitions."""
     for token in tokens:

@@ -38,8 +38,8 @@ class GroqError(Exception):
     >>> try:
     ...     stream("Hello", model="demo/error-401", base_url=demo.start()).result()
     ... except GroqError as error:
-    ...     print(error)
-    401 Invalid API Key. Set GROQ_API_KEY to a key from https://console.groq.com/keys.
+    ...     print(error.status_code, error.next_step)
+    401 Set GROQ_API_KEY to a key from https://console.groq.com/keys, or run %groq login.
     """
 
     def _render_traceback_(self) -> list[str]:
@@ -56,8 +56,8 @@ class MissingKeyError(InputError):
 
     def __init__(self) -> None:
         super().__init__(
-            "No API key. Set GROQ_API_KEY (keys: https://console.groq.com/keys), "
-            "or run %groq demo to try it offline."
+            "No API key. Run %groq login, or set GROQ_API_KEY "
+            "(keys: https://console.groq.com/keys); %groq demo works without."
         )
 
 
@@ -151,7 +151,7 @@ class BadRequestError(APIStatusError):
 class AuthenticationError(APIStatusError):
     """401: the API key is not valid."""
 
-    next_step = "Set GROQ_API_KEY to a key from https://console.groq.com/keys."
+    next_step = "Set GROQ_API_KEY to a key from https://console.groq.com/keys, or run %groq login."
 
 
 class PermissionDeniedError(APIStatusError):

@@ -13,6 +13,7 @@ from argparse import (
     BooleanOptionalAction,
     RawDescriptionHelpFormatter,
 )
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,9 +25,13 @@ from traitlets import Bool, Float, Int, Unicode
 from .errors import InputError
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from .answer import Answer
     from .conversation import Conversation
     from .notebook import Notebook
+
+_OURS = "groq_magic"
 
 
 def _name(text: str) -> str:
@@ -121,7 +126,7 @@ class _Interrupted(KeyboardInterrupt):
     """An interrupt of a waiting cell: it stops the cells behind it, too, without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        return ["Interrupted: the answer was stopped; what had come is kept."]
+        return [str(self)]
 
 
 @magics_class
@@ -151,6 +156,10 @@ class GroqMagic(Magics):
     ).tag(config=True)
     wait = Bool(None, allow_none=True, help="A cell ends when its answer has.").tag(config=True)
 
+    show_reasoning = Bool(
+        None, allow_none=True, help="What the model thinks is shown, folded; True."
+    ).tag(config=True)
+
     parser = _parser()
 
     @no_var_expand  # IPython would take single braces and dollars for variables
@@ -163,10 +172,11 @@ class GroqMagic(Magics):
         except InputError as error:
             raise UsageError(str(error)) from None
         try:
-            waited = show(answer, wait=wait)
+            waited = show(answer, wait=wait, reasoning=self.show_reasoning)
         except KeyboardInterrupt:
             answer.stop()  # it may have come before anything waited
-            raise _Interrupted from None
+            said = "Interrupted: the answer was stopped; what had come is kept."
+            raise _Interrupted(said) from None
         if waited and answer.error is not None:
             raise answer.error
 
@@ -179,7 +189,7 @@ class GroqMagic(Magics):
             given["chat"] = self._notebook.chat(given["chat"])
         given["images"] = list(map(self._notebook.image, given.get("images", ())))
         text = cell if given.pop("raw", False) else self._filled(cell, given["images"])
-        answer = stream(text, **(self._configured(given.get("chat")) | given))
+        answer = stream(text, **(self._defaults(given.get("chat")) | given))
         if out and self.shell:
             self.shell.user_ns[out] = answer
         return answer, wait
@@ -207,16 +217,34 @@ class GroqMagic(Magics):
         if "_notebook" in vars(self):
             self._notebook.close()
 
-    def _configured(self, chat: str | Conversation | None) -> dict[str, Any]:
-        """The settings that the flags may go before; a chat's own system text goes, too."""
+    def _configured(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in GroqMagic.class_own_traits(config=True)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _defaults(self, chat: str | Conversation | None) -> dict[str, Any]:
+        """What the flags go before: the settings, and before those what a chat was told first."""
         from .conversation import Conversation, chat_named
 
-        names = GroqMagic.class_own_traits(config=True).keys() - {"wait"}
-        values = {name: getattr(self, name) for name in names}
+        settings = self._configured()
+        for of_the_view in ("wait", "show_reasoning"):
+            settings.pop(of_the_view, None)
         if chat is not None:
             chat = chat if isinstance(chat, Conversation) else chat_named(chat)
-            values["system"] = values["system"] if chat.system is None else chat.system
-        return {name: value for name, value in values.items() if value is not None}
+            if chat.system is not None:
+                settings["system"] = chat.system
+        return settings
+
+    def completions(self, line: str, number: int) -> tuple[str, list[str]]:
+        """The word before the cursor, and what it may become, in a cell's line of that number."""
+        is_ours = line.startswith("%groq ") or (number == 0 and line.startswith("%%groq "))
+        if not is_ours:
+            return "", []
+        from . import commands
+
+        return commands.completions(line, self._flag_names(), self._configured())
+
+    def _flag_names(self) -> list[str]:
+        return [name for one in self.parser._actions for name in one.option_strings]  # noqa: SLF001
 
     ask.__doc__ = parser.format_help()  # type: ignore[assignment]
 
@@ -224,46 +252,24 @@ class GroqMagic(Magics):
     def command(self, line: str) -> None:
         """Commands around `%%groq`.
 
+        %groq            model, server, key, what runs, what is left, what it cost
+        %groq models     the server's models, their sizes and prices
+        %groq stop       end the answer that was asked last; %groq stop all: every one
         %groq last [N]   the last answer again, or the last N
+        %groq code [N]   the last answer's first code block, or the N-th, into a new cell
+        %groq chats      the chats of this kernel; %groq forget NAME: begin that one anew
+        %groq login      take a key, unseen, for this kernel alone; before GROQ_API_KEY
         %groq demo       answers from a server on this machine: no key, no network
         %groq demo off   answers from Groq again
         """
-        match line.split():
-            case ["last", *number]:
-                _show_last(number)
-            case ["demo"]:
-                _demo_on()
-            case ["demo", "off"]:
-                _demo_off()
-            case _:
-                raise UsageError("%groq last [N], or %groq demo [off]. To ask a model: %%groq")
+        from . import commands
 
-
-def _show_last(words: list[str]) -> None:
-    number = words[0] if words else "1"
-    if len(words) > 1 or not (number.isdecimal() and int(number) > 0):
-        raise UsageError("%groq last takes how many answers: %groq last 3")
-    from .view import show_last
-
-    if not show_last(int(number)):
-        print("There is no answer in this kernel yet. Ask for one with %%groq.")
-
-
-def _demo_on() -> None:
-    from .api import use_endpoint
-    from .client import Endpoint
-
-    url = _start_demo()
-    use_endpoint(Endpoint(url))  # without the key: the demo has no business with it
-    print(f"Answers come from the demo server on this machine, {url}")
-    print("They are written beforehand. Back to Groq: %groq demo off")
-
-
-def _demo_off() -> None:
-    from .api import use_endpoint
-
-    use_endpoint(None)
-    print("Answers come from Groq again.")
+        try:
+            commands.run(line, self.shell, self._configured())
+        except InputError as error:
+            raise UsageError(str(error)) from None
+        except KeyboardInterrupt:
+            raise _Interrupted("Interrupted.") from None
 
 
 def _words(line: str, notebook: Notebook) -> list[str]:
@@ -296,9 +302,33 @@ def _flags(words: list[str]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _start_demo() -> str:
-    try:
-        from . import demo
-    except ImportError:
-        raise UsageError("The demo server needs tornado: pip install tornado") from None
-    return demo.start()
+def load(shell: InteractiveShell) -> None:
+    """Register the magics, and what Tab offers in them."""
+    shell.register_magics(GroqMagic)
+    with suppress(ImportError):  # IPython before 8.6 has no such matchers
+        matcher = _matcher_for(shell.magics_manager.registry["GroqMagic"])
+        shell.Completer.custom_matchers.append(matcher)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take them out again; answers that run go on."""
+    manager = shell.magics_manager
+    for kind in ("cell", "line"):
+        manager.magics[kind].pop("groq", None)
+    if magic := manager.registry.pop("GroqMagic", None):
+        magic.close()
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [one for one in matchers if getattr(one, "matcher_identifier", "") != _OURS]
+
+
+def _matcher_for(magic: GroqMagic) -> Any:
+    from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+
+    @context_matcher(identifier=_OURS)
+    def matcher(context: CompletionContext) -> Any:
+        begun, words = magic.completions(context.text_until_cursor, context.cursor_line)
+        completions = [SimpleCompletion(word) for word in words]
+        # Where we have any, Python's words have no place.
+        return {"completions": completions, "matched_fragment": begun, "suppress": bool(words)}
+
+    return matcher

@@ -36,7 +36,7 @@ from html import escape
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import anywidget
 from IPython import get_ipython
@@ -48,6 +48,7 @@ from .chat import Queued
 from .dialect import render
 from .errors import GroqError
 from .markdown import Operation, StreamingMarkdown
+from .models import dollars
 from .source import safe_source
 
 _log = logging.getLogger(__name__)
@@ -59,13 +60,17 @@ _UNASKED_PER_SECOND = 100_000  # characters, should there be nobody
 _KEPT = 100
 
 
-def show(answer: Answer, *, wait: bool | None = None) -> bool:
+def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = None) -> bool:
     """Show ``answer`` in the running cell; return whether its end was waited for.
 
     Live where somebody watches; at once and whole where nobody does (nbconvert,
     papermill: the file is written when the cells are through, so the cell waits) and
     where it has ended; as growing text in a terminal. ``wait`` true waits everywhere.
+    ``reasoning`` false leaves out what the model thought, from now on wherever the answer
+    is shown; None changes nothing.
     """
+    if reasoning is not None:
+        (_unthinking.discard if reasoning else _unthinking.add)(answer)
     shell = get_ipython()
     _shown_in[answer] = getattr(shell, "execution_count", None)
     if answer not in _recent:
@@ -90,12 +95,17 @@ def show_once(answer: Answer) -> None:
         show(answer)
 
 
-def show_last(count: int) -> int:
+def show_last(count: int, *, reasoning: bool | None = None) -> int:
     """Show the last answers of this process again, the latest below; return how many."""
     answers = list(_recent)[-count:]
     for answer in answers:
-        show(answer)
+        show(answer, reasoning=reasoning)
     return len(answers)
+
+
+def last_answer() -> Answer | None:
+    """The answer that was shown last, for the first time; None where none was."""
+    return _recent[-1] if _recent else None
 
 
 def static_bundle(answer: Answer, html: str | None = None) -> tuple[dict[str, str], dict[str, Any]]:
@@ -216,14 +226,14 @@ class LiveView:
 
     def _send_batch(self, operations: list[Operation]) -> None:
         self._batches += 1
-        reasoning = self._answer.reasoning[self._thought :]
+        reasoning = _reasoning(self._answer)[self._thought :]
         self._thought += len(reasoning)
         self._send("batch", ops=[_to_wire(o) for o in operations], reasoning=reasoning)
 
     def _send_snapshot(self) -> None:
         """Send all there is, what was not painted yet included: nothing more may come."""
         self._paint()
-        reasoning = self._answer.reasoning[: self._thought]
+        reasoning = _reasoning(self._answer)[: self._thought]
         shown = self._markdown.snapshot()
         self._send("snapshot", **shown, reasoning=reasoning, model_id=self._widget.model_id)
 
@@ -249,6 +259,7 @@ class LiveView:
 
 
 _shown_in: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
+_unthinking: WeakSet[Answer] = WeakSet()
 _recent: deque[Answer] = deque(maxlen=_KEPT)
 _ended_widgets: deque[AnswerWidget] = deque()
 
@@ -354,13 +365,13 @@ def _to_wire(operation: Operation) -> list[Any]:
 # a saved notebook brings no style sheet, and Jupyter takes style elements out.
 
 
-def _twice(style: str) -> str:
+def theme_style(style: str) -> str:
     """The style in plain colours, too: JupyterLab drops variables from a file it does not trust."""
     plain = re.sub(r"var\([^,]*, ([^)]*)\)", r"\1", style)
     return f"{plain};{style}"
 
 
-_DIM = _twice("color:var(--jp-ui-font-color2, #757575)")
+_DIM = theme_style("color:var(--jp-ui-font-color2, #757575)")
 _CALM = "var(--jp-ui-font-color2, #757575)"
 _BRAND = "var(--jp-brand-color1, #1976d2)"
 _WARN = "var(--jp-warn-color0, #b26a00)"
@@ -389,7 +400,8 @@ class Status(NamedTuple):
         """The status of ``answer`` now."""
         note = _note(answer)
         said = note.html if note else ""
-        return cls(answer.state, _header(answer), answer.thinking, _thought(answer), said)
+        thinking = answer.thinking and answer not in _unthinking
+        return cls(answer.state, _header(answer), thinking, _thought(answer), said)
 
 
 class _Note(NamedTuple):
@@ -399,10 +411,10 @@ class _Note(NamedTuple):
 
     @property
     def html(self) -> str:
-        border = _twice(f"border-left:3px solid {self.colour}")
+        border = theme_style(f"border-left:3px solid {self.colour}")
         return (
             f'<div style="{border};padding:3px 10px;margin:6px 0">'
-            f'<b style="{_twice(f"color:{self.colour}")}">{escape(self.strong)}</b> '
+            f'<b style="{theme_style(f"color:{self.colour}")}">{escape(self.strong)}</b> '
             f"{escape(self.rest)}</div>"
         )
 
@@ -415,7 +427,7 @@ def _static_html(answer: Answer, html: str) -> str:
             f'<details style="font-size:13px;line-height:1.6;{_DIM}">'
             f"<summary>{status.thought}</summary>"
             '<div style="white-space:pre-wrap;max-height:20em;overflow:auto">'
-            f"{escape(answer.reasoning)}</div></details>"
+            f"{escape(_reasoning(answer))}</div></details>"
         )
     # The output area pads its right side already.
     text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
@@ -429,9 +441,9 @@ def _header(answer: Answer) -> str:
     return (
         f'<div style="padding-bottom:4px;font-size:12px;line-height:24px;{_DIM};'
         'font-variant-numeric:tabular-nums">'
-        f'<span style="{_twice(f"color:{dot}")}">●</span> '
+        f'<span style="{theme_style(f"color:{dot}")}">●</span> '
         f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
-        f"{escape(_line(answer))}{_chat_line(answer)}</div>"
+        f"{' · '.join(figure.html for figure in _figures(answer))}{_chat_line(answer)}</div>"
     )
 
 
@@ -439,22 +451,45 @@ def _chat_line(answer: Answer) -> str:
     return f"<br>{escape(answer.note)}" if answer.note else ""
 
 
+class _Figure(NamedTuple):
+    text: str
+    title: str = ""
+    """What the text has no room to say."""
+
+    @property
+    def html(self) -> str:
+        if not self.title:
+            return escape(self.text)
+        return f'<span title="{escape(self.title)}">{escape(self.text)}</span>'
+
+
 def _line(answer: Answer) -> str:
     """The answer's state and figures, in a line."""
+    return " · ".join(figure.text for figure in _figures(answer))
+
+
+def _figures(answer: Answer) -> list[_Figure]:
     if answer.state == "connecting":
-        return f"asked {answer.seconds:.0f} s ago" if answer.seconds >= 2 else "asked"
+        return [_Figure(f"asked {answer.seconds:.0f} s ago" if answer.seconds >= 2 else "asked")]
     if isinstance(waiting := answer.waiting, Queued):
-        return waiting.reason
+        return [_Figure(waiting.reason)]
     if waiting:
         left = f"tries again in {answer.seconds_to_retry:.0f} s"
-        return f"{waiting.reason} · {left} ({waiting.attempt} of {waiting.attempts})"
-    figures = [_tokens(answer), _speed(answer), _first(answer)]
-    if answer.state == "done":
-        figures.append(f"{answer.seconds:.1f} s")
+        attempts = f"({waiting.attempt} of {waiting.attempts})"
+        return [_Figure(waiting.reason), _Figure(f"{left} {attempts}")]
     if answer.state in ("stopped", "failed"):
         kept = f"{_tokens(answer)} kept" if answer.tokens else ""
-        figures = [f"{answer.state} after {answer.seconds:.1f} s", kept]
-    return " · ".join(filter(None, figures))
+        figures = [_Figure(f"{answer.state} after {answer.seconds:.1f} s"), _Figure(kept)]
+    else:
+        figures = [
+            _Figure(_unseen(answer)),
+            _Figure(_tokens(answer)),
+            _speed(answer),
+            _first(answer),
+        ]
+    if answer.state == "done":
+        figures.append(_Figure(f"{answer.seconds:.1f} s"))
+    return [figure for figure in (*figures, _price(answer)) if figure.text]
 
 
 def _tokens(answer: Answer) -> str:
@@ -463,24 +498,39 @@ def _tokens(answer: Answer) -> str:
     return f"{count} token{'' if count == '1' else 's'}"
 
 
-def _speed(answer: Answer) -> str:
+def _speed(answer: Answer) -> _Figure:
     """Tokens per second: by the server's own time where it gave one, else by the clock."""
     seconds = answer.usage.completion_time if answer.usage else None
+    about, title = "", "By the time that the server says it took"
     if seconds is None:
         seconds = answer.seconds - (answer.time_to_first_token or 0.0)
+        about, title = "~", "By this machine's clock"
     if answer.tokens < 10 or seconds < 0.05:
-        return ""  # too little to tell
-    return f"{answer.tokens / seconds:,.0f} tokens/s"
+        return _Figure("")  # too little to tell
+    return _Figure(f"{about}{answer.tokens / seconds:,.0f} tokens/s", title)
 
 
-def _first(answer: Answer) -> str:
+def _first(answer: Answer) -> _Figure:
     first = answer.time_to_first_token
-    return "" if first is None else f"first after {first:.2f} s"
+    return _Figure("" if first is None else f"first after {first:.2f} s")
+
+
+def _price(answer: Answer) -> _Figure:
+    cost = answer.cost
+    return _Figure("" if cost is None else dollars(cost), "By the server's list of prices")
+
+
+def _reasoning(answer: Answer) -> str:
+    return "" if answer in _unthinking else answer.reasoning
+
+
+def _unseen(answer: Answer) -> str:
+    return "thinking" if answer.thinking and answer in _unthinking else ""
 
 
 def _thought(answer: Answer) -> str:
     seconds = answer.thinking_seconds
-    if seconds is None:
+    if seconds is None or answer in _unthinking:
         return ""
     return "Thinking" if answer.thinking else f"Thought for {seconds:.1f} s"
 
@@ -508,6 +558,7 @@ def _metadata(answer: Answer) -> dict[str, Any]:
         "system_fingerprint": answer.system_fingerprint,
         "service_tier": answer.service_tier,
         "usage": answer.usage.to_dict() if answer.usage else None,
+        "cost_usd": answer.cost,
         "seconds": round(answer.seconds, 3),
         "time_to_first_token": _rounded(answer.time_to_first_token),
         "error": str(answer.error) if answer.error else None,

@@ -291,9 +291,10 @@ def test_connections_are_used_again() -> None:
         connection.until_closed()
 
     with peer(play) as server:
-        stream("Hello", base_url=server.base_url).result(10)
+        client, endpoint = Client(), Endpoint(server.base_url)
+        Answer(client.stream(endpoint, {"stream": True})).result(10)
         until(lambda: not background._running)  # the response is read to its end
-        second = stream("Hello", base_url=server.base_url)
+        second = Answer(client.stream(endpoint, {"stream": True}))
         until(lambda: b"POST" in server.connections[0].rest)
         second.stop()
         assert len(server.connections) == 1

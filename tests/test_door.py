@@ -15,9 +15,9 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat client background pieces answer dialect source stable blocks".split()
-ROOMS += "calm markdown view images values prompt conversation api notebook".split()
-ROOMS += "demo magic __init__".split()
+ROOMS = "errors sse chat models client background pieces answer session dialect source".split()
+ROOMS += "stable blocks calm markdown view table images values prompt conversation api".split()
+ROOMS += "notebook demo commands magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {
@@ -25,7 +25,7 @@ ONLY_IN = {
     "markdown_it": "dialect",
     "pygments": "dialect",
     "anywidget": "view",
-    "IPython.display": "view",
+    "IPython.display": ("table", "view"),
     "tornado": "demo",
     "IPython.core": ("magic", "notebook"),
     "threading": ("answer", "background", "view", "conversation"),

@@ -287,7 +287,7 @@ def test_the_answer_in_a_variable(kernel: Kernel) -> None:
         ("%%groq -o class\nHello", "'class' cannot be the name of a variable"),
         ("%%groq -s 'unclosed\nHello", "No closing quotation"),
         ("%%groq\n   \n", "The prompt is empty"),
-        ("%groq what", "%groq demo"),
+        ("%groq what", "demo [off]"),
         ("%groq last night", "%groq last 3"),
         ("%groq last 0", "%groq last 3"),
         ("%groq last 1 2", "%groq last 3"),

@@ -162,3 +162,38 @@ def test_no_attack_gets_through(lab: Lab, browser: Browser) -> None:
     assert [name for name in names if name.startswith("on")] == []
     assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
     page.close()
+
+
+def test_code_goes_into_a_new_cell_below(lab: Lab, page: Page) -> None:
+    path = lab.write("code.ipynb", "%%groq --wait\nA function for primes", "%groq code", "'last'")
+    book = NotebookPage(page, lab, path)
+    book.run_all()
+    book.until(lambda: "last" in book.text(3))
+    sources = [cell["source"] for cell in book.save()["cells"]]
+    assert sources[2].startswith('def primes(limit: int) -> list[int]:\n    """All primes')
+    assert sources[2] == book.answer(0).locator("pre code").first.inner_text().removesuffix("\n")
+    assert sources[3] == "'last'"
+    book.run(2)
+    book.until(lambda: "[2, 3, 5, 7, 11" in book.text(2))
+
+
+def test_the_models_are_a_table_in_the_colours_of_the_theme(lab: Lab, page: Page) -> None:
+    path = lab.write("models.ipynb", "%groq models", "%groq")
+    book = NotebookPage(page, lab, path)
+    book.run_all()
+    book.until(lambda: book.page.locator(".groq-table").count() == 2)
+    models = book.cell(0).locator(".groq-table")
+    assert models.locator("thead th").all_inner_texts()[:2] == ["Model", "Context"]
+    rows = models.locator("tbody tr").all_inner_texts()
+    assert len(rows) == 9
+    assert "openai/gpt-oss-120b\t131,072\t65,536\t0.15\t0.60\tOpenAI" in rows
+    # One line for each model, its numbers under each other.
+    assert models.locator("tbody").evaluate("e => e.offsetHeight") < 9 * 40
+    right = (
+        "e => [...e.querySelectorAll('td:nth-child(4)')].map(c => getComputedStyle(c).textAlign)"
+    )
+    assert set(models.locator("tbody").evaluate(right)) == {"right"}
+    colour = "e => getComputedStyle(e.querySelector('td')).color"
+    theme = "() => getComputedStyle(document.querySelector('.jp-RenderedHTMLCommon')).color"
+    assert models.evaluate(colour) == book.page.evaluate(theme)
+    assert "Server" in book.text(1)

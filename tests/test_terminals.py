@@ -110,6 +110,27 @@ def test_in_ipython_an_interrupt_stops_and_keeps(ipython: Terminal, server: Demo
     ipython.until("stopped ## Server-sent events")
 
 
+def test_in_ipython_code_goes_into_the_next_prompt(ipython: Terminal) -> None:
+    ipython.type("%%groq\nA function for primes\n\n")
+    ipython.until("tokens/s")
+    ipython.until("In [")
+    ipython.type("%groq code")
+    assert ipython.until("def primes(limit: int)").rstrip().endswith("]:")
+    ipython.until("print(primes(30))")
+    ipython.interrupt()
+    ipython.until("In [")
+
+
+def test_in_ipython_a_key_is_typed_unseen(ipython: Terminal) -> None:
+    ipython.type("%groq login")
+    ipython.until("Groq API key: ")
+    ipython.type("gsk_unseen_0123456789")
+    assert "gsk_" not in ipython.until("The key is kept in this process's memory")
+    ipython.type("%groq")
+    assert "gsk_" not in ipython.until("kept in memory by %groq login")
+    ipython.until("In [")
+
+
 def test_a_console_says_where_the_answer_will_be(console: Terminal, server: Demo) -> None:
     """A kernel's frontend that has no widgets, and cannot change what it has printed."""
     number = len(server.seen())

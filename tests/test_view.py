@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
 from html.parser import HTMLParser
+from itertools import count
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from .test_answer import chunk, items
 HOSTILE = "<script>canary()</script> <img src=x onerror=canary()> ![i](https://evil.example/?q=1)"
 
 ALLOWED = set("div span b p details summary a h2 h3 code pre ul li strong em s".split())
-ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target"}
+ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target", "title"}
 
 
 class Allowed(HTMLParser):
@@ -46,7 +48,8 @@ def test_done() -> None:
     answer = ended(chunk("**Hi**"), chunk(finish_reason="stop", usage=usage, request_id="req_1"))
     data, metadata = static_bundle(answer)
     assert "<strong>Hi</strong>" in data["text/html"]
-    assert "1,234 + 100 tokens · 400 tokens/s · first after 0.00 s" in data["text/html"]
+    speed = '<span title="By the time that the server says it took">400 tokens/s</span>'
+    assert f"1,234 + 100 tokens · {speed} · first after 0.00 s" in data["text/html"]
     assert data["text/plain"] == data["text/markdown"] == "**Hi**"
     made = metadata["groq"]
     assert made["state"] == "done"
@@ -54,6 +57,15 @@ def test_done() -> None:
     assert made["usage"] == usage.to_dict()
     assert made["request_id"] == "req_1"
     assert "error" not in made
+
+
+def test_without_the_servers_time_the_speed_is_about_right_and_says_so() -> None:
+    given = (*[chunk("word ")] * 20, chunk(finish_reason="stop"))
+    answer = Answer(items(*given), clock=map(float, count()).__next__)
+    answer.wait(5)
+    speed = re.search(r'<span title="([^"]*)">~[\d.]+ tokens/s</span>', html(answer))
+    assert speed is not None
+    assert speed[1] == "By this machine&#x27;s clock"
 
 
 def test_stopped_keeps_and_says_so() -> None:
