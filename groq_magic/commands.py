@@ -6,13 +6,12 @@ It knows no magics: what a command needs of the shell and of the settings it is 
 from __future__ import annotations
 
 import getpass
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError, MissingKeyError
+from .errors import InputError, MissingKeyError, span
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from .answer import Answer
     from .models import Model
 
+_NAMED = 5
 Settings = Mapping[str, Any]
 """What is configured for the magic, by name."""
 Command = Callable[[Sequence[str], Any, Settings], object]
@@ -103,8 +103,9 @@ def _running() -> str:
     from .answer import running
 
     answers = running()
-    named = ", ".join(f"{answer.model} for {answer.seconds:.0f} s" for answer in answers)
-    return f"{_count(len(answers), 'answer')}: {named}" if answers else "no answer"
+    named = [f"{answer.model} for {answer.seconds:.0f} s" for answer in answers[:_NAMED]]
+    named += ["…"] if len(answers) > _NAMED else []
+    return f"{_count(len(answers), 'answer')}: {', '.join(named)}" if answers else "no answer"
 
 
 def _left() -> str:
@@ -114,25 +115,24 @@ def _left() -> str:
     if known is None:
         return ""
     of, ago = known
-    requests = _share(of.remaining_requests, of.limit_requests, of.reset_requests, ago)
-    tokens = _share(of.remaining_tokens, of.limit_tokens, of.reset_tokens, ago)
-    parts = (requests.format("requests a day"), tokens.format("tokens a minute"))
+    requests = (of.remaining_requests, of.limit_requests, of.reset_requests)
+    tokens = (of.remaining_tokens, of.limit_tokens, of.reset_tokens)
+    parts = (_share("requests a day", *requests, ago), _share("tokens a minute", *tokens, ago))
     return "; ".join(filter(None, parts))
 
 
-def _share(left: int | None, limit: int | None, reset: float | None, ago: float) -> str:
+def _share(unit: str, left: int | None, limit: int | None, reset: float | None, ago: float) -> str:
     """What is left of a limit, by a response that came so many seconds ago.
 
-    >>> _share(7_970, 8_000, 12.5, 2.0).format("tokens a minute")
+    >>> _share("tokens a minute", 7_970, 8_000, 12.5, 2.0)
     '7,970 of 8,000 tokens a minute (all again in 11 s)'
     """
     if left is None:
         return ""
-    whole = "{}" if limit is None else f"of {limit:,} {{}}"
+    whole = unit if limit is None else f"of {limit:,} {unit}"
     if reset is None or left == limit:
         return f"{left:,} {whole}"
-    again = math.ceil(reset - ago)
-    return f"{left:,} {whole} (all again in {again:,} s)" if again > 0 else f"all {whole} again"
+    return f"{left:,} {whole} (all again in {span(reset - ago)})" if reset > ago else f"all {whole}"
 
 
 def _spent() -> str:

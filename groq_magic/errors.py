@@ -192,7 +192,7 @@ class RateLimitError(APIStatusError):
     def __str__(self) -> str:
         if self.retry_after is None:
             return super().__str__()
-        return f"429 {_sentence(self.message)} Run the cell again in {_span(self.retry_after)}."
+        return f"429 {_sentence(self.message)} Run the cell again in {span(self.retry_after)}."
 
 
 class CapacityError(APIStatusError):
@@ -232,10 +232,10 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A span of time as people say it, rounded up.
 
-    >>> _span(0.29), _span(59.2), _span(578)
+    >>> span(0.29), span(59.2), span(578)
     ('1 s', '60 s', '10 min')
     """
     whole = math.ceil(seconds)
