@@ -196,8 +196,9 @@ class Client:
         """Name the models whose names are near, if the server tells what it has."""
         if error.code != "model_not_found":
             return
-        with suppress(GroqError, httpx.HTTPError):
-            near = get_close_matches(model, await self.models(endpoint), cutoff=0.4)
+        with suppress(GroqError, httpx.HTTPError, TimeoutError):
+            async with asyncio.timeout(_MODELS_TIMEOUT):  # a body can be without an end
+                near = get_close_matches(model, await self.models(endpoint), cutoff=0.4)
             if near:
                 error.next_step = f"Near names, for -m: {', '.join(near)}."
 
@@ -211,8 +212,9 @@ class Client:
             )
         if response.status_code != 200:
             raise _status_error(response, response.text, endpoint)
-        listed = _json_object(response.text).get("data") or []
-        return [str(entry["id"]) for entry in listed if "id" in entry]
+        listed = _json_object(response.text).get("data")
+        entries = listed if isinstance(listed, list) else []
+        return [str(entry["id"]) for entry in entries if isinstance(entry, dict) and "id" in entry]
 
 
 class _Opening:
