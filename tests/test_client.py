@@ -8,7 +8,7 @@ import pickle
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -418,3 +418,26 @@ def test_no_server_steers_a_terminal() -> None:
         begins_then(lambda c: c.chunk(event({"error": {"message": "Hot\u001b]0;owned\u0007"}})))
     )
     assert str(answer.error) == "Hot]0;owned. Run the cell again."
+
+
+def endless_list(connection: Connection) -> None:
+    connection.begin()
+    with suppress(OSError):
+        while True:
+            connection.chunk(b" " * 2**10)
+    connection.closed.set()
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        refusal("200 OK", b'{"data": 5}'),
+        refusal("200 OK", b'{"data": [5, ["id"], {"name": "m"}]}'),
+        refusal("200 OK", b"no JSON"),
+        endless_list,
+    ],
+)
+def test_a_list_of_models_that_is_none_changes_nothing(listing: Script) -> None:
+    refused = b'{"error": {"message": "No such", "code": "model_not_found"}}'
+    answer = ask(refusal("404 Not Found", refused), listing)
+    assert str(answer.error) == "404 No such. Choose another model with -m."
