@@ -8,7 +8,7 @@ from html import escape
 
 from IPython.display import display
 
-from .view import theme_style
+from .looks import theme_style
 
 _CELL = theme_style("border-bottom:1px solid var(--jp-border-color2, #80808055)")
 _HEAD = theme_style("color:var(--jp-ui-font-color2, #757575)")

@@ -16,7 +16,9 @@ PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
 ROOMS = "errors sse chat models client background pieces answer session dialect source".split()
-ROOMS += "stable blocks calm markdown view table images values prompt conversation api".split()
+ROOMS += (
+    "stable blocks calm markdown looks view table images values prompt conversation api".split()
+)
 ROOMS += "notebook demo commands magic __init__".split()
 
 # Each of these is imported in the one room that is about it.

@@ -17,10 +17,10 @@ from groq_magic.api import fetch_models, models_soon
 from groq_magic.background import background
 from groq_magic.client import Client, Endpoint
 from groq_magic.errors import APIStatusError, APITimeoutError, AuthenticationError
+from groq_magic.looks import static_bundle
 from groq_magic.models import Model, known_models, parse_models
 from groq_magic.session import learn_models, rate_limits, spent
 from groq_magic.table import Table
-from groq_magic.view import static_bundle
 
 from .conftest import RECORDED, Demo
 from .peer import DONE, Connection, Script, delta, finish, peer

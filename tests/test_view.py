@@ -16,7 +16,8 @@ import pytest
 
 from groq_magic.answer import Answer
 from groq_magic.chat import Chunk, Delta, Usage
-from groq_magic.view import show, static_bundle
+from groq_magic.looks import static_bundle
+from groq_magic.view import show
 
 from .conftest import Demo
 from .test_answer import chunk, items
