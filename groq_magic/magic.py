@@ -11,6 +11,8 @@ from argparse import (
     BooleanOptionalAction,
     RawDescriptionHelpFormatter,
 )
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -133,8 +135,9 @@ class GroqMagic(Magics):
     def ask(self, line: str, cell: str) -> None:  # noqa: D102  # the parser writes it
         flags = self._configured() | _flags(line)
         out, wait = flags.pop("out", None), flags.pop("wait", None)
-        from .api import stream  # imported now: loading the extension must cost nothing
-        from .view import show
+        with _importing():  # now: loading the extension must cost nothing
+            from .api import stream
+            from .view import show
 
         try:
             answer = stream(cell, **flags)
@@ -180,15 +183,17 @@ def _show_last(words: list[str]) -> None:
     number = words[0] if words else "1"
     if len(words) > 1 or not (number.isdecimal() and int(number) > 0):
         raise UsageError("%groq last takes how many answers: %groq last 3")
-    from .view import show_last
+    with _importing():
+        from .view import show_last
 
     if not show_last(int(number)):
         print("There is no answer in this kernel yet. Ask for one with %%groq.")
 
 
 def _demo_on() -> None:
-    from .api import use_endpoint
-    from .client import Endpoint
+    with _importing():
+        from .api import use_endpoint
+        from .client import Endpoint
 
     url = _start_demo()
     use_endpoint(Endpoint(url))  # without the key: the demo has no business with it
@@ -197,7 +202,8 @@ def _demo_on() -> None:
 
 
 def _demo_off() -> None:
-    from .api import use_endpoint
+    with _importing():
+        from .api import use_endpoint
 
     use_endpoint(None)
     print("Answers come from Groq again.")
@@ -212,6 +218,18 @@ def _flags(line: str) -> dict[str, Any]:
     given = vars(GroqMagic.parser.parse_args(words))
     given |= dict(given.pop("param") or ())
     return {name: value for name, value in given.items() if value is not None}
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """A package that is missing is said in a line, without a traceback."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"%%groq cannot run: {error}. "
+            "Bring what is missing with %pip install groq-magic, and restart the kernel."
+        ) from None
 
 
 def _start_demo() -> str:
