@@ -1,4 +1,4 @@
-"""The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s lint``."""
+"""The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s install``, ``nox -s lint``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def tests(session: nox.Session) -> None:
     session.install(".[test]")
     chromium = find_or_install_chromium(session)
     session.run("pytest", *session.posargs, env={"CHROMIUM": chromium})
+
+
+@nox.session
+def install(session: nox.Session) -> None:
+    """Test the wheel in clean environments: newest and lowest versions of what it needs."""
+    session.install("jupyter_client", "pexpect", "pytest", "uv")
+    session.run("pytest", "tests/installed.py", *session.posargs)
 
 
 @nox.session

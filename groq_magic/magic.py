@@ -13,7 +13,8 @@ from argparse import (
     BooleanOptionalAction,
     RawDescriptionHelpFormatter,
 )
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -165,12 +166,10 @@ class GroqMagic(Magics):
     @no_var_expand  # IPython would take single braces and dollars for variables
     @cell_magic("groq")  # type: ignore[arg-type]  # its own types allow no function
     def ask(self, line: str, cell: str) -> None:  # noqa: D102  # the parser writes it
-        from .view import show  # imported now: loading the extension must cost nothing
+        with _in_a_line():
+            from .view import show  # imported now: loading the extension must cost nothing
 
-        try:
             answer, wait = self._asked(line, cell)
-        except InputError as error:
-            raise UsageError(str(error)) from None
         try:
             waited = show(answer, wait=wait, reasoning=self.show_reasoning)
         except KeyboardInterrupt:
@@ -262,14 +261,27 @@ class GroqMagic(Magics):
         %groq demo       answers from a server on this machine: no key, no network
         %groq demo off   answers from Groq again
         """
-        from . import commands
-
         try:
-            commands.run(line, self.shell, self._configured())
-        except InputError as error:
-            raise UsageError(str(error)) from None
+            with _in_a_line():
+                from . import commands
+
+                commands.run(line, self.shell, self._configured())
         except KeyboardInterrupt:
             raise _Interrupted("Interrupted.") from None
+
+
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    """Bad input, and a package that is missing, is said in a line, without a traceback."""
+    try:
+        yield
+    except InputError as error:
+        raise UsageError(str(error)) from None
+    except ImportError as error:
+        raise UsageError(
+            f"%%groq cannot run: {error}. "
+            "Bring what is missing with %pip install groq-magic, and restart the kernel."
+        ) from None
 
 
 def _words(line: str, notebook: Notebook) -> list[str]:

@@ -101,8 +101,10 @@ class Kernel:
 
 
 @contextmanager
-def running_kernel(env: dict[str, str], cwd: str) -> Iterator[Kernel]:
-    manager = KernelManager(kernel_name="python3")
+def running_kernel(
+    env: dict[str, str], cwd: str, manager: KernelManager | None = None
+) -> Iterator[Kernel]:
+    manager = manager or KernelManager(kernel_name="python3")
     manager.start_kernel(env=env, cwd=cwd)
     client = manager.client()
     client.start_channels()

@@ -52,9 +52,11 @@ _SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-Z\\-_])")
 
 
 @contextmanager
-def terminal(program: str, folder: Path, base_url: str) -> Iterator[Terminal]:
+def terminal(
+    program: str, folder: Path, base_url: str, python: Path | str = sys.executable
+) -> Iterator[Terminal]:
     child: pexpect.spawn[str] = pexpect.spawn(
-        sys.executable,
+        str(python),
         ["-m", *program.split()],
         encoding="utf-8",
         dimensions=(50, 120),
