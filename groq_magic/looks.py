@@ -124,8 +124,14 @@ def _header(answer: Answer) -> str:
         'font-variant-numeric:tabular-nums">'
         f'<span style="{theme_style(f"color:{dot}")}">●</span> '
         f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
-        f"{' · '.join(figure.html for figure in _figures(answer))}{_chat_line(answer)}</div>"
+        f"{_figures_html(answer)}{_chat_line(answer)}</div>"
     )
+
+
+def _figures_html(answer: Answer) -> str:
+    """The figures, none of which a narrow page breaks in two."""
+    *figures, last = _figures(answer)
+    return " ".join([*(figure.html(" ·") for figure in figures), last.html()])
 
 
 def _chat_line(answer: Answer) -> str:
@@ -137,11 +143,9 @@ class _Figure(NamedTuple):
     title: str = ""
     """What the text has no room to say."""
 
-    @property
-    def html(self) -> str:
-        if not self.title:
-            return escape(self.text)
-        return f'<span title="{escape(self.title)}">{escape(self.text)}</span>'
+    def html(self, behind: str = "") -> str:
+        title = f' title="{escape(self.title)}"' if self.title else ""
+        return f'<span style="white-space:nowrap"{title}>{escape(self.text)}{behind}</span>'
 
 
 def line_of(answer: Answer) -> str:

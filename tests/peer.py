@@ -68,10 +68,15 @@ class Connection:
 
 
 class Peer:
-    """Plays ``scripts`` in turn, one for each connection, the last one for all that follow."""
+    """Plays ``scripts`` in turn, one for each connection, the last one for all that follow.
 
-    def __init__(self, scripts: Sequence[Script]) -> None:
+    An answer has the models asked for in the background, whenever that may be: so this is
+    no part of a script, unless it is about ``models``.
+    """
+
+    def __init__(self, scripts: Sequence[Script], *, models: bool = False) -> None:
         self.connections: list[Connection] = []
+        self._models = models
         self._scripts = list(scripts)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.base_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/openai/v1"
@@ -101,6 +106,9 @@ class Peer:
             if request is None:
                 return
             connection = Connection(accepted, request)
+            if "/models" in request.line and not self._models:
+                connection.respond(b"", "404 Not Found")
+                return
             with self._arrived:
                 script = self._scripts[min(len(self.connections), len(self._scripts) - 1)]
                 self.connections.append(connection)
@@ -109,8 +117,8 @@ class Peer:
 
 
 @contextmanager
-def peer(*scripts: Script) -> Iterator[Peer]:
-    playing = Peer(scripts)
+def peer(*scripts: Script, models: bool = False) -> Iterator[Peer]:
+    playing = Peer(scripts, models=models)
     try:
         yield playing
     finally:

@@ -35,8 +35,8 @@ from .peer import DONE, Connection, Script, answers, delta, event, finish, peer
 KEY = "gsk_a_key_that_must_not_be_seen"
 
 
-def ask(*scripts: Script) -> Answer:
-    with peer(*scripts) as server:
+def ask(*scripts: Script, models: bool = False) -> Answer:
+    with peer(*scripts, models=models) as server:
         answer = stream("Hello", base_url=server.base_url)
         assert answer.wait(20)
     return answer
@@ -358,7 +358,7 @@ def test_near_model_names() -> None:
     missing = b'{"error": {"message": "The model `opanai/gpt-oss` does not exist", '
     missing += b'"code": "model_not_found"}}'
     listed = b'{"data": [{"id": "openai/gpt-oss-20b"}, {"id": "qwen/qwen3.6-27b"}]}'
-    with peer(refusal("404 No", missing), refusal("200 OK", listed)) as server:
+    with peer(refusal("404 No", missing), refusal("200 OK", listed), models=True) as server:
         answer = stream("Hello", model="opanai/gpt-oss", base_url=server.base_url)
         answer.wait(10)
         assert server.connection(1).request.line.startswith("GET /openai/v1/models ")
@@ -439,5 +439,5 @@ def endless_list(connection: Connection) -> None:
 )
 def test_a_list_of_models_that_is_none_changes_nothing(listing: Script) -> None:
     refused = b'{"error": {"message": "No such", "code": "model_not_found"}}'
-    answer = ask(refusal("404 Not Found", refused), listing)
+    answer = ask(refusal("404 Not Found", refused), listing, models=True)
     assert str(answer.error) == "404 No such. Choose another model with -m."

@@ -170,7 +170,7 @@ def test_the_models_without_a_key_and_with_a_wrong_one(kernel: Kernel, server: D
     def refuse(connection: Connection) -> None:
         connection.respond(b'{"error": {"message": "Invalid API Key"}}', "401 Unauthorized")
 
-    with peer(refuse) as other:
+    with peer(refuse, models=True) as other:
         kernel.run(f"os.environ['GROQ_BASE_URL'] = {other.base_url!r}")
         refused = kernel.run("%groq models")
     with free_port() as port:
@@ -183,7 +183,7 @@ def test_the_models_without_a_key_and_with_a_wrong_one(kernel: Kernel, server: D
 
 
 def test_a_server_that_lists_nothing(kernel: Kernel, server: Demo) -> None:
-    with peer(lambda connection: connection.respond(b"<html>")) as other:
+    with peer(lambda connection: connection.respond(b"<html>"), models=True) as other:
         kernel.run(f"os.environ['GROQ_BASE_URL'] = {other.base_url!r}")
         said = one_line(kernel.run("%groq models"))
     kernel.run(f"os.environ['GROQ_BASE_URL'] = {server.base_url!r}")
@@ -191,7 +191,7 @@ def test_a_server_that_lists_nothing(kernel: Kernel, server: Demo) -> None:
 
 
 def test_an_interrupt_ends_the_wait_for_models(kernel: Kernel, server: Demo) -> None:
-    with peer(lambda connection: connection.until_closed()) as other:
+    with peer(lambda connection: connection.until_closed(), models=True) as other:
         kernel.run(f"os.environ['GROQ_BASE_URL'] = {other.base_url!r}")
         run = kernel.start("%groq models")
         asked = other.connection()
@@ -418,7 +418,7 @@ def test_all_models_at_a_blank_and_none_of_pythons_words(knowing: Kernel) -> Non
 
 
 def test_tab_asks_for_the_models_once(fresh: Kernel) -> None:
-    with peer(answering) as other:
+    with peer(answering, models=True) as other:
         fresh.run(f"os.environ['GROQ_BASE_URL'] = {other.base_url!r}")
         tries = iter(range(100))  # the first may be too soon for what it has asked
         while complete(fresh, "%%groq -m some")[1] != ["somebody/some-model"]:
@@ -434,7 +434,7 @@ def test_tab_without_a_key_asks_nobody_and_says_nothing(fresh: Kernel) -> None:
 
 
 def test_tab_does_not_wait_for_a_silent_server(fresh: Kernel) -> None:
-    with peer(lambda connection: connection.until_closed()) as other:
+    with peer(lambda connection: connection.until_closed(), models=True) as other:
         fresh.run(f"os.environ['GROQ_BASE_URL'] = {other.base_url!r}")
         complete(fresh, "%%groq -m gpt-")
         assert not other.connection().closed.is_set()

@@ -182,7 +182,7 @@ def test_an_answer_has_a_price_where_its_model_has_one() -> None:
         asked.set()
 
     before = spent()
-    with peer(serving(models, after=asked)) as server:
+    with peer(serving(models, after=asked), models=True) as server:
         answer = stream("Hello", model="m", base_url=server.base_url)
         answer.wait(10)
         learnt(server.base_url)
@@ -213,7 +213,7 @@ def test_an_answer_has_a_price_where_its_model_has_one() -> None:
 def test_a_server_without_models_is_asked_once_and_nothing_is_said(
     models: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with peer(serving(models)) as server:
+    with peer(serving(models), models=True) as server:
         for _ in range(3):
             answer = stream("Hello", model="m", base_url=server.base_url)
             assert answer.result(10) == "Hi"
@@ -232,7 +232,7 @@ def test_an_answer_does_not_wait_for_the_models() -> None:
     def silent(_connection: Connection) -> None:
         may_end.wait(10)
 
-    with peer(serving(silent)) as server:
+    with peer(serving(silent), models=True) as server:
         answer = stream("Hello", model="m", base_url=server.base_url)
         assert answer.result(10) == "Hi"
         assert answer.cost is None
@@ -242,7 +242,7 @@ def test_an_answer_does_not_wait_for_the_models() -> None:
 def test_a_stopped_answer_has_no_price() -> None:
     forever = threading.Event()
     before = spent()
-    with peer(serving(listed(), after=forever)) as server:
+    with peer(serving(listed(), after=forever), models=True) as server:
         answer = stream("Hello", model="m", base_url=server.base_url)
         next(iter(answer))
         answer.stop()
@@ -253,7 +253,7 @@ def test_a_stopped_answer_has_no_price() -> None:
 
 
 def test_the_limits_of_the_last_response() -> None:
-    with peer(serving(listed())) as server:
+    with peer(serving(listed()), models=True) as server:
         stream("Hello", model="m", base_url=server.base_url).wait(10)
     known = rate_limits()
     assert known is not None
@@ -284,9 +284,9 @@ def test_what_goes_wrong_is_said() -> None:
     refused = json.dumps({"error": {"message": "Invalid API Key"}}).encode()
     unauthorized = listed(refused, "401 Unauthorized")
     wrong_key = pytest.raises(AuthenticationError, match="401 Invalid API Key")
-    with peer(unauthorized) as server, wrong_key:
+    with peer(unauthorized, models=True) as server, wrong_key:
         fetch_models(server.base_url)
-    with peer(listed(b"", "302 Found")) as server, pytest.raises(APIStatusError):
+    with peer(listed(b"", "302 Found"), models=True) as server, pytest.raises(APIStatusError):
         fetch_models(server.base_url)
 
 
@@ -299,7 +299,7 @@ def test_a_server_that_drips_is_given_up() -> None:
     async def ask(client: Client, base_url: str) -> None:
         await client.models(Endpoint(base_url), within=0.2)
 
-    with peer(drip) as server:
+    with peer(drip, models=True) as server:
         asked = background.start(ask(Client(), server.base_url))
         with pytest.raises(APITimeoutError, match=r"did not list its models in 0\.2 s"):
             asked.result(10)
@@ -311,7 +311,7 @@ def test_the_key_is_not_among_the_models(monkeypatch: pytest.MonkeyPatch) -> Non
     async def ask(base_url: str) -> list[Model]:
         return await Client().models(Endpoint(base_url, key))
 
-    with peer(listed(json.dumps({"data": [{"id": key}]}).encode())) as server:
+    with peer(listed(json.dumps({"data": [{"id": key}]}).encode()), models=True) as server:
         (read,) = asyncio.run(ask(server.base_url))
         assert server.connections[0].request.headers["authorization"] == f"Bearer {key}"
     assert read.id == "[API key]"

@@ -226,7 +226,7 @@ def server() -> Server:
 def home(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a session left behind."""
     folder = tmp_path_factory.mktemp("home")
-    with peer(server) as playing:
+    with peer(server, models=True) as playing:
         session = Session(folder, playing)
         session.in_a_kernel()
         for runner in RUNNERS:
