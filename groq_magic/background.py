@@ -37,9 +37,12 @@ class Background:
 
     def close(self) -> None:
         """Cancel what runs, so that every connection is closed; at interpreter exit."""
-        if self._running and self._loop is not None:
-            with suppress(TimeoutError):
-                asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(1.0)
+        if not self._running or self._loop is None:
+            return
+        for future in list(self._running):  # and not what libraries started for it, which
+            future.cancel()  # is theirs to cancel: they may not have begun it yet
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_all_ended(), self._loop).result(1.0)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -50,10 +53,8 @@ class Background:
             return self._loop
 
 
-async def _cancel_all() -> None:
+async def _all_ended() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 

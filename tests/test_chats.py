@@ -11,6 +11,7 @@ import pytest
 
 from groq_magic import Conversation, InputError, Message, Turn, stream
 from groq_magic.images import image_url
+from groq_magic.models import Model, known_models
 
 from .conftest import Demo, running_demo
 from .kernels import Kernel, running_kernel
@@ -250,6 +251,19 @@ def test_the_oldest_turns_are_left_out_where_all_is_too_much(server: Demo) -> No
     assert [part["role"] for part in sent] == ["system", *["user", "assistant"] * 3, "user"]
     assert sent[1]["content"][0]["text"] == "2"
     assert len(chat.turns) == 6
+
+
+def test_so_are_those_that_a_model_has_no_room_for(server: Demo) -> None:
+    known_models.remember(server.base_url, [Model("small", context_window=800)])
+    turns = [Turn(Message("user", f"{n} " + "word " * 100), text="ok") for n in range(9)]
+    chat = Conversation(turns=turns)
+    answer = stream("cat names", chat=chat, model="small", base_url=server.base_url)
+    answer.wait()
+    assert answer.note.startswith("Turn 10 of chat; the first 5 turns left out")
+    sent = server.seen()[-1]["body"]["messages"]
+    assert [part["content"][0] for part in sent if part["role"] == "user"] == [*"5678c"]
+    stream("cat names", chat=chat, model="another", base_url=server.base_url).wait()
+    assert len(server.seen()[-1]["body"]["messages"]) == 21
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ def test_done() -> None:
     data, metadata = static_bundle(answer)
     assert "<strong>Hi</strong>" in data["text/html"]
     words = text_of(data["text/html"])
-    assert re.search(r"m 1,234 \+ 100 tokens · 400 tokens/s · first after [\d.]+ s · [\d.]+ s", words)
+    assert re.search(
+        r"m 1,234 \+ 100 tokens · 400 tokens/s · first after [\d.]+ s · [\d.]+ s", words
+    )
     assert 'title="By the time that the server says it took">400' in data["text/html"]
     assert data["text/plain"] == data["text/markdown"] == "**Hi**"
     made = metadata["groq"]
