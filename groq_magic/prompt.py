@@ -118,7 +118,7 @@ def interpolate(
     """
     filled = Filled("", [])
     pieces, at = [], 0
-    for expression in _expressions(text):
+    for expression in list(_expressions(text)):  # none is evaluated before all are understood
         value = _value(expression, namespace, tell)
         if isinstance(value, bytes):
             filled.images.append(value)

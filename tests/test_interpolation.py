@@ -203,6 +203,12 @@ def test_what_fails_is_said_in_a_line_and_nothing_is_sent(
     assert len(server.seen()) == before
 
 
+def test_nothing_is_evaluated_where_one_expression_is_none(kernel: Kernel) -> None:
+    kernel.run("done = []")
+    kernel.run("%%groq\n{{ done.append(1) }} {{ a b }}")
+    assert kernel.run("print(done)").stdout == "[]\n"
+
+
 def test_raw_sends_braces_as_they_stand(kernel: Kernel, server: Demo) -> None:
     assert asked(kernel, server, "{{ name }} {{ 1 / 0", "--raw") == "{{ name }} {{ 1 / 0"
     assert asked(kernel, server, "x", "--raw --param 'user=\"{{ n }}\"'") == "x"
