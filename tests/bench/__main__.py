@@ -3,6 +3,9 @@
 The figures of the README are this table's, on the machine and the date that it says. It
 takes about a quarter of an hour, on a machine that does nothing else. ``soak`` and ``law``
 take long and look for faults rather than figures: they are run by themselves.
+
+A figure is the median of its rounds. Where the worst stands beside it, the worst is what is
+held against the goal.
 """
 
 from __future__ import annotations
