@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -59,6 +58,9 @@ def chunk(text: str, **choice: Any) -> bytes:
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send as many chunks at as many a second as the path says: /COUNT/RATE/…"""
     while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+        if head.startswith("GET"):  # ours asks for the models, behind its first answer
+            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            continue
         length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
         await reader.readexactly(length)
         _, count, rate, *_ = head.split()[1].split("/")
@@ -220,7 +222,7 @@ def memory(name: str, port: int, count: int) -> Figures:
     """Peak memory beyond the text itself, of an answer that is kept."""
     run = runner(name)
     run(f"http://127.0.0.1:{port}/{WARM_UP}/0/v1", lambda _text: None)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
     if name == "ours":
         from groq_magic import stream
 
@@ -229,8 +231,17 @@ def memory(name: str, port: int, count: int) -> Figures:
         pieces: list[str] = []
         run(f"http://127.0.0.1:{port}/{count}/0/v1", pieces.append)
         kept = "".join(pieces)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {f"{count:,} chunks: MB beyond the text": (after - before) / 1024 - len(kept) / 2**20}
+    beyond = resident("VmHWM") - before - len(kept) / 2**20
+    return {f"{count:,} chunks: MB beyond the text": beyond}
+
+
+def resident(what: str) -> float:
+    """Memory of this process, now (VmRSS) or at its peak (VmHWM), in MB.
+
+    ``ru_maxrss`` would not do: it begins with that of the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024
 
 
 # The table
