@@ -1,4 +1,5 @@
-"""The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s install``, ``nox -s lint``."""
+"""The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s install``, ``nox -s bench``,
+``nox -s lint``."""
 
 from __future__ import annotations
 
@@ -35,6 +36,14 @@ def install(session: nox.Session) -> None:
     """Test the wheel in clean environments: newest and lowest versions of what it needs."""
     session.install("jupyter_client", "pexpect", "pytest", "uv")
     session.run("pytest", "tests/installed.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks beside others and print one table; ``-- --quick`` to try it."""
+    session.install(".[bench]")
+    chromium = find_or_install_chromium(session)
+    session.run("python", "-m", "tests.bench", *session.posargs, env={"CHROMIUM": chromium})
 
 
 @nox.session

@@ -28,12 +28,17 @@ FLAGS = (
 ).split()
 
 
-@contextmanager
-def running_browser() -> Iterator[Browser]:
+def chromium() -> str:
+    """The path of the one that CHROMIUM names, or of one on PATH."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     assert path, "no Chromium: `nox -s tests` installs one"
+    return path
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield browser
         browser.close()
 
@@ -127,6 +132,10 @@ class NotebookPage:
     def interrupt(self) -> None:
         """Interrupt the kernel from the menu."""
         self._choose("Kernel", "Interrupt Kernel")
+
+    def clear_outputs(self) -> None:
+        self._choose("Edit", "Clear Outputs of All Cells")
+        self.until(lambda: self.page.locator(".jp-OutputArea-output").count() == 0)
 
     def _choose(self, *menu: str) -> None:
         for name in menu:  # behind which its shortcut may stand

@@ -1,9 +1,10 @@
-"""The client beside others, in one run: ``python tests/bench/client.py``.
+"""The client beside others, in one run: ``python -m tests.bench.client``.
 
 A server in a process of its own sends the same chunks to each client, each in a process
 of its own: ours (read delta by delta, as ``for delta in answer`` does), the groq and openai
 SDKs, httpx with httpx-sse, and bare ``httpx.AsyncClient`` with ``aiter_lines`` and ``json``.
-Rounds are interleaved, and the median of each figure is printed.
+Rounds are interleaved, and the median of each figure is taken. A client that is not
+installed is left out.
 """
 
 from __future__ import annotations
@@ -11,17 +12,29 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-CLIENTS = ("ours", "groq", "openai", "httpx-sse", "bare")
+ROOT = Path(__file__).parents[2]
+CLIENTS = {
+    "ours": "groq_magic",
+    "groq": "groq",
+    "openai": "openai",
+    "httpx-sse": "httpx_sse",
+    "bare": "httpx",
+}
+"""And the module of each."""
 WARM_UP = 200
+KEPT = 128_000
+"""Chunks of an answer whose memory is taken."""
+
+Figures = dict[str, float]
 
 # The server
 
@@ -45,6 +58,9 @@ def chunk(text: str, **choice: Any) -> bytes:
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Send as many chunks at as many a second as the path says: /COUNT/RATE/…"""
     while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+        if head.startswith("GET"):  # ours asks for the models, behind its first answer
+            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            continue
         length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
         await reader.readexactly(length)
         _, count, rate, *_ = head.split()[1].split("/")
@@ -139,7 +155,7 @@ async def bare(client: Any, url: str, take: Callable[[str], object]) -> None:
 # One client's figures, taken in its own process
 
 
-def measure(name: str, port: int, count: int) -> dict[str, float]:
+def measure(name: str, port: int, count: int) -> Figures:
     begun = time.perf_counter()
     run = runner(name)
     figures = {"import s": time.perf_counter() - begun}
@@ -182,9 +198,7 @@ def runner(name: str) -> Callable[[str, Callable[[str], object]], None]:
     return run
 
 
-def streamed(
-    run: Callable[[str, Callable[[str], object]], None], url: str, label: str
-) -> dict[str, float]:
+def streamed(run: Callable[[str, Callable[[str], object]], None], url: str, label: str) -> Figures:
     delays: list[int] = []
 
     def take(text: str) -> None:
@@ -204,11 +218,11 @@ def streamed(
     }
 
 
-def memory(name: str, port: int, count: int) -> dict[str, float]:
+def memory(name: str, port: int, count: int) -> Figures:
     """Peak memory beyond the text itself, of an answer that is kept."""
     run = runner(name)
     run(f"http://127.0.0.1:{port}/{WARM_UP}/0/v1", lambda _text: None)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
     if name == "ours":
         from groq_magic import stream
 
@@ -217,8 +231,17 @@ def memory(name: str, port: int, count: int) -> dict[str, float]:
         pieces: list[str] = []
         run(f"http://127.0.0.1:{port}/{count}/0/v1", pieces.append)
         kept = "".join(pieces)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"128k tokens: MB beyond the text": (after - before) / 1024 - len(kept) / 2**20}
+    beyond = resident("VmHWM") - before - len(kept) / 2**20
+    return {f"{count:,} chunks: MB beyond the text": beyond}
+
+
+def resident(what: str) -> float:
+    """Memory of this process, now (VmRSS) or at its peak (VmHWM), in MB.
+
+    ``ru_maxrss`` would not do: it begins with that of the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024
 
 
 # The table
@@ -228,38 +251,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chunks", type=int, default=10_000)
-    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         asyncio.run(serve())
     elif options.run:
-        what, name, port = options.run
+        what, name, port, count = options.run
         figures = {"measure": measure, "memory": memory}[what]
-        count = options.chunks if what == "measure" else 128_000
-        print(json.dumps(figures(name, int(port), count)))
+        print(json.dumps(figures(name, int(port), int(count))))
     else:
-        compare(options.rounds, options.chunks)
+        show(compare(options.rounds, options.chunks))
+        print(f"%load_ext groq_magic, in a shell that runs: {load(options.rounds):.1f} ms")
 
 
-def compare(rounds: int, chunks: int) -> None:
-    me = [sys.executable, str(Path(__file__))]
-    server = subprocess.Popen([*me, "--serve"], stdout=subprocess.PIPE, text=True)
+def compare(rounds: int, chunks: int, kept: int = KEPT) -> dict[str, Figures]:
+    """The medians of each client that is installed."""
+    names = [name for name, module in CLIENTS.items() if find_spec(module)]
+    taken: dict[str, list[Figures]] = {name: [] for name in names}
+    server = subprocess.Popen([*ME, "--serve"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
-        taken: dict[str, list[dict[str, float]]] = {name: [] for name in CLIENTS}
-        for number in range(rounds):
-            for name in CLIENTS:
-                for what in ("measure", "memory") if number == 0 else ("measure",):
-                    command = [*me, "--chunks", str(chunks), "--run", what, name, port]
-                    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-                    taken[name].append(json.loads(ran.stdout))
+        for name in names:
+            taken[name].append(run_by_itself("memory", name, port, kept))
+        for _ in range(rounds):
+            for name in names:
+                taken[name].append(run_by_itself("measure", name, port, chunks))
     finally:
         server.terminate()
-    show(taken)
-    loads = [float(subprocess.check_output([sys.executable, "-c", LOAD])) for _ in range(rounds)]
-    print(f"%load_ext groq_magic, in a shell that runs: {statistics.median(loads):.1f} ms")
+    return {name: medians(figures) for name, figures in taken.items()}
+
+
+ME = (sys.executable, "-m", "tests.bench.client")
+
+
+def run_by_itself(what: str, name: str, port: str, count: int) -> Figures:
+    command = [*ME, "--run", what, name, port, str(count)]
+    ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(ran.stdout))
+
+
+def medians(taken: list[Figures]) -> Figures:
+    rows = dict.fromkeys(row for figures in taken for row in figures)
+    return {
+        row: statistics.median(figures[row] for figures in taken if row in figures) for row in rows
+    }
+
+
+def load(rounds: int) -> float:
+    """Milliseconds that %load_ext takes in a shell that runs, the median."""
+    command = [sys.executable, "-c", LOAD]
+    taken = [float(subprocess.check_output(command, cwd=ROOT)) for _ in range(rounds)]
+    return statistics.median(taken)
 
 
 LOAD = """
@@ -272,15 +316,10 @@ print((time.perf_counter() - begun) * 1e3)
 """
 
 
-def show(taken: dict[str, list[dict[str, float]]]) -> None:
-    rows = list(dict.fromkeys(row for figures in taken["ours"] for row in figures))
+def show(taken: dict[str, Figures]) -> None:
     print(f"{'':34}" + "".join(f"{name:>12}" for name in taken))
-    for row in rows:
-        medians = [
-            statistics.median(figures[row] for figures in taken[name] if row in figures)
-            for name in taken
-        ]
-        print(f"{row:34}" + "".join(f"{value:12,.2f}" for value in medians))
+    for row in taken["ours"]:
+        print(f"{row:34}" + "".join(f"{figures[row]:12,.2f}" for figures in taken.values()))
 
 
 if __name__ == "__main__":

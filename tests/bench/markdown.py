@@ -1,6 +1,6 @@
 """Growing Markdown beside a full rendering of the text so far at each flush.
 
-``python tests/bench/markdown.py [--tokens 1000 8000] [--documents mixed fence]``
+``python -m tests.bench.markdown [--tokens 1000 8000] [--documents mixed fence]``
 
 A token is 4.2 characters, a flush comes every 33 tokens: 30 a second at 1,000 tokens per
 second. CPU is of the whole answer, bytes are what a view has to be told. The full rendering
@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
+from typing import NamedTuple
 
 from groq_magic.dialect import _highlighted, render
 from groq_magic.markdown import Operation, StreamingMarkdown
@@ -115,6 +116,31 @@ def size_of(operations: list[Operation]) -> int:
     return sum(len(json.dumps(astuple(operation)).encode()) for operation in operations)
 
 
+class Growth(NamedTuple):
+    """Of one answer: CPU in seconds, what a view is told in bytes, by either way."""
+
+    ours: float
+    told: int
+    worst: float
+    full: float
+    sent: int
+
+    @property
+    def times_cpu(self) -> float:
+        return self.full / self.ours
+
+    @property
+    def times_bytes(self) -> float:
+        return self.sent / self.told
+
+
+def grow(kind: str, tokens: int) -> Growth:
+    text = text_of(kind, tokens)
+    render(text_of(kind, 1_000))  # so that nothing is loaded within the measurement
+    _highlighted.cache_clear()
+    return Growth(*incremental(text), *full(text))
+
+
 def incremental(text: str) -> tuple[float, int, float]:
     """Seconds of CPU, bytes and the slowest flush in seconds."""
     step = int(TOKENS_PER_FLUSH * CHARACTERS_PER_TOKEN)
@@ -150,22 +176,20 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=[1_000, 8_000, 32_000, 128_000])
     parser.add_argument("--documents", nargs="+", default=list(DOCUMENTS))
     options = parser.parse_args()
-    render(text_of("mixed", 1_000))  # so that nothing is loaded within the measurement
     heads = {"full s": 10, "MB": 9, "ours s": 9, "MB ": 8, "x CPU": 8, "x bytes": 9, "worst ms": 10}
     print(" " * 18 + "".join(f"{head:>{width}}" for head, width in heads.items()))
     for kind in options.documents:
         for tokens in options.tokens:
             if kind == "paragraph" and tokens > PARAGRAPH_LIMIT:
                 continue
-            text = text_of(kind, tokens)
-            _highlighted.cache_clear()
-            ours, told, worst = incremental(text)
-            theirs, sent = full(text)
-            print(
-                f"{kind:10}{tokens:8,}{theirs:10.2f}{sent / 1e6:9.1f}{ours:9.3f}{told / 1e6:8.2f}"
-                f"{theirs / ours:8.0f}{sent / told:9.0f}{worst * 1e3:10.1f}",
-                flush=True,
-            )
+            print(f"{kind:10}{tokens:8,}{columns(grow(kind, tokens))}", flush=True)
+
+
+def columns(grown: Growth) -> str:
+    return (
+        f"{grown.full:10.2f}{grown.sent / 1e6:9.1f}{grown.ours:9.3f}{grown.told / 1e6:8.2f}"
+        f"{grown.times_cpu:8.0f}{grown.times_bytes:9.0f}{grown.worst * 1e3:10.1f}"
+    )
 
 
 if __name__ == "__main__":

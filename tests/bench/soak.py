@@ -1,6 +1,6 @@
 """A hundred answers at once, 200 tokens a second each, for a minute.
 
-``python tests/bench/soak.py``
+``python -m tests.bench.soak``
 
 The demo server runs in a process of its own. Every text is compared with what was sent,
 byte by byte. Memory is taken when the answers of a round were dropped, round after round:

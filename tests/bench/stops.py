@@ -1,4 +1,4 @@
-"""How soon the server sees a Stop, and how many are lost: ``python tests/bench/stops.py``.
+"""How soon the server sees a Stop, and how many are lost: ``python -m tests.bench.stops``.
 
 For each version of ipykernel, frontend and state: milliseconds from before the driver's click,
 and from the click as the page has it, until the server sees the connection closed; the median
@@ -17,8 +17,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
-from playwright.sync_api import WebSocket
+from playwright.sync_api import Browser, WebSocket
 
 from tests.conftest import Demo, running_demo
 from tests.frontends import (
@@ -49,6 +50,31 @@ const timer = setInterval(() => {
   button.click();
 }, 1);
 """
+
+
+class Stops(NamedTuple):
+    """Of some rounds: milliseconds from each click, infinite where it was lost."""
+
+    version: str
+    kind: type[NotebookPage]
+    state: str
+    page: Sequence[float]
+    """From the click as the page has it."""
+    driver: Sequence[float] = ()
+    """From before the driver's click; where the page clicks by itself, there are none."""
+    sent: int = 0
+    """How many stops the page sent, where it clicks by itself."""
+
+    @property
+    def lost(self) -> int:
+        return self.page.count(math.inf)
+
+    def __str__(self) -> str:
+        label = f"{self.version:7} {self.kind.__name__:14}"
+        if self.driver:
+            return f"{label} {self.state:14} {figures(self.driver)} {figures(self.page)}"
+        label += f" {len(self.page)} {self.state}"
+        return f"{label} {figures(self.page)} lost: {self.lost}, sent: {self.sent}"
 
 
 class Closing:
@@ -97,28 +123,25 @@ def stopped_by_the_page(book: NotebookPage, closing: Closing) -> float:
 
 
 def measure_states(
-    book: NotebookPage, closing: Closing, label: str, states: Sequence[State], rounds: int
-) -> None:
+    book: NotebookPage, closing: Closing, states: Sequence[State], rounds: int
+) -> Iterator[tuple[str, Sequence[float], Sequence[float]]]:
+    """Of each state its name, and milliseconds from the page's and from the driver's click."""
     book.page.context.add_init_script(NOTE_CLICKS)
     book.open()
     for state in states:
         driver, page = zip(*(stopped(book, state, closing) for _ in range(rounds)), strict=True)
-        print(f"{label} {state.__name__:14}", figures(driver), figures(page), flush=True)
+        yield state.__name__, page, driver
 
 
-def measure_reloads(book: NotebookPage, closing: Closing, label: str, count: int) -> None:
+def measure_reloads(
+    book: NotebookPage, closing: Closing, count: int
+) -> tuple[Sequence[float], int]:
+    """Milliseconds from the page's clicks, and how many stops it sent."""
     sent: list[bytes | str] = []
     book.page.on("websocket", partial(note_stops, sent))
     book.page.context.add_init_script(NOTE_CLICKS + CLICK_AT_ONCE)
     book.open()
-    taken = [stopped_by_the_page(book, closing) for _ in range(count)]
-    lost = taken.count(math.inf)
-    print(
-        f"{label} {count} at a reload",
-        figures(taken),
-        f"lost: {lost}, sent: {len(sent)}",
-        flush=True,
-    )
+    return [stopped_by_the_page(book, closing) for _ in range(count)], len(sent)
 
 
 def note_stops(sent: list[bytes | str], socket: WebSocket) -> None:
@@ -134,7 +157,26 @@ def figures(taken: Sequence[float]) -> str:
     return f"{statistics.median(taken):8.0f} {max(taken):6.0f}"
 
 
-def plan(versions: Sequence[str]) -> Iterator[tuple[str, type[NotebookPage], Sequence[State]]]:
+Case = tuple[str, type[NotebookPage], Sequence[State]]
+
+
+def measure(
+    browser: Browser, server: Demo, case: Case, rounds: int, reloads: int
+) -> Iterator[Stops]:
+    version, kind, states = case
+    with (
+        TemporaryDirectory() as folder,
+        running_frontend(Path(folder), version, server) as lab,
+        opened(kind, browser, lab, version) as book,
+    ):
+        for state, page, driver in measure_states(book, Closing(server), states, rounds):
+            yield Stops(version, kind, state, page, driver)
+        if reloaded in states:
+            page, sent = measure_reloads(book, Closing(server), reloads)
+            yield Stops(version, kind, "at a reload", page, sent=sent)
+
+
+def plan(versions: Sequence[str]) -> Iterator[Case]:
     for version in versions:
         if version != NEWEST:
             yield version, NotebookPage, (idle,) if version == SIX else (idle, busy, waiting)
@@ -151,16 +193,9 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{'milliseconds: median, worst':39} from the driver from the page")
     with running_demo(60) as server, running_browser() as browser:
-        for version, kind, states in plan(options.ipykernel):
-            label = f"{version:7} {kind.__name__:14}"
-            with (
-                TemporaryDirectory() as folder,
-                running_frontend(Path(folder), version, server) as lab,
-                opened(kind, browser, lab, version) as book,
-            ):
-                measure_states(book, Closing(server), label, states, options.rounds)
-                if reloaded in states:
-                    measure_reloads(book, Closing(server), label, options.reloads)
+        for case in plan(options.ipykernel):
+            for stops in measure(browser, server, case, options.rounds, options.reloads):
+                print(stops, flush=True)
 
 
 if __name__ == "__main__":

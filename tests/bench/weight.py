@@ -10,12 +10,14 @@ the extension where there is one, and of the import and a first ``stream()`` tha
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.conftest import running_demo
 
@@ -51,6 +53,25 @@ begun = time.perf_counter()
 {statement}
 print(time.perf_counter() - begun)
 """
+
+
+FAILS = math.nan
+"""The time of a statement that does not run."""
+
+
+class Weight(NamedTuple):
+    packages: int
+    megabytes: float
+    milliseconds: tuple[float, ...]
+    """Of each statement."""
+
+    def __str__(self) -> str:
+        times = (f"{said(taken):>11}" for taken in self.milliseconds)
+        return f"{self.packages:10}{self.megabytes:8.1f}" + "".join(times)
+
+
+def said(milliseconds: float) -> str:
+    return "fails" if math.isnan(milliseconds) else f"{milliseconds:.1f}"
 
 
 class Environment:
@@ -100,25 +121,27 @@ def main() -> None:
     print(f"{'':20}{'packages':>10}{'MB':>8}{'import ms':>11}{'loaded ms':>11}{'stream ms':>11}")
     with running_demo(2000) as server, tempfile.TemporaryDirectory() as folder:
         for name in CONTENDERS:
-            print(f"{name:20}{row(name, Path(folder) / name, server.base_url)}", flush=True)
+            weight = weigh(name, Path(folder) / name, server.base_url)
+            figures = f"  does not install: {weight}" if isinstance(weight, str) else weight
+            print(f"{name:20}{figures}", flush=True)
 
 
-def row(name: str, folder: Path, base_url: str) -> str:
-    """The figures of one, or why there are none."""
+def weigh(name: str, folder: Path, base_url: str) -> Weight | str:
+    """The figures of one, or why it does not install."""
     packages, statements = CONTENDERS[name]
     environment = Environment(folder)
     if reason := environment.install(*packages):
-        return f"  does not install: {reason}"
-    weight = f"{environment.packages():10}{environment.megabytes():8.1f}"
-    return weight + "".join(figure(environment, each, base_url) for each in statements)
+        return reason
+    packages_and_size = environment.packages(), environment.megabytes()
+    times = tuple(milliseconds(environment, each, base_url) for each in statements)
+    return Weight(*packages_and_size, times)
 
 
-def figure(environment: Environment, statement: str, base_url: str) -> str:
-    """Milliseconds, or that it does not run."""
+def milliseconds(environment: Environment, statement: str, base_url: str) -> float:
     try:
-        return f"{environment.seconds(statement, base_url) * 1e3:11.1f}"
+        return environment.seconds(statement, base_url) * 1e3
     except subprocess.CalledProcessError:
-        return f"{'fails':>11}"
+        return FAILS
 
 
 if __name__ == "__main__":
