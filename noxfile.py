@@ -47,6 +47,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Make the README's moving pictures anew."""
+    session.install(".[test]")
+    chromium = find_or_install_chromium(session)
+    session.run("python", "-m", "tests.pictures", env={"CHROMIUM": chromium})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Lint, formatting and types."""
     session.install(".[test]", "ruff", "mypy", "nox")

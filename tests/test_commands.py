@@ -289,7 +289,7 @@ def answering(connection: Connection) -> None:
 def test_a_key_is_kept_in_memory_and_nowhere_else(server: Demo, tmp_path: Path) -> None:
     with (
         running_kernel(environment(tmp_path, server), str(tmp_path)) as kernel,
-        peer(answering) as other,
+        peer(answering, models=True) as other,
     ):
         kernel.run("import os; os.environ['GROQ_API_KEY'] = 'gsk_of_the_environment'")
         kernel.run(f"os.environ['GROQ_BASE_URL'] = {other.base_url!r}")
@@ -473,7 +473,7 @@ def test_reasoning_can_be_left_out(kernel: Kernel) -> None:
     messages = custom(run, widget_of(run))
     assert not [m for m in messages if m.get("reasoning")]
     headers = [m["status"]["header"] for m in messages if "status" in m]
-    assert any("thinking · " in header for header in headers)
+    assert any(">thinking ·</span>" in header for header in headers)
     assert "nothing to think about" in kernel.run("print(thinker.reasoning)").stdout
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -246,7 +247,8 @@ def test_every_end_leaves_a_static_output(
 def test_a_wait_for_the_rate_limit_is_shown(kernel: Kernel) -> None:
     run = kernel.run("%%groq -m demo/rate-limit\nmath, please")
     kernel.until_static(run)
-    headers = [m["status"]["header"] for m in custom(run, widget_of(run)) if "status" in m]
+    shown = [m["status"]["header"] for m in custom(run, widget_of(run)) if "status" in m]
+    headers = [re.sub("<[^>]*>", "", header) for header in shown]
     assert any("rate limit · tries again in 2 s (2 of 3)" in header for header in headers)
     assert any("tries again in 1 s" in header for header in headers)
 

@@ -63,8 +63,8 @@ QUICK = Size(
 
 # The goals, by tokens where a longer answer has another one
 
-TIMES_CPU = {8_000: 60, 32_000: 100}
-TIMES_BYTES = {32_000: 200}
+TIMES_CPU = {32_000: 60}
+TIMES_BYTES = {32_000: 100}
 WORST_FLUSH = {32_000: 15}
 COMPLETE = {8_000: 0.3, 32_000: 0.5}
 KERNEL_CPU = {8_000: 15}
