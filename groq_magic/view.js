@@ -338,14 +338,26 @@ function render({ model, el }) {
     if (target.matches(".groq-copy")) copyCode(target);
   });
 
+  // What came while this view was made: a message would have found nobody. What came since
+  // is asked for all the same.
+  const heardEarly = () => {
+    const message = model.get("early");
+    if (!message) return;
+    heard(message);
+    want.snapshot = true;
+  };
+
   model.on("msg:custom", heard);
+  model.on("change:early", heardEarly);
   model.on("comm_live_update", kernelLeft);
+  heardEarly();
   persist("snapshot");
   return () => {
     want.snapshot = want.stop = want.static = false;
     clearTimeout(silence);
     clearTimeout(swap);
     model.off("msg:custom", heard);
+    model.off("change:early", heardEarly);
     model.off("comm_live_update", kernelLeft);
   };
 }

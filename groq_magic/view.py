@@ -11,7 +11,8 @@ The operations are those of `markdown`.
 
 and from it ``{"type": "snapshot"}``, at its mount, when a number is missing and when it has
 heard nothing for long, again and again until one comes; and ``{"type": "stop"}``, again and
-again until the answer is seen to have ended.
+again until the answer is seen to have ended. What comes before a view can ask, it finds as a
+snapshot in the widget's state, ``early``.
 When the answer has ended and the swap for the static output has not reached the browser (its
 page was loaded while the answer came), it asks for that output, ``{"type": "static"}``, and
 puts it into the notebook itself:
@@ -39,6 +40,7 @@ from weakref import WeakKeyDictionary
 import anywidget
 from IPython import get_ipython
 from IPython.display import display, update_display
+from traitlets import Instance
 
 from .answer import Answer
 from .background import background
@@ -104,8 +106,10 @@ def last_answer() -> Answer | None:
 
 
 class AnswerWidget(anywidget.AnyWidget):
-    """The browser's half of a `LiveView`; it has no state of its own to sync."""
+    """The browser's half of a `LiveView`."""
 
+    early = Instance(dict, allow_none=True).tag(sync=True)
+    """A snapshot for a view that could not ask for one yet; None as soon as one has."""
     _esm = Path(__file__).with_name("view.js")
     _css = Path(__file__).with_name("view.css")
 
@@ -125,6 +129,7 @@ class LiveView:
         self._thought = 0
         self._batches = 0
         self._is_heard = False
+        self._has_begun = False
         self._unasked_at = perf_counter() + _UNASKED_INTERVAL
         self._display_id = uuid.uuid4().hex
         self._widget = AnswerWidget()
@@ -162,17 +167,22 @@ class LiveView:
                 version = await asyncio.wait_for(self._answer.changed(version), 1.0)
             cost = self._paint()
             self._begin_unasked()
+            if not self._has_begun:
+                continue  # the first delta is not to wait for what was said of the waiting
             with suppress(TimeoutError):
                 pause = max(_PAINT_INTERVAL, _COST_FACTOR * cost)
                 await asyncio.wait_for(self._until_end(), pause)
 
     def _begin_unasked(self) -> None:
-        """Send snapshots, one of which a view needs to begin with, until one was asked for.
+        """Have a snapshot, which a view needs to begin with, in its state until it asked for one.
 
-        A kernel that is busy with a cell may not hear the question (ipykernel 6).
+        There the first words wait for the view, which is made while they come. And a kernel
+        that is busy with a cell may not hear the question (ipykernel 6).
         """
-        if not self._is_heard and perf_counter() >= self._unasked_at:
-            self._send_snapshot()
+        begins = not self._has_begun and bool(self._markdown.html or self._thought)
+        self._has_begun = self._has_begun or begins
+        if not self._is_heard and (begins or perf_counter() >= self._unasked_at):
+            self._widget.early = self._snapshot()
             pause = len(self._markdown.html) / _UNASKED_PER_SECOND
             self._unasked_at = perf_counter() + max(_UNASKED_INTERVAL, pause)
 
@@ -210,18 +220,24 @@ class LiveView:
         self._batches += 1
         reasoning = shown_reasoning(self._answer)[self._thought :]
         self._thought += len(reasoning)
-        self._send("batch", ops=[_to_wire(o) for o in operations], reasoning=reasoning)
+        ops = [_to_wire(operation) for operation in operations]
+        self._widget.send(self._message("batch", ops=ops, reasoning=reasoning))
 
     def _send_snapshot(self) -> None:
         """Send all there is, what was not painted yet included: nothing more may come."""
         self._paint()
+        self._widget.early = None  # also for a page that is loaded later
+        self._widget.send(self._snapshot())
+
+    def _snapshot(self) -> dict[str, Any]:
         reasoning = shown_reasoning(self._answer)[: self._thought]
         shown = self._markdown.snapshot()
-        self._send("snapshot", **shown, reasoning=reasoning, model_id=self._widget.model_id)
+        model_id = self._widget.model_id
+        return self._message("snapshot", **shown, reasoning=reasoning, model_id=model_id)
 
-    def _send(self, kind: str, **content: Any) -> None:
+    def _message(self, kind: str, **content: Any) -> dict[str, Any]:
         status = Status.of(self._answer)._asdict()
-        self._widget.send({"type": kind, "n": self._batches, "status": status, **content})
+        return {"type": kind, "n": self._batches, "status": status, **content}
 
     def _send_static(self) -> None:
         data, metadata = static_bundle(self._answer, self._markdown.html)

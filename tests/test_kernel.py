@@ -101,18 +101,25 @@ def test_a_view_that_mounts_gets_a_snapshot_of_everything(kernel: Kernel) -> Non
     assert snapshot["n"] == max(m["n"] for m in custom(run, widget) if m["type"] == "batch")
 
 
-def test_a_view_that_is_not_heard_is_shown_all_unasked(kernel: Kernel) -> None:
+def test_what_comes_before_a_view_asks_is_in_the_widgets_state(kernel: Kernel) -> None:
     run = kernel.run("%%groq -m demo/slow -o slow\nExplain server-sent events")
     widget = widget_of(run)
 
-    def snapshots() -> list[dict[str, Any]]:
-        return [m for m in custom(run, widget) if m["type"] == "snapshot"]
+    def early() -> list[dict[str, Any] | None]:
+        messages = [m["content"] for m in run.messages if m["msg_type"] == "comm_msg"]
+        sent = [content["data"] for content in messages if content["comm_id"] == widget]
+        return [data["state"]["early"] for data in sent if data["method"] == "update"]
 
-    kernel.collect(run, lambda: len(snapshots()) > 1)
-    assert "never has to" in snapshots()[-1]["tail"]
+    kernel.collect(run, lambda: len(early()) > 2)
+    first, *_, last = early()
+    assert first is not None
+    assert first["tail"].startswith("<")  # the first words, as soon as there are any
+    assert last is not None
+    assert "never has to" in last["tail"]
     kernel.send_to_widget(widget, {"type": "snapshot"})
     kernel.collect(run, lambda: len(custom(run, widget)) > 60)  # it was heard: no more of them
-    assert len(snapshots()) < 5
+    assert len(early()) < 5
+    assert early()[-1] is None
     kernel.run("slow.stop()")
 
 

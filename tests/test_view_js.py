@@ -32,7 +32,7 @@ async ({source, messages}) => {
   };
   const asked = [];
   const on = (name, f) => { if (name === "msg:custom") hear = f; };
-  const model = {on, off: () => {}, send: (m) => asked.push(m.type)};
+  const model = {on, off: () => {}, get: () => null, send: (m) => asked.push(m.type)};
   const unmount = view.render({model, el});
   try {
     for (const [number, [message, html]] of messages.entries()) {
@@ -124,6 +124,41 @@ def test_the_screen_shows_what_the_kernel_has(page: Page) -> None:
         assert page.evaluate(FOLLOW, told) == "", text
 
 
+# Mounts the view on a model with that early state, and says what is there at once.
+MOUNT = """
+async ({source, early}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  const asked = [], hears = {};
+  const on = (name, hear) => { hears[name] = hear; };
+  let state = null;
+  const model = {on, off: () => {}, get: () => state, send: ({type}) => asked.push(type)};
+  if (early.before) state = early.message;
+  const unmount = view.render({model, el});
+  if (!early.before) { state = early.message; hears["change:early"](); }
+  state = null;
+  hears["change:early"]();
+  const text = el.querySelector(".groq-text").textContent;
+  unmount();
+  return [text, asked];
+}
+"""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_came_before_a_view_is_shown_and_the_rest_is_asked_for(
+    page: Page, *, before: bool
+) -> None:
+    kernel = Kernel()
+    kernel.markdown.feed("First words")
+    kernel.batch(kernel.markdown.flush())
+    kernel.snapshot()
+    early = {"message": kernel.messages[-1][0], "before": before}
+    shown = page.evaluate(MOUNT, {"source": str(view.AnswerWidget._esm), "early": early})
+    assert shown == ["First words\n", ["snapshot"]]
+
+
 # Mounts the view on a model that keeps the types of what it is sent, and clicks Stop.
 CLICK = """
 async (source) => {
@@ -133,7 +168,7 @@ async (source) => {
   window.sent = [];
   const send = ({type}) => window.sent.push(type);
   const on = (name, hear) => { if (name === "msg:custom") window.hear = hear; };
-  const model = {on, off: () => {}, send};
+  const model = {on, off: () => {}, get: () => null, send};
   view.render({model, el});
   el.querySelector(".groq-stop").click();
 }
@@ -172,7 +207,7 @@ async (source) => {
   const widget_manager = {context: {model: {cells: [{outputs}, {}]}}};
   const on = (name, heard) => { hear[name] = heard; };
   window.el = document.createElement("div");
-  view.render({model: {on, off: () => {}, send, widget_manager}, el});
+  view.render({model: {on, off: () => {}, get: () => null, send, widget_manager}, el});
 }
 """
 
