@@ -122,7 +122,7 @@ def test_a_kernel_restart_keeps_what_had_come(lab: Lab, page: Page, server: Demo
 def test_twenty_answers_at_once(lab: Lab, browser: Browser, server: Demo) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 12_000})
     cells = [
-        f"%%groq -m demo/slow --max-tokens 60\n{'cat names' * (n % 2) or 'math'}" for n in range(20)
+        f"%%groq -m demo/slow --max-tokens 200\n{'http' * (n % 2) or 'math'}" for n in range(20)
     ]
     book = NotebookPage(page, lab, lab.write("twenty.ipynb", *cells))
     before = len(server.seen())
@@ -131,9 +131,9 @@ def test_twenty_answers_at_once(lab: Lab, browser: Browser, server: Demo) -> Non
     book.until(lambda: all(book.text(number).strip() for number in range(20)))
     book.until(lambda: stops(page) == 0, 40)
     for number in range(20):
-        expected = "Three names for a cat" if number % 2 else "The Gaussian"
+        expected = "Server-sent events" if number % 2 else "The Gaussian"
         assert expected in book.answer(number).inner_text()
-        assert "Cut at 60 tokens." in book.answer(number).inner_text()
+        assert "Cut at 200 tokens." in book.answer(number).inner_text()
     assert [seen["state"] for seen in server.seen()[before:]] == ["done"] * 20
     page.close()
 
