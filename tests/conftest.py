@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page
 
-from .lab import Lab, running_browser, running_lab
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from .lab import Lab
 
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded-streams"
 
@@ -84,7 +86,7 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # What follows is one for each module: Playwright's loop, as long as it runs, keeps the other
-# tests from running loops of their own.
+# tests from running loops of their own. It is imported there: tests/installed.py goes without.
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Demo]:
 @pytest.fixture(scope="module")
 def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A JupyterLab whose kernels ask the module's server."""
+    from .lab import running_lab
+
     folder = tmp_path_factory.mktemp("lab")
     with running_lab(folder, {"GROQ_BASE_URL": server.base_url}) as lab:
         yield lab
@@ -104,6 +108,8 @@ def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    from .lab import running_browser
+
     with running_browser() as browser:
         yield browser
 
