@@ -81,7 +81,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         service_tier=service_tier,
         **parameters,
     )
-    client, endpoint = _client(os.getpid(), timeout, max_retries), _endpoint_for(base_url)
+    client, endpoint = _client_for(timeout, max_retries), _endpoint_for(base_url)
     asked = {name: body[name] for name in body if name not in ("messages", "stream")}
 
     def send(messages: Sequence[Message]) -> AsyncGenerator[Item]:
@@ -101,11 +101,11 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         answer = answer_of(client.stream(endpoint, body))
     else:
         conversation = _conversation(chat, prompt)
-        conversation.system = conversation.system if system is None else system
         answer = conversation.ask(
             messages[-1],
             send,
             answer_of,
+            system=system,
             context=partial(known_models.context, endpoint.base_url, model),
             cell=_running_cell(),
         )
@@ -120,6 +120,13 @@ def _conversation(chat: str | Conversation, prompt: Prompt) -> Conversation:
     if not isinstance(prompt, str):
         raise InputError("A turn of a chat is one text; its earlier messages are the chat's own.")
     return chat if isinstance(chat, Conversation) else chat_named(chat)
+
+
+def _client_for(timeout: float, max_retries: int) -> Client:
+    try:
+        return _client(os.getpid(), timeout, max_retries)
+    except TypeError:  # what cannot be a key of the cache cannot be a number
+        raise InputError("timeout and max_retries must be numbers.") from None
 
 
 def _running_cell() -> Cell:

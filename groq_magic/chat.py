@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -30,6 +31,18 @@ class Message:
     content: str
     images: tuple[str, ...] = field(default=(), repr=False)
     """URLs of images that go with a user's text: https, or data with the image in it."""
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for a content that is no text, or cannot be sent."""
+        if not isinstance(self.content, str):
+            raise InputError(f"A message's content is text, not {reprlib.repr(self.content)}.")
+        try:
+            self.content.encode()
+        except UnicodeEncodeError as error:
+            half = self.content[error.start]
+            raise InputError(
+                f"The prompt has half a character, {half!r}, at {error.start}."
+            ) from None
 
     def to_wire(self) -> dict[str, Any]:
         """The message as the API takes it; the API refuses any property beyond these.

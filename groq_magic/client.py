@@ -160,7 +160,7 @@ class Client:
         max_retries: int = 2,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if not (isinstance(timeout, int | float) and timeout > 0):
+        if isinstance(timeout, bool) or not (isinstance(timeout, int | float) and timeout > 0):
             raise InputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
         if not (type(max_retries) is int and max_retries >= 0):
             raise InputError(f"max_retries must be a whole number from 0, not {max_retries!r}.")

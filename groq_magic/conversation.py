@@ -6,14 +6,13 @@ import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
-from itertools import takewhile
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .answer import Answer, State
 from .chat import Asked, Item, Message, Queued
-from .errors import GroqError, InputError
+from .errors import InputError
 from .images import MOST_CHARACTERS, MOST_IMAGES, encoded_size
 
 DEFAULT_CHAT = "chat"
@@ -53,6 +52,8 @@ class Turn:
         self.cell = cell
         self.answer: Answer | None = None
         """The answer itself, where it came in this process."""
+        if text is not None:
+            Message("assistant", text)  # which refuses what cannot be sent
         self._text = text
         self._state: State = state
 
@@ -65,6 +66,7 @@ class Turn:
 
     @text.setter
     def text(self, text: str) -> None:
+        Message("assistant", text)  # which refuses what cannot be sent
         self._text, self._state, self.answer = text, "done", None
 
     @property
@@ -115,19 +117,19 @@ class Conversation:
             for turn in self.turns
         ]
         saved = {"name": self.name, "system": self.system, "turns": turns}
-        Path(path).write_text(json.dumps(saved, ensure_ascii=False, indent=1), "utf-8")
+        _replace(Path(path), json.dumps(saved, ensure_ascii=False, indent=1))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Conversation:
         """Read what `save` wrote. Raises `InputError` for any other file."""
         try:
             saved = json.loads(Path(path).read_text("utf-8"))
-            turns = [_turn(**turn) for turn in saved["turns"]]
+            turns = [_turn(**turn) for turn in _list(saved["turns"])]
             system = saved["system"] if saved["system"] is None else _str(saved["system"])
             return cls(_str(saved["name"]), system=system, turns=turns)
         except OSError as error:
             raise InputError(f"Cannot read {path}: {error.strerror}.") from None
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise InputError(f"{path} holds no chat that Conversation.save has written.") from None
 
     def ask(
@@ -136,13 +138,15 @@ class Conversation:
         send: Callable[[Sequence[Message]], AsyncGenerator[Item]],
         answer_of: Callable[[AsyncGenerator[Item]], Answer],
         *,
+        system: str | None = None,
         context: Callable[[], int | None],
         cell: Cell = NOWHERE,
     ) -> Answer:
         """Add a turn; its answer begins when the turns before it have ended.
 
         A cell that is run again has its earlier turn replaced, and the later ones dropped;
-        those that still run are stopped. ``context`` says how many tokens the model takes,
+        those that still run are stopped. ``system`` is what the model is told first from this
+        turn on; None changes nothing. ``context`` says how many tokens the model takes,
         the answer's included: the oldest turns are not sent where all would be too much.
         """
         turn = Turn(prompt, cell=cell)
@@ -150,7 +154,8 @@ class Conversation:
             place = self._place_for(cell)
             dropped, self.turns[place:] = self.turns[place:], [turn]
             note = _note(self.name, place + 1, len(dropped))
-            turn.answer = answer_of(self._items(turn, send, context, note))
+            self.system = self.system if system is None else system
+            turn.answer = answer_of(self._items(turn, self.system, send, context, note))
         for old in dropped:
             if old.answer is not None:
                 old.answer.stop()
@@ -166,29 +171,27 @@ class Conversation:
     async def _items(
         self,
         turn: Turn,
+        system: str | None,
         send: Callable[[Sequence[Message]], AsyncGenerator[Item]],
         context: Callable[[], int | None],
         note: str,
     ) -> AsyncGenerator[Item]:
-        before = list(takewhile(lambda other: other is not turn, self.turns))
-        for earlier in before:
+        for earlier in self._before(turn):
             if earlier.answer is not None and not earlier.answer.ended:
                 yield Queued("waits for the turn before it")
-                with suppress(GroqError):
+                with suppress(Exception):  # how it ended is not the question
                     await earlier.answer
-        messages, left_out = self._fitting([*before, turn], context())
+        # Looked at again: turns may have been taken out meanwhile.
+        messages, left_out = _fitting(system, [*self._before(turn), turn], context())
         yield Asked(f"{note}{_left_out_note(left_out)}.")
         async with aclosing(send(messages)) as items:
             async for item in items:
                 yield item
 
-    def _fitting(self, turns: list[Turn], context: int | None) -> tuple[list[Message], int]:
-        """The messages of as many of the last turns as a request can take, and how many not."""
-        for left_out in range(len(turns)):
-            messages = _messages(self.system, turns[left_out:])
-            if _fits(messages, context):
-                break
-        return messages, left_out
+    def _before(self, turn: Turn) -> list[Turn]:
+        """The turns before it; none where it was taken out itself."""
+        turns = list(self.turns)
+        return turns[: turns.index(turn)] if turn in turns else []
 
     def __repr__(self) -> str:
         count = len(self.turns)
@@ -215,6 +218,27 @@ def forget(name: str) -> Conversation | None:
     return _chats.pop(name, None)
 
 
+def _fitting(
+    system: str | None, turns: Sequence[Turn], context: int | None
+) -> tuple[list[Message], int]:
+    """The messages of as many of the last turns as a request can take, and how many not."""
+    for left_out in range(len(turns)):
+        messages = _messages(system, turns[left_out:])
+        if _fits(messages, context):
+            break
+    return messages, left_out
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or, where that fails, leave the one that is there."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(text.encode())
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}.") from None
+
+
 def _messages(system: str | None, turns: Iterable[Turn]) -> list[Message]:
     head = [Message("system", system)] if system else []
     return [*head, *(message for turn in turns for message in turn.to_messages())]
@@ -231,13 +255,24 @@ def _fits(messages: Sequence[Message], context: int | None) -> bool:
 
 
 def _turn(**saved: Any) -> Turn:
-    prompt = Message("user", _str(saved["prompt"]), tuple(map(_str, saved["images"])))
+    prompt = Message("user", _str(saved["prompt"]), tuple(map(_str, _list(saved["images"]))))
     state: State = saved["state"] if saved["state"] in ("done", "failed") else "stopped"
-    return Turn(prompt, text=_str(saved["text"]), state=state, cell=Cell(saved["cell"]))
+    return Turn(
+        prompt,
+        text=_str(saved["text"]),
+        state=state,
+        cell=Cell(saved["cell"] and _str(saved["cell"])),
+    )
 
 
 def _str(value: object) -> str:
     if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
         raise TypeError
     return value
 

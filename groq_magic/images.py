@@ -34,11 +34,15 @@ def image_url(image: object) -> str:
     if isinstance(image, str) and image.startswith(_REMOTE):
         return image
     if isinstance(image, str | PathLike):
-        return _data_url(_read(Path(image).expanduser()), str(image))
+        return _data_url(_read(Path(image)), str(image))
     name = f"What was given as an image, a {type(image).__name__},"
     if isinstance(image, bytes | bytearray):
         return _data_url(bytes(image), name)
-    if (drawn := drawing(image)) is None:
+    try:
+        drawn = drawing(image)
+    except Exception as error:
+        raise InputError(f"{name} cannot be drawn: {' '.join(str(error).split())}") from None
+    if drawn is None:
         raise InputError(f"{name} cannot be shown as PNG or JPEG.")
     return _data_url(drawn, name)
 
@@ -82,16 +86,19 @@ def encoded_size(urls: Iterable[str]) -> int:
     return sum(len(url) for url in urls if url.startswith("data:"))
 
 
-def _read(path: Path) -> bytes:
+def _read(given: Path) -> bytes:
     try:
-        if (size := path.stat().st_size) > MOST_CHARACTERS:
-            said = f"{path} has {size / 2**20:.1f} MB: the API takes {MOST_CHARACTERS // 2**20} MB."
-            raise InputError(f"{said} Make it smaller, or give its address.")
-        return path.read_bytes()
+        path = given.expanduser()
+        if (size := path.stat().st_size) <= MOST_CHARACTERS:
+            return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"There is no file {path}.{_near(path)}") from None
+        raise InputError(f"There is no file {given}.{_near(path)}") from None
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+        raise InputError(f"Cannot read {given}: {error.strerror}.") from None
+    except (RuntimeError, ValueError) as error:  # nobody's home; a name with NUL in it
+        raise InputError(f"Cannot read {str(given)!r}: {error}") from None
+    said = f"{given} has {size / 2**20:.1f} MB: the API takes {MOST_CHARACTERS // 2**20} MB."
+    raise InputError(f"{said} Make it smaller, or give its address.")
 
 
 def _near(path: Path) -> str:

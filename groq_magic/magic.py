@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .notebook import Notebook
 
 _OURS = "groq_magic"
+_NO_PARAMETERS = {"", "prompt", "system", "images", "chat", "base_url", "timeout", "max_retries"}
+_NO_PARAMETERS |= {"display", "out", "wait", "raw"}
 
 
 def _name(text: str) -> str:
@@ -41,19 +43,25 @@ def _name(text: str) -> str:
     return text
 
 
+class _Value(str):
+    """A word with a value in it, which has no meaning beyond its text."""
+
+    __slots__ = ()
+
+
 def _text_or_file(text: str) -> str:
-    if not text.startswith("@"):
+    if isinstance(text, _Value) or not text.startswith("@"):
         return text
     try:
         return Path(text[1:]).expanduser().read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ArgumentTypeError(f"cannot read {text[1:]}: {error}") from None
 
 
 def _parameter(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    if name in ("prompt", "system", "images", "chat", "base_url", "display"):
-        raise ArgumentTypeError(f"{name} is no parameter of the API")
+    if name in _NO_PARAMETERS:
+        raise ArgumentTypeError(f"{name or text} is no parameter of the API")
     try:
         return name, json.loads(value)
     except ValueError:
@@ -288,16 +296,27 @@ def _words(line: str, notebook: Notebook) -> list[str]:
     """The words of the line; an expression's value is within one word, whatever it is."""
     from .prompt import interpolate
 
-    if "--raw" in line.split():
+    if _is_raw(line):
         return _split(line)
     values: list[str] = []
 
     def hold(value: object) -> str:
-        values.append(str(value))
+        told = notebook.tell(value)
+        if isinstance(told, bytes):
+            raise InputError("it is an image: give its name to --image")
+        values.append(told)
         return f"\0{len(values) - 1}\0"
 
     words = _split(interpolate(line, notebook.names, hold).text)
-    return [re.sub("\0(\\d+)\0", lambda held: values[int(held[1])], word) for word in words]
+    filled = [re.sub("\0(\\d+)\0", lambda held: values[int(held[1])], word) for word in words]
+    return [one if one == word else _Value(one) for one, word in zip(filled, words, strict=True)]
+
+
+def _is_raw(line: str) -> bool:
+    try:
+        return "--raw" in shlex.split(line)
+    except ValueError:  # an expression may have quotes of its own
+        return "--raw" in line.split()
 
 
 def _split(line: str) -> list[str]:
@@ -329,6 +348,7 @@ def unload(shell: InteractiveShell) -> None:
         manager.magics[kind].pop("groq", None)
     if magic := manager.registry.pop("GroqMagic", None):
         magic.close()
+        shell.configurables.remove(magic)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [one for one in matchers if getattr(one, "matcher_identifier", "") != _OURS]
 

@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 
 from .conversation import DEFAULT_CHAT, Conversation
 from .errors import GroqError
-from .values import MIME_TYPES, shown
+from .values import shown
 
 _OWN_ERRORS = (GroqError, KeyboardInterrupt, UsageError)
 
@@ -51,14 +51,17 @@ class Notebook:
         """What the variable of that name holds, else the name, which is a path or address."""
         return self._shell.user_ns.get(name, name) if name.isidentifier() else name
 
-    def _formats(self, value: object) -> Mapping[str, Any]:
+    def _formats(self, value: object) -> Callable[[str], Any]:
         display = self._shell.display_formatter
         bundle = _unguarded(display.mimebundle_formatter)(value) or {}
-        data = dict(bundle[0] if isinstance(bundle, tuple) else bundle)
-        for mime_type in MIME_TYPES - data.keys():
-            if (formatted := _unguarded(display.formatters[mime_type])(value)) is not None:
-                data[mime_type] = formatted
-        return data
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+
+        def display_as(mime_type: str) -> Any:
+            if mime_type in data or mime_type not in display.formatters:
+                return data.get(mime_type)
+            return _unguarded(display.formatters[mime_type])(value)
+
+        return display_as
 
     def _keep_error(self, result: Any) -> None:
         self._keep(result.error_before_exec or result.error_in_exec)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from types import CodeType
 from typing import Any, NamedTuple
@@ -30,7 +32,7 @@ def to_messages(
     >>> to_messages("Hi", system="Be brief.")[0]
     Message(role='system', content='Be brief.')
     """
-    head = [Message("system", _sendable(system))] if system else []
+    head = [Message("system", system)] if system else []
     urls = tuple(map(image_url, _listed(images)))
     check_images(urls)
     if isinstance(prompt, str):
@@ -48,7 +50,7 @@ def _listed(images: Iterable[object]) -> Iterable[object]:
 
 def _messages(items: Sequence[Message | Mapping[str, str]]) -> list[Message]:
     if not isinstance(items, Sequence):
-        raise InputError(f"A prompt is text, or a list of messages, not {items!r}.")
+        raise InputError(f"A prompt is text, or a list of messages, not {reprlib.repr(items)}.")
     if not items:
         raise InputError("The prompt is empty: give it some text.")
     messages = [_message(item) for item in items]
@@ -59,17 +61,7 @@ def _messages(items: Sequence[Message | Mapping[str, str]]) -> list[Message]:
 def _text(prompt: str) -> str:
     if not prompt.strip():
         raise InputError("The prompt is empty: write it below the %%groq line.")
-    return _sendable(prompt.removesuffix("\n"))
-
-
-def _sendable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"The prompt has half a character, {text[error.start]!r}, at {error.start}."
-        ) from None
-    return text
+    return prompt.removesuffix("\n")
 
 
 def _message(item: Message | Mapping[str, str]) -> Message:
@@ -78,8 +70,9 @@ def _message(item: Message | Mapping[str, str]) -> Message:
     if isinstance(item, Mapping) and {"role", "content"} == item.keys():
         role, content = item["role"], item["content"]
         if isinstance(role, str) and isinstance(content, str):
-            return Message(role, _sendable(content))
-    raise InputError(f"A message is a Message, or a dict of role and content, not {item!r}.")
+            return Message(role, content)
+    shown = reprlib.repr(item)
+    raise InputError(f"A message is a Message, or a dict of role and content, not {shown}.")
 
 
 # {{ expression }}. White space on both inner sides makes it one: so LaTeX's {{a}}, an
@@ -168,8 +161,9 @@ def _expression(text: str, opening: re.Match[str]) -> _Expression:
     failure = ""
     for closing, _ in zip(closings, range(_MOST_CLOSINGS), strict=False):
         source = text[opening.end() : closing.start()].strip()
-        try:  # in brackets, for it may go over several lines; and `()` is an expression, too
-            code = compile(f"({source}\n)" if source else "", "<groq>", "eval", dont_inherit=True)
+        in_brackets = f"({source}\n)" if "\n" in source else source  # for it may go over lines
+        try:
+            code = compile(in_brackets, "<groq>", "eval", dont_inherit=True)
         except Exception as error:  # what the parser has to say of it
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             failure = failure or f"{_in_braces(source)}: {reason.rstrip('.?')}. {_RAW}"
@@ -186,20 +180,24 @@ def _value(
 ) -> str | bytes:
     try:
         return tell(eval(expression.code, dict(namespace)))  # noqa: S307  # the user's own code
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        near = _near_names(error, namespace)
-        raise InputError(f"{expression}: {_in_line(reason, 200)}{near}") from None
+    except (Exception, SystemExit) as error:
+        reason, next_step = type(error).__name__, ""
+        with suppress(Exception):  # the error's own words, or names, may be broken, too
+            reason = f"{reason}: {error}" if str(error) else reason
+            next_step = _next_step(error, namespace)
+        raise InputError(f"{expression}: {_in_line(reason, 200)}{next_step}") from None
 
 
-def _near_names(error: Exception, namespace: Mapping[str, Any]) -> str:
+def _next_step(error: BaseException, namespace: Mapping[str, Any]) -> str:
     there: Iterable[str] = ()
     if isinstance(error, NameError):
         there = [*namespace, *filter(str.islower, vars(builtins))]
     elif isinstance(error, AttributeError):
         there = dir(error.obj)
     near = get_close_matches(str(getattr(error, "name", "")), there)
-    return f". Near names: {', '.join(near)}" if near else ""
+    if near:
+        return f". Near names: {', '.join(near)}"
+    return f". {_RAW}" if isinstance(error, NameError) else ""
 
 
 def _in_braces(source: str) -> str:

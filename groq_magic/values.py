@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate, islice, takewhile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .answer import Answer
@@ -13,12 +12,10 @@ LIMIT = 20_000
 """Characters that a value which is no text has in a prompt at most; it says what it cut."""
 _CELL_LIMIT = 500
 _TEXTS = ("text/markdown", "text/latex")
-_IMAGES = ("image/png", "image/jpeg")
-MIME_TYPES = {*_TEXTS, *_IMAGES, "text/plain"}
-"""The display formats that are looked at."""
+_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
-Formats = Callable[[Any], Mapping[str, Any]]
-"""A value's display formats by mime type, as IPython's formatters give them."""
+Formats = Callable[[Any], Callable[[str], Any]]
+"""Gives, for a value, what it displays as by mime type; None where it does not."""
 
 
 class Block(str):
@@ -35,20 +32,22 @@ def shown(value: object, formats: Formats) -> str | bytes:
     value raises.
     """
     if isinstance(value, str):
-        return value
+        return str(value)
     if isinstance(value, Answer):
         return value.result()
     if (kind := _kind_of_table(value)) is not None:
         return _table(value.to_frame() if kind == "Series" else value)  # type: ignore[attr-defined]
-    data = formats(value)
-    for text in (data[mime_type] for mime_type in _TEXTS if mime_type in data):
+    display_as = formats(value)
+    for text in filter(None, map(display_as, _TEXTS)):
         return _cut(text)
-    for image in (data[mime_type] for mime_type in _IMAGES if mime_type in data):
+    for image in filter(None, map(display_as, _IMAGES)):
         return pixels(image) or b""
-    return drawing(value) or _cut(data["text/plain"])
+    return drawing(value) or _cut(display_as("text/plain"))
 
 
-def _cut(text: str) -> str:
+def _cut(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"it displays as a {type(text).__name__}, not as text")
     if len(text) <= LIMIT:
         return text
     return f"{text[:LIMIT]}\n(Cut: the first {LIMIT:,} of {len(text):,} characters.)"
@@ -67,29 +66,40 @@ def _kind_of_table(value: object) -> str | None:
 
 def _table(frame: Any) -> Block:
     """The first rows and columns that fit, as a table, and below it what was cut."""
-    names, rows = _content(frame)
-    width = max(1, _fitting(names, LIMIT // 4, between=" | "))
-    head = [_row(names[:width]), _row(["---"] * width)]
-    lines = [_row(cells[:width]) for cells in islice(rows, LIMIT // 4)]
-    height = _fitting(lines, LIMIT - len("\n".join(head)), between="\n")
-    cuts = [(height, len(frame), "rows"), (width, len(names), "columns")]
+    names = _names(frame)
+    head = _that_fit(names, LIMIT // 4, between=" | ") or names[:1]
+    top = [_row(head), _row(["---"] * len(head))]
+    rows = map(_row, _rows(frame, len(head)))
+    lines = _that_fit(rows, LIMIT - len("\n".join(top)), between="\n")
+    cuts = [(len(lines), len(frame), "rows"), (len(head), len(names), "columns")]
     said = [f"{kept:,} of {all_:,} {what}" for kept, all_, what in cuts if kept < all_]
     note = [f"\n(Cut: the first {' and '.join(said)}.)"] if said else []
-    return Block("\n".join([*head, *lines[:height], *note]))
+    return Block("\n".join([*top, *lines, *note]))
 
 
-def _content(frame: Any) -> tuple[list[str], Iterator[Sequence[Any]]]:
+def _names(frame: Any) -> list[str]:
     columns = [_cell(name) for name in frame.columns]
     if hasattr(frame, "iter_rows"):  # polars, which has no index
-        return columns, frame.iter_rows()
-    index = ", ".join(str(name) for name in frame.index.names if name is not None)
-    return [index, *columns], frame.itertuples(name=None)
+        return columns
+    return [", ".join(str(name) for name in frame.index.names if name is not None), *columns]
 
 
-def _fitting(texts: Sequence[str], room: int, *, between: str) -> int:
-    """How many of the texts fit into so many characters, with what stands between them."""
-    ends = accumulate(len(text) + len(between) for text in texts)
-    return len(list(takewhile(lambda end: end <= room, ends)))
+def _rows(frame: Any, width: int) -> Iterator[Sequence[Any]]:
+    """The cells of the rows that there can be room for, of the first columns."""
+    if hasattr(frame, "iter_rows"):
+        return iter(frame.head(LIMIT // 4).select(frame.columns[:width]).iter_rows())
+    return iter(frame.iloc[: LIMIT // 4, : width - 1].itertuples(name=None))
+
+
+def _that_fit(texts: Iterable[str], room: int, *, between: str) -> list[str]:
+    """The first of the texts, as many as fit with what stands between them."""
+    kept = []
+    for text in texts:
+        room -= len(text) + len(between)
+        if room < 0:
+            break
+        kept.append(text)
+    return kept
 
 
 def _row(cells: Sequence[Any]) -> str:

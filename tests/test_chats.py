@@ -226,6 +226,41 @@ def test_in_code_it_is_open_to_look_at_and_to_change(server: Demo, tmp_path: Pat
     assert sent == [message.to_wire() for message in [*expected, Message("user", "poem")]]
 
 
+def test_a_turn_that_waits_is_told_what_was_meant_for_it(server: Demo) -> None:
+    chat = Conversation(system="A")
+    first = stream("cat names", chat=chat, model="demo/slow", base_url=server.base_url)
+    second = stream("math", chat=chat, base_url=server.base_url)
+    third = stream("poem", chat=chat, system="B", base_url=server.base_url)
+    next(iter(first))
+    del chat.turns[0]
+    first.stop()
+    assert third.wait(20)
+    assert second.state == "done"
+    sent = [entry["body"]["messages"] for entry in server.seen()[-2:]]
+    assert sent[0] == [{"role": "system", "content": "A"}, {"role": "user", "content": "math"}]
+    assert [message["content"] for message in sent[1]] == ["B", "math", second.text, "poem"]
+
+
+def test_what_cannot_be_sent_is_no_turn() -> None:
+    turn = Turn(Message("user", "a"), text="b")
+    with pytest.raises(InputError, match="half a character"):
+        turn.text = "\ud83d"
+    with pytest.raises(InputError, match="half a character"):
+        Turn(Message("user", "a"), text="\ud83d")
+    with pytest.raises(InputError, match="A message's content is text, not 5"):
+        Message("user", 5)  # type: ignore[arg-type]
+
+
+def test_a_save_that_fails_leaves_the_file_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "chat.json").write_text("precious")
+    chat = Conversation("\ud83d")
+    with pytest.raises(UnicodeEncodeError):
+        chat.save(tmp_path / "chat.json")
+    with pytest.raises(InputError, match="Cannot write"):
+        Conversation().save(tmp_path / "no" / "chat.json")
+    assert (tmp_path / "chat.json").read_text() == "precious"
+
+
 def test_a_saved_chat_has_all_there_is(tmp_path: Path) -> None:
     turns = [
         Turn(Message("user", "a", ("data:image/gif;base64,R0lGODlh",)), text="b"),
@@ -268,7 +303,16 @@ def test_so_are_those_that_a_model_has_no_room_for(server: Demo) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"name": "x", "system": null, "turns": [{}]}', '{"turns": 1}', "\xff"],
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"name": "x", "system": null, "turns": {}}',
+        '{"name": "x", "system": null, "turns": [{}]}',
+        '{"turns": 1}',
+        "\xff",
+    ],
 )
 def test_another_file_is_no_chat(tmp_path: Path, text: str) -> None:
     (tmp_path / "chat.json").write_text(text, "latin-1")

@@ -44,6 +44,24 @@ class BrokenMarkdown:
 class Marked:
     def _repr_markdown_(self):
         return "**marked**"
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("mute")
+def fail(error):
+    raise error
+class Listed:
+    def _repr_markdown_(self):
+        return ["a"]
+class Half:
+    def _repr_png_(self):
+        return png.getvalue()
+    def _repr_jpeg_(self):
+        raise ValueError("no jpeg")
+class Badly:
+    def savefig(self, file, format):
+        raise ValueError("nothing\\nto draw")
+listed, halved, badly = Listed(), Half(), Badly()
+ended = stream("cat names")
 class Whatever:
     def __getattr__(self, name):
         return lambda *args, **kwargs: 1 / 0
@@ -187,6 +205,11 @@ NOT_SENT = {
     "a broken repr": ("{{ broken }}", "{{ broken }}: RuntimeError: out of order, sorry"),
     "broken Markdown": ("{{ broken_markdown }}", "{{ broken_markdown }}: KeyError: 'missing'"),
     "an answer that failed": ("{{ failed }}", "{{ failed }}: AuthenticationError: "),
+    "a comment": ("{{ # no }}", "{{ # no }}: "),
+    "half a character": ("{{ chr(0xd83d) }}", "The prompt has half a character"),
+    "an error that cannot be told": ("{{ fail(Mute()) }}", "{{ fail(Mute()) }}: Mute"),
+    "an exit": ("{{ fail(SystemExit(3)) }}", "{{ fail(SystemExit(3)) }}: SystemExit: 3"),
+    "no text": ("{{ listed }}", "it displays as a list, not as text"),
     "NUL": ("{{ '\0' + }}", "To send braces as they are: --raw"),
 }
 
@@ -239,6 +262,21 @@ def test_values_in_flags(kernel: Kernel, server: Demo) -> None:
     }
 
 
+def test_what_a_value_begins_with_has_no_meaning_in_a_flag(kernel: Kernel, server: Demo) -> None:
+    kernel.run("at, said = '@nowhere.txt', 'do not use --raw {{ n }}'")
+    for flags, system in [
+        ("-s {{ at }}", "@nowhere.txt"),
+        ("-s {{ said }}", "do not use --raw {{ n }}"),
+        ("-s 'do not use --raw {{ n }}'", "do not use --raw 7"),
+        ("-s {{ df }}", CITIES),
+    ]:
+        kernel.run(f"%%groq {flags} --wait --max-tokens 1\nx")
+        assert server.seen()[-1]["body"]["messages"][0]["content"] == system
+    kernel.run("%%groq -s {{ ended }} --wait --max-tokens 1\nx")
+    sent = server.seen()[-1]["body"]["messages"][0]["content"]
+    assert kernel.run("print(ended.text, end='')").stdout == sent
+
+
 def test_a_large_table_says_what_was_cut(kernel: Kernel, server: Demo) -> None:
     sent = asked(kernel, server, "{{ long }}")
     *rows, blank, cut = sent.splitlines()
@@ -288,7 +326,7 @@ def parts_of(content: Any) -> tuple[str, list[bytes]]:
     return text["text"], [base64.b64decode(url.partition(",")[2]) for url in urls]
 
 
-@pytest.mark.parametrize("value", ["fig", "picture", "PIL.Image.open(png)"])
+@pytest.mark.parametrize("value", ["fig", "picture", "PIL.Image.open(png)", "halved"])
 def test_what_shows_as_an_image_is_attached(kernel: Kernel, server: Demo, value: str) -> None:
     kernel.run("import PIL.Image")
     text, images = parts_of(asked(kernel, server, f"See {{{{ {value} }}}} and {{{{ fig }}}}."))
@@ -320,6 +358,9 @@ BAD_IMAGES = {
         "The images have 5.3 MB as base64: the API takes 4 MB.",
     ),
     "none": ("--image", "expected one argument"),
+    "nobody's": ("--image '~nobody-here/x.png'", "Cannot read '~nobody-here/x.png': "),
+    "what fails to draw": ("--image badly", "a Badly, cannot be drawn: nothing to draw"),
+    "an image in braces": ("--image {{ fig }}", "{{ fig }}: InputError: it is an image"),
 }
 
 
