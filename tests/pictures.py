@@ -73,11 +73,14 @@ def _streaming(page: Page, lab: Lab) -> list[Frame]:
 def _tour(page: Page, lab: Lab) -> Image.Image:
     notebook = without_outputs(EXAMPLES, lab.folder / "notebooks" / "examples.ipynb")
     book = NotebookPage(page, lab, notebook)
+    page.keyboard.press("Control+b")
     book.run_all()
     book.until(book.is_idle, 90)
     book.until(lambda: page.locator(".groq-stop").count() == 0, 90)
-    page.get_by_role("heading", name="Values in the prompt").evaluate("it => it.scrollIntoView()")
-    page.wait_for_timeout(1000)  # what was out of sight is drawn
+    heading = page.get_by_role("heading", name="Values in the prompt")
+    for _ in range(3):  # what was out of sight gets its true height when it is drawn
+        heading.evaluate("heading => heading.scrollIntoView()")
+        page.wait_for_timeout(500)
     return _frame(page)[1]
 
 
