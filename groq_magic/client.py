@@ -477,6 +477,8 @@ class _BaseUrl(NamedTuple):
 
 
 def _configured(base_url: str | None) -> _BaseUrl:
+    if not isinstance(base_url, str | None):
+        raise InputError(f"base_url must be a URL, not {base_url!r}.")
     return _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
 
 

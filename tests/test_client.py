@@ -354,6 +354,11 @@ def test_plain_http_when_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert Endpoint.from_environment("http://example.org/v1").api_key == KEY
 
 
+def test_a_base_url_is_text() -> None:
+    with pytest.raises(InputError, match=r"base_url must be a URL, not 5\."):
+        stream("Hello", base_url=5)  # type: ignore[arg-type]
+
+
 def test_near_model_names() -> None:
     missing = b'{"error": {"message": "The model `opanai/gpt-oss` does not exist", '
     missing += b'"code": "model_not_found"}}'
