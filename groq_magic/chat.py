@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from .errors import APIError, InputError
+from .errors import InputError
 
 DEFAULT_MODEL = "openai/gpt-oss-120b"
 
@@ -300,94 +300,6 @@ class ThinkTags:
             return ""
         text, self._held = self._held, ""
         return text
-
-
-def parse_chunk(data: str) -> Chunk:
-    """Read one event's data. Unknown fields are ignored.
-
-    Raises `APIError` for an error object, and for data that is no JSON object.
-    """
-    try:
-        wire = _json(data)
-    except ValueError:
-        raise APIError(f"The server sent an event that is not JSON: {data[:80]!r}") from None
-    if not isinstance(wire, dict):
-        raise APIError(f"The server sent an event that is no JSON object: {data[:80]!r}")
-    if wire.get("error"):
-        raise in_stream_error(wire)
-    try:
-        return _chunk(wire)
-    except (AttributeError, IndexError, KeyError, TypeError):
-        raise APIError(f"The server sent a chunk of another form: {data[:80]!r}") from None
-
-
-_raw_decode = json.JSONDecoder().raw_decode
-
-
-def _json(data: str) -> Any:
-    """What `json.loads` returns, in a third of its time where no white space is around."""
-    try:
-        value, end = _raw_decode(data)
-    except ValueError:
-        value, end = None, -1
-    return value if end == len(data) else json.loads(data)
-
-
-def in_stream_error(wire: Mapping[str, Any]) -> APIError:
-    """The error of a body or event ``{"error": {"message": …}}`` or ``{"error": "…"}``."""
-    detail = wire["error"]
-    if not isinstance(detail, dict):
-        return APIError(str(detail))
-    return APIError(str(detail.get("message") or "The server reported an error"), detail)
-
-
-def _chunk(wire: dict[str, Any]) -> Chunk:
-    x_groq = wire.get("x_groq") or {}
-    if x_groq.get("error"):
-        raise APIError(f"The server stopped the answer: {x_groq['error']}")
-    choices = wire.get("choices") or [{}]  # the usage-only chunk has none
-    choice = choices[0]
-    usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
-    return Chunk(
-        _delta(choice.get("delta") or {}),
-        _word(choice.get("finish_reason")),
-        Usage.from_wire(usage) if usage else None,
-        _word(wire.get("model")),
-        _word(x_groq.get("id")),
-        x_groq.get("seed"),
-        _word(wire.get("system_fingerprint")),
-        _word(wire.get("service_tier")),
-    )
-
-
-def _word(value: object) -> str | None:
-    """A name that the server gives; None for one that is no text, or could steer a terminal."""
-    return value if isinstance(value, str) and value.isprintable() else None
-
-
-def _delta(wire: dict[str, Any]) -> Delta:
-    content, reasoning = wire.get("content") or "", wire.get("reasoning") or ""
-    if not (isinstance(content, str) and isinstance(reasoning, str)):
-        raise TypeError("content")
-    if content and len(wire) == 1:  # as nearly all are
-        return Delta(content, reasoning)
-    return Delta(
-        content,
-        reasoning,
-        tuple(map(_tool_call, wire.get("tool_calls") or ())),
-        tuple(wire.get("executed_tools") or ()),
-        tuple(wire.get("annotations") or ()),
-    )
-
-
-def _tool_call(wire: dict[str, Any]) -> ToolCall:
-    function = _object(wire, "function")
-    return ToolCall(
-        index=wire.get("index") or 0,
-        id=wire.get("id") or "",
-        name=function.get("name") or "",
-        arguments=function.get("arguments") or "",
-    )
 
 
 def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:

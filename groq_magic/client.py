@@ -25,10 +25,9 @@ from .chat import (
     Item,
     Responded,
     Waiting,
-    in_stream_error,
-    parse_chunk,
     parse_duration,
 )
+from .chunks import ChunkParser, in_stream_error
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -215,12 +214,12 @@ class Client:
                     raise _status_error(response, await _start_of_body(response), endpoint)
                 if _is_document(response):
                     raise _not_a_stream(response, await _start_of_body(response), endpoint)
-                pieces = _pieces(response)
+                pieces, parser = _pieces(response), ChunkParser()
                 async for data in _events(pieces, endpoint):
                     if data.startswith("[DONE]"):
                         yield Done()
                         break
-                    yield parse_chunk(data)
+                    yield parser.parse(data)
                 async for _ in pieces:  # read to its end, the connection can be used again
                     pass
 

@@ -1,0 +1,189 @@
+"""Chunks in: one by one, and as the chunks of a stream."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_magic import APIError, Usage, chunks
+from groq_magic.chat import Chunk, Delta, ToolCall
+from groq_magic.chunks import ChunkParser, parse_chunk
+
+
+def parsed(**wire: Any) -> Chunk:
+    return parse_chunk(json.dumps(wire))
+
+
+def choice(**delta: Any) -> list[dict[str, Any]]:
+    return [{"index": 0, "delta": delta, "finish_reason": None}]
+
+
+def test_text_and_reasoning() -> None:
+    assert parsed(choices=choice(content="a")).delta == Delta(content="a")
+    assert parsed(choices=choice(reasoning="b", channel="analysis")).delta == Delta(reasoning="b")
+    assert parsed(choices=choice(content=None, role="assistant")).delta == Delta()
+
+
+def test_usage_from_either_place_and_without_choices() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens_details": {"reasoning_tokens": 2}, "new": 3}
+    expected = Usage(prompt_tokens=1, reasoning_tokens=2)
+    assert parsed(choices=[], usage=usage).usage == expected
+    assert parsed(choices=[], x_groq={"usage": usage, "id": "req_1"}) == Chunk(
+        usage=expected, request_id="req_1"
+    )
+
+
+def test_usage_knows_what_it_knows() -> None:
+    assert Usage(prompt_tokens=0, total_time=0.5).to_dict() == {
+        "prompt_tokens": 0,
+        "total_time": 0.5,
+    }
+
+
+def test_tool_calls_add_up() -> None:
+    first = {"index": 1, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
+    (call,) = parsed(choices=choice(tool_calls=[first])).delta.tool_calls
+    (more,) = parsed(
+        choices=choice(tool_calls=[{"index": 1, "function": {"arguments": "}"}}])
+    ).delta.tool_calls
+    assert call.plus(more) == ToolCall(1, "a", "f", "{}")
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert parsed(
+        hello=1, choices=[{"delta": {"content": "x", "new": {}}, "logprobs": {}}]
+    ) == Chunk(Delta("x"))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ('{"error": {"message": "Too hot", "code": "c", "type": "t"}}', "Too hot."),
+        ('{"error": "boom"}', "boom."),
+        ('{"error": {}, "choices": []}', None),
+        ("{", "not JSON"),
+        ("[1]", "no JSON object"),
+    ],
+)
+def test_errors(data: str, message: str | None) -> None:
+    if message is None:
+        assert parse_chunk(data) == Chunk()
+        return
+    with pytest.raises(APIError, match=message):
+        parse_chunk(data)
+
+
+def test_an_error_keeps_its_fields() -> None:
+    detail = {"message": "m", "code": "c", "type": "t", "param": "p", "failed_generation": "f"}
+    with pytest.raises(APIError) as caught:
+        parse_chunk(json.dumps({"error": detail}))
+    error = caught.value
+    assert detail == {name: getattr(error, name) for name in detail}
+
+
+def test_white_space_around_a_chunk_is_no_matter() -> None:
+    assert parse_chunk(' {"choices": [{"delta": {"content": "x"}}]}\n').delta == Delta("x")
+
+
+@pytest.mark.parametrize("name", ["m\x1b]0;owned\x07", "one\ntwo", 7, {"a": 1}])
+def test_a_name_that_is_none_is_left_out(name: object) -> None:
+    named = dict.fromkeys(("model", "system_fingerprint", "service_tier"), name)
+    assert parsed(choices=choice(content="a"), x_groq={"id": name}, **named) == Chunk(Delta("a"))
+
+
+# The chunks of a stream, which mostly differ in their text alone
+
+FRAMES = [
+    '{"id":"a","choices":[{"index":0,"delta":{"content":TEXT},"finish_reason":null}]}',
+    '{"id": "b", "choices": [{"delta": {"content": TEXT}}], "model": "m"}',
+    '{"choices":[{"delta":{"reasoning":TEXT,"channel":"analysis"}}],"model":"m"}',
+    '{"choices":[{"delta":{"role":"assistant","content":TEXT},"finish_reason":"stop"}]}',
+    ' {"choices":[{"delta":{"content":TEXT}}],"x_groq":{"id":"r","seed":7}} ',
+    # Where the text is not the delta's, or not it alone
+    '{"choices":[{"delta":{"content":TEXT,"content":"the last one counts"}}]}',
+    '{"choices":[{"delta":{"content":"the last one counts","content":TEXT}}]}',
+    '{"content":TEXT,"choices":[{"delta":{"content":"a"}}]}',
+    '{"choices":[{"delta":{"content":"a","reasoning":TEXT}}]}',
+    '{"choices":[{"delta":{"a\\"content":TEXT,"reasoning":"a"}}]}',
+    '{"choices":[{"delta":{"executed_tools":[{"content":TEXT}],"content":"a"}}]}',
+    '{"choices":[{"delta":{"content":"a"},"finish_reason":TEXT}],"model":TEXT}',
+    '{"error":{"content":TEXT}}',
+    '{"choices":[{"content":TEXT}]}',
+    # What is no text, no chunk or no JSON
+    '{"choices":[{"delta":{"content":null}}]}',
+    '{"choices":[{"delta":{"content":[TEXT]}}]}',
+    '{"choices":[{"delta":{"content":TEXT}}]}}',
+    "[TEXT]",
+]
+TEXTS = st.text() | st.sampled_from(
+    ["", "a", '"', "\\", '","x":"', '"}}]}', "\ud83d", "\ude00", "\u2028", '"content":"a"']
+)
+EVENTS = st.builds(
+    lambda frame, text, ascii_only: frame.replace(
+        "TEXT", json.dumps(text, ensure_ascii=ascii_only)
+    ),
+    st.sampled_from(FRAMES),
+    TEXTS,
+    st.booleans(),
+)
+BROKEN = st.builds(
+    lambda data, at, put: data[: at % (len(data) + 1)] + put + data[at % (len(data) + 1) + 1 :],
+    EVENTS,
+    st.integers(0, 200),
+    st.sampled_from(["", '"', "\\", "\n", "}", "x"]),
+)
+
+
+def outcome(parse: Any, data: str) -> Any:
+    try:
+        return parse(data)
+    except APIError as error:
+        return str(error)
+
+
+@given(st.lists(EVENTS | BROKEN, max_size=3), st.lists(EVENTS | BROKEN, max_size=6))
+def test_the_chunks_of_a_stream_are_read_as_each_by_itself(
+    begun: list[str], more: list[str]
+) -> None:
+    parser = ChunkParser()
+    for data in [*begun, *begun, *more, *more]:
+        assert outcome(parser.parse, data) == outcome(parse_chunk, data)
+
+
+@given(st.sampled_from(FRAMES), st.lists(TEXTS, min_size=3))
+def test_the_same_frame_again_and_again(frame: str, texts: list[str]) -> None:
+    parser = ChunkParser()
+    for text in texts:
+        data = frame.replace("TEXT", json.dumps(text))
+        assert outcome(parser.parse, data) == outcome(parse_chunk, data)
+
+
+@pytest.mark.parametrize("frame", FRAMES[:5])
+def test_of_the_usual_chunks_only_the_text_is_read(
+    frame: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def count(data: str) -> Chunk:
+        read.append(data)
+        return parse_chunk(data)
+
+    monkeypatch.setattr(chunks, "parse_chunk", count)
+    parser = ChunkParser()
+    for number in range(100):
+        parser.parse(frame.replace("TEXT", json.dumps(str(number))))
+    assert len(read) == 3  # two that are alike, and one of their kind with another text
+
+
+def test_a_chunk_of_another_kind_between_them_does_not_matter() -> None:
+    parser = ChunkParser()
+    usual, ends = (
+        FRAMES[0].replace("TEXT", '"a"'),
+        '{"choices":[{"delta":{},"finish_reason":"stop"}]}',
+    )
+    said = [parser.parse(data) for data in (usual, usual, usual, ends, usual)]
+    assert said == [parse_chunk(data) for data in (usual, usual, usual, ends, usual)]
