@@ -116,6 +116,7 @@ class Answer:
         self._version = 0
         self._notified: int | None = None
         self._wakers: list[Callable[[], object]] = []
+        self._end_wakers: list[Callable[[], object]] = []
         _answers.add(self)
         _running[self] = None
         self._task = background.start(self._live())
@@ -301,13 +302,7 @@ class Answer:
         >>> asyncio.run(count_changes()) > 1
         True
         """
-        loop = asyncio.get_running_loop()
-        woken = loop.create_future()
-        with self._lock:
-            if self._version != version or self.ended:
-                return self._version
-            self._wakers.append(partial(_wake, loop, woken))
-        await woken
+        await self._woken(self._wakers, lambda: self._version != version or self.ended)
         return self._version
 
     def __repr__(self) -> str:
@@ -355,7 +350,7 @@ class Answer:
                 return
             if self._state != "streaming":
                 self._state = "streaming"
-                self._observe()
+                asyncio.get_running_loop().call_soon(self._observe_beginning)
             delta, *rest = chunk
             self._take_delta(delta)
             if rest != self._last_rest:  # it mostly is, and thousands come a second
@@ -454,8 +449,14 @@ class Answer:
             self._version += 1
             self._notify()
             self._ending.notify_all()
+            _call_all(self._end_wakers)
             self._observe()
             return True
+
+    def _observe_beginning(self) -> None:
+        """Behind the first delta, which somebody waits for."""
+        if not self.ended:
+            self._observe()
 
     def _observe(self) -> None:
         if self._observer is not None:
@@ -464,7 +465,7 @@ class Answer:
     def _orphan(self) -> None:
         """In the child of a fork: the task, and who held the lock, are the parent's."""
         self._make_conditions()
-        self._wakers = []
+        self._wakers, self._end_wakers = [], []
         self._end("failed", APIConnectionError("The process was forked; its parent has the rest."))
 
     def _advance(self) -> None:
@@ -487,9 +488,7 @@ class Answer:
     def _notify(self) -> None:
         self._notified = self._version
         self._changed.notify_all()
-        wakers, self._wakers = self._wakers, []
-        for wake in wakers:
-            wake()
+        _call_all(self._wakers)
 
     # How it is waited for
 
@@ -524,14 +523,36 @@ class Answer:
             raise
 
     async def _ended_async(self) -> str:
-        while not self.ended:
-            await self.changed(self._version)
+        await self._woken(self._end_wakers, lambda: self.ended)
         return self._outcome()
+
+    async def _woken(self, wakers: list[Callable[[], object]], met: Callable[[], bool]) -> None:
+        """Wait, in any loop, until the wakers are called; not at all where it is met."""
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        wake = partial(_wake, loop, woken)
+        with self._lock:
+            if met():
+                return
+            wakers.append(wake)
+        try:
+            await woken
+        finally:
+            with self._lock, suppress(ValueError):  # a cancelled wait leaves nothing behind
+                wakers.remove(wake)
 
     def _outcome(self) -> str:
         if self._error is not None:
             raise self._error
         return self.text
+
+
+def _call_all(wakers: list[Callable[[], object]]) -> None:
+    """Each once, and none again."""
+    called = wakers[:]
+    wakers.clear()
+    for wake in called:
+        wake()
 
 
 def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:

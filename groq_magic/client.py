@@ -8,7 +8,14 @@ import json
 import os
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -270,32 +277,47 @@ class _Opening:
     how far it is.
     """
 
-    _abandoned: ClassVar[set[asyncio.Task[httpx.Response]]] = set()
+    _tasks: ClassVar[set[asyncio.Task[None]]] = set()
 
     def __init__(self) -> None:
         self._can_cancel = True
         self._is_abandoned = False
         self._connection: Any = None
         self._extensions: dict[str, Any] = {}
+        self._response: asyncio.Future[httpx.Response] = asyncio.Future()
 
     async def response(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         """Send the request; return the response, its body unread."""
         self._extensions = request.extensions
         self._extensions["trace"] = self._trace
-        sending = asyncio.ensure_future(http.send(request, stream=True))
+        sending = self._started(self._send(http, request))
         try:
-            return await asyncio.shield(sending)
+            return await self._response
         except asyncio.CancelledError:
-            self._abandon(sending)
+            self._is_abandoned = True
+            if self._can_cancel:
+                sending.cancel()
+            if not (self._response.cancelled() or self._response.exception()):  # it came meanwhile
+                self._started(self._response.result().aclose())
             raise
 
-    def _abandon(self, sending: asyncio.Task[httpx.Response]) -> None:
-        self._is_abandoned = True
-        if self._can_cancel:
-            sending.cancel()
-        self._abandoned.add(sending)  # the loop itself keeps no task alive
-        sending.add_done_callback(self._abandoned.discard)
-        sending.add_done_callback(_close_response)
+    def _started(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)  # the loop itself keeps no task alive
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _send(self, http: httpx.AsyncClient, request: httpx.Request) -> None:
+        try:
+            response = await http.send(request, stream=True)
+        except Exception as error:
+            if not self._response.cancelled():
+                self._response.set_exception(error)
+            return
+        if self._response.cancelled():
+            self._started(response.aclose())  # by a task that nobody cancels
+        else:
+            self._response.set_result(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         step = event.split(".", 1)[1]  # without "connection" or "http11"
@@ -311,11 +333,6 @@ class _Opening:
             await self._connection.aclose()
         if self._is_abandoned and step in ("connect_tcp.complete", "send_request_headers.started"):
             raise asyncio.CancelledError
-
-
-def _close_response(sending: asyncio.Task[httpx.Response]) -> None:
-    if not sending.cancelled() and sending.exception() is None:
-        asyncio.ensure_future(sending.result().aclose())  # noqa: RUF006  # it is quick
 
 
 def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -43,17 +43,17 @@ _learning: dict[Endpoint, Future[None]] = {}
 
 
 def observer(client: Client, endpoint: Endpoint) -> Callable[[Answer], None]:
-    """What an answer is to call when it begins to come, and when it has ended.
+    """What an answer is to call when it has begun to come, and when it has ended.
 
-    At its beginning the server's models are asked for, unless they have been: early enough
-    for this answer's price, and too late to hold the answer up.
+    The server's models are asked for then, unless they have been: early enough for this
+    answer's price, and too late to hold the answer up.
     """
 
     def note(answer: Answer) -> None:
         _note_limits(answer.rate_limits)
-        if not answer.ended:
+        if not answer.ended or answer.state == "done":  # it may have come all at once
             learn_models(client, endpoint)
-        elif answer.tokens:
+        if answer.ended and answer.tokens:
             names = (answer.model, str(answer.parameters.get("model")))
             _used.append(_Used(endpoint.base_url, names, answer.usage))
 

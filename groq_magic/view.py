@@ -162,6 +162,7 @@ class LiveView:
 
     async def _follow(self) -> None:
         version = -1
+        end = asyncio.ensure_future(self._until_end())
         while not self._answer.ended:
             with suppress(TimeoutError):  # once a second at least: the seconds run on
                 version = await asyncio.wait_for(self._answer.changed(version), 1.0)
@@ -169,9 +170,8 @@ class LiveView:
             self._begin_unasked()
             if not self._has_begun:
                 continue  # the first delta is not to wait for what was said of the waiting
-            with suppress(TimeoutError):
-                pause = max(_PAINT_INTERVAL, _COST_FACTOR * cost)
-                await asyncio.wait_for(self._until_end(), pause)
+            pause = max(_PAINT_INTERVAL, _COST_FACTOR * cost)
+            await asyncio.wait([end], timeout=pause)
 
     def _begin_unasked(self) -> None:
         """Have a snapshot, which a view needs to begin with, in its state until it asked for one.

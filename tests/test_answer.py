@@ -93,6 +93,54 @@ def test_a_burst_wakes_its_readers_twice_and_hides_nothing() -> None:
     answer.stop()
 
 
+def test_who_awaits_the_end_sleeps_until_then() -> None:
+    wakings: list[object] = []
+
+    async def read() -> str:
+        loop = asyncio.get_running_loop()
+        call = loop.call_soon_threadsafe
+
+        def counting(*args: Any, **more: Any) -> asyncio.Handle:
+            wakings.append(args)
+            return call(*args, **more)
+
+        loop.call_soon_threadsafe = counting  # type: ignore[assignment,method-assign]
+        slowly: list[Chunk | float] = [chunk("a"), 0.01] * 20
+        return await Answer(items(*slowly, *WHOLE))
+
+    assert asyncio.run(read()) == "a" * 21 + "b"
+    assert len(wakings) == 1
+
+
+def test_a_wait_that_is_given_up_leaves_nothing_behind() -> None:
+    async def give_up(answer: Answer) -> None:
+        for wait in (answer.changed(answer._version), answer._ended_async()):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wait, 0.01)
+
+    answer = Answer(items(chunk("a"), 60.0))
+    next(iter(answer))
+    asyncio.run(give_up(answer))
+    assert (answer._wakers, answer._end_wakers) == ([], [])
+    answer.stop()
+
+
+def test_who_observes_is_told_behind_the_first_delta_and_once_of_the_end() -> None:
+    told: list[tuple[str, str]] = []
+
+    def observe(answer: Answer) -> None:
+        told.append((answer.state, answer.text))
+
+    slow = Answer(items(chunk("a"), 0.05, *WHOLE), observer=observe)
+    assert slow.result(5) == "aab"
+    assert told == [("streaming", "a"), ("done", "aab")]
+    told.clear()
+    at_once = Answer(items(*WHOLE), observer=observe)
+    assert at_once.result(5) == "ab"
+    time.sleep(0.05)
+    assert told == [("done", "ab")]
+
+
 def test_async_for_and_await_in_another_loop() -> None:
     async def read() -> tuple[list[str], str]:
         answer = Answer(items(chunk("a"), 0.05, *WHOLE))

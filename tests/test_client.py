@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import pickle
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 
+import httpx
 import pytest
 
 from groq_magic import (
@@ -195,6 +198,36 @@ def test_waiting_shows_and_can_be_stopped() -> None:
         answer.wait(5)
         assert time.monotonic() - begun < 1
     assert answer.state == "stopped"
+
+
+class _StopsAsItAnswers(httpx.AsyncBaseTransport):
+    """Cancels the answer's task in the very turn of the loop in which the response is there."""
+
+    class Body(httpx.AsyncByteStream):
+        closed = threading.Event()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield delta("one")
+
+        async def aclose(self) -> None:
+            self.closed.set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        (of_the_answer,) = (
+            task
+            for task in asyncio.all_tasks()
+            if "_live" in str(task.get_coro()) and task is not asyncio.current_task()
+        )
+        asyncio.get_running_loop().call_soon(of_the_answer.cancel)
+        return httpx.Response(200, stream=self.Body())
+
+
+def test_a_stop_at_the_moment_of_the_response_closes_it() -> None:
+    transport = _StopsAsItAnswers()
+    answer = Answer(Client(transport=transport).stream(Endpoint("http://127.0.0.1/v1"), {}))
+    answer.wait(5)
+    assert answer.state == "stopped"
+    assert transport.Body.closed.wait(5)
 
 
 def begins_then(fault: Script) -> Script:
