@@ -103,7 +103,7 @@ class Answer:
         self._deltas = Pieces()
         self._reasoning = Pieces()
         self._think_tags: ThinkTags | None = ThinkTags()
-        self._last_rest: list[Any] = []
+        self._last_rest: tuple[Any, ...] = ()
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self._error: BaseException | None = None
@@ -346,25 +346,24 @@ class Answer:
 
     def _take(self, chunk: Chunk) -> None:
         with self._lock:
-            if self._state in _ENDS:
-                return
             if self._state != "streaming":
+                if self.ended:
+                    return
                 self._state = "streaming"
                 asyncio.get_running_loop().call_soon(self._observe_beginning)
-            delta, *rest = chunk
-            self._take_delta(delta)
+            self._take_delta(chunk.delta)
+            rest = chunk[1:]
             if rest != self._last_rest:  # it mostly is, and thousands come a second
                 self._last_rest = rest
                 self._take_rest(chunk)
             self._advance()
 
     def _take_delta(self, delta: Delta) -> None:
-        content, reasoning, *tools = delta
-        if reasoning:
-            self._add("", reasoning)
-        if content:
-            self._add(*self._apart(content))
-        if any(tools):
+        if delta.reasoning:
+            self._add_reasoning(delta.reasoning)
+        if delta.content:
+            self._take_content(delta.content)
+        if delta.tool_calls or delta.executed_tools or delta.annotations:
             self._take_tools(delta)
 
     def _take_rest(self, chunk: Chunk) -> None:
@@ -376,19 +375,22 @@ class Answer:
         self._finish_reason = chunk.finish_reason or self._finish_reason
         self._usage = chunk.usage or self._usage
 
-    def _apart(self, content: str) -> tuple[str, str]:
-        """The text and the reasoning in a piece of content."""
+    def _take_content(self, content: str) -> None:
         if self._think_tags is None:
-            return content, ""
+            self._add_text(content)
+            return
         reasoning, text = self._think_tags.split(content)
         if self._think_tags.is_over:
             self._think_tags = None
-        return text, reasoning
+        self._add_reasoning(reasoning)
+        self._add_text(text)
 
-    def _add(self, text: str, reasoning: str) -> None:
+    def _add_reasoning(self, reasoning: str) -> None:
         if reasoning:
             self._reasoning_at = self._reasoning_at or self._clock()
             self._reasoning.append(reasoning)
+
+    def _add_text(self, text: str) -> None:
         if text:
             self._text_at = self._text_at or self._clock()
             self._deltas.append(text)
@@ -440,7 +442,8 @@ class Answer:
                 return False
             if self._think_tags is not None:
                 reasoning, text = self._think_tags.close()
-                self._add(text, reasoning)
+                self._add_reasoning(reasoning)
+                self._add_text(text)
             self._deltas.close()
             self._reasoning.close()
             self._state, self._error, self.waiting = state, error, None

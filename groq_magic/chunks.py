@@ -1,14 +1,49 @@
-"""An event's data to a chunk, the one thing that is done thousands of times a second. Pure."""
+"""A body's bytes to chunks, the one thing that is done thousands of times a second. Pure."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .chat import Chunk, Delta, ToolCall, Usage
+from .chat import Chunk, Delta, Done, ToolCall, Usage
 from .errors import APIError
+from .sse import ServerSentEvent, SSEDecoder
+
+
+class BodyReader:
+    r"""Reads a response's body, in pieces of any size: bytes to items, until ``[DONE]``.
+
+    ``clean`` is given the data of each event before it is read.
+
+    >>> [*BodyReader(str.upper).feed(b"data: [DONE]\n\ndata: what follows is ignored\n\n")]
+    [Done()]
+    """
+
+    def __init__(self, clean: Callable[[str], str]) -> None:
+        self._clean = clean
+        self._decoder = SSEDecoder()
+        self._parser = ChunkParser()
+        self._is_over = False
+
+    def feed(self, piece: bytes) -> Iterator[Chunk | Done]:
+        """What the next bytes complete. Raises `APIError`, behind what came before the fault."""
+        return self._items(self._decoder.feed(piece))
+
+    def close(self) -> Iterator[Chunk | Done]:
+        """What the end of the body completes."""
+        return self._items(self._decoder.close())
+
+    def _items(self, events: list[ServerSentEvent]) -> Iterator[Chunk | Done]:
+        for event in events:
+            if self._is_over:
+                return
+            if event.data.startswith("[DONE]"):
+                self._is_over = True
+                yield Done()
+            elif event.data:
+                yield self._parser.parse(self._clean(event.data))
 
 
 class _Frame(NamedTuple):

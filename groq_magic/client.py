@@ -28,13 +28,12 @@ import httpx
 
 from .chat import (
     Chunk,
-    Done,
     Item,
     Responded,
     Waiting,
     parse_duration,
 )
-from .chunks import ChunkParser, in_stream_error
+from .chunks import BodyReader, in_stream_error
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -49,7 +48,6 @@ from .errors import (
     status_error_class,
 )
 from .models import Model, known_models, parse_models
-from .sse import SSEDecoder
 
 GROQ_URL = "https://api.groq.com"
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
@@ -221,14 +219,12 @@ class Client:
                     raise _status_error(response, await _start_of_body(response), endpoint)
                 if _is_document(response):
                     raise _not_a_stream(response, await _start_of_body(response), endpoint)
-                pieces, parser = _pieces(response), ChunkParser()
-                async for data in _events(pieces, endpoint):
-                    if data.startswith("[DONE]"):
-                        yield Done()
-                        break
-                    yield parser.parse(data)
-                async for _ in pieces:  # read to its end, the connection can be used again
-                    pass
+                reader = BodyReader(endpoint.without_key)
+                async for piece in _pieces(response):  # read to its end, the connection
+                    for item in reader.feed(piece):  # can be used again
+                        yield item
+                for item in reader.close():
+                    yield item
 
     async def _suggest_models(self, error: NotFoundError, endpoint: Endpoint, model: str) -> None:
         """Name the models whose names are near, if the server tells what it has."""
@@ -348,17 +344,6 @@ def _request(endpoint: Endpoint, body: Mapping[str, Any]) -> httpx.Request:
     url = _parsed(f"{endpoint.base_url}/chat/completions")
     headers = {**_HEADERS, **endpoint.headers}
     return httpx.Request("POST", url, headers=headers, content=_to_json(body).encode())
-
-
-async def _events(pieces: AsyncIterator[bytes], endpoint: Endpoint) -> AsyncIterator[str]:
-    """The events' data, less the key."""
-    decoder = SSEDecoder()
-    async for piece in pieces:
-        for event in decoder.feed(piece):
-            if event.data:
-                yield endpoint.without_key(event.data)
-    for event in decoder.close():
-        yield endpoint.without_key(event.data)
 
 
 @contextmanager
