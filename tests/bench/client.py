@@ -34,6 +34,7 @@ CLIENTS = {
 }
 """And the module of each."""
 WARM_UP = 200
+FLOODS = 3
 KEPT = 128_000
 """Chunks of an answer whose memory is taken."""
 
@@ -171,7 +172,7 @@ def measure(name: str, port: int, count: int) -> Figures:
     cold, *warm = (first_token(run, f"{base}/{WARM_UP}/1000/v1") for _ in range(16))
     figures["first token cold ms"] = cold
     figures["first token warm ms"] = statistics.median(warm)
-    figures |= streamed(run, f"{base}/{count}/0/v1", "flood")
+    figures |= medians([streamed(run, f"{base}/{count}/0/v1", "flood") for _ in range(FLOODS)])
     figures |= streamed(run, f"{base}/{count // 5}/1000/v1", "1000/s")
     return figures
 
