@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).parents[1]
@@ -65,8 +66,10 @@ def until_it_listens(process: subprocess.Popen[bytes], runtime: Path) -> dict[st
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the command ended with {process.returncode}"
         for found in runtime.glob("jpserver-*.json"):
-            with suppress(ValueError):  # it may not be written whole yet
-                return dict(json.loads(found.read_text("utf-8")))
+            with suppress(ValueError, URLError):  # it may not be written whole yet, and is
+                server = json.loads(found.read_text("utf-8"))  # written before it listens
+                get(server, "api")
+                return dict(server)
         time.sleep(0.2)
     raise TimeoutError(f"no server within {PATIENCE:.0f} s")
 
