@@ -109,17 +109,24 @@ const scrollerOf = (node) => {
 };
 
 const followed = new WeakSet(); // those that are looked at again in the next frame
+const brought = new WeakMap(); // where the reader was brought to, of each
 const following = (root, change) => {
   if (followed.has(root)) return change();
   followed.add(root);
   const before = root.getBoundingClientRect().bottom; // costs no layout before the change
+  const last = brought.get(root);
+  // The last line also goes out of sight as what is above it grows, or when the notebook
+  // makes room late; the reader has not left it then.
+  const hasStayed = last !== undefined && last.scroller.scrollTop === last.top;
   change();
   requestAnimationFrame(() => {
     followed.delete(root);
     const scroller = scrollerOf(root);
     const limit = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
     const hidden = root.getBoundingClientRect().bottom - limit;
-    if (hidden > 0 && before < limit + AT_BOTTOM_PX) scroller.scrollTop += hidden;
+    if (hidden <= 0 || !(hasStayed || before < limit + AT_BOTTOM_PX)) return;
+    scroller.scrollTop += hidden;
+    brought.set(root, { scroller, top: scroller.scrollTop });
   });
 };
 

@@ -271,3 +271,49 @@ def test_a_snapshot_of_what_is_shown_already_changes_nothing(notebook: Page) -> 
     tell(notebook, "done")  # of the same number
     assert notebook.evaluate("el.querySelector('.groq-text').firstElementChild === first")
     assert notebook.evaluate("el.querySelector('.groq-answer').dataset.state") == "done"
+
+
+# A view in a box that scrolls, and what its reader sees: how far its last line is below the box.
+SCROLLED = """
+async (source) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  document.body.innerHTML = `<div style="height: 300px; overflow-y: auto; overflow-anchor: none">
+    <div class="above"></div><div class="answer"></div></div>`;
+  const box = document.body.firstChild;
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const model = {on, off: () => {}, get: () => null, send: () => {}};
+  view.render({model, el: box.querySelector(".answer")});
+  const frames = () =>
+    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  let n = 0;
+  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  const snapshot = {settled: [], open: "", tail: "", part: "", reasoning: "", status};
+  hear({type: "snapshot", n, ...snapshot});
+  const below = async (lines) => {
+    const ops = [...Array(lines)].map(() => ["settle", "<p>A line.</p>"]);
+    hear({type: "batch", n: ++n, ops, reasoning: "", status});
+    await frames();
+    const last = box.querySelector(".groq-answer").getBoundingClientRect().bottom;
+    return Math.round(last - box.getBoundingClientRect().bottom);
+  };
+  const seen = [await below(50)];
+  box.querySelector(".above").style.height = "150px";
+  seen.push(await below(5));
+  box.scrollTop -= 80;  // by the reader
+  await frames();
+  seen.push(await below(5) > 80);
+  box.scrollTop = box.scrollHeight;
+  await frames();
+  seen.push(await below(5));
+  return seen;
+}
+"""
+
+
+def test_who_has_not_left_the_last_line_is_kept_there(page: Page) -> None:
+    """Also when something above the answer has grown since; and who has left it, is left alone."""
+    page.goto("about:blank")
+    source = view.AnswerWidget._esm
+    assert page.evaluate(SCROLLED, str(source)) == [0, 0, True, 0]
