@@ -141,6 +141,10 @@ def measure_frontend(size: Size) -> Iterator[Row]:
         for tokens, rate in size.live:
             taken = [run("ours", tokens, rate) for _ in range(size.rounds)]
             yield from live_rows(f"live view, {tokens:,} tokens at {rate:,}/s", tokens, taken)
+        with running_demo(1_000) as server:
+            paints = frontend.first_paints(browser, server, size.rounds + 2)
+        what = "live view that waited for a rate limit: first byte to first paint, ms"
+        yield Row(what, median_and_worst(paints), [at_most(100, *paints)])
         lags = {way: float(run(way, 2_000, 1_000)["lag s"]) for way in frontend.WAYS}
         ours = lags.pop("ours")
         texts = ", ".join(f"{way} {number(lag)}" for way, lag in lags.items())

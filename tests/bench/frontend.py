@@ -177,6 +177,32 @@ def measure(page: Page, lab: Lab, server: Demo, case: Case) -> dict[str, float |
     return figures(watched, ended, cpu) | {"text": is_exact(page, case)}
 
 
+def first_paints(browser: Browser, server: Demo, rounds: int) -> list[float]:
+    """Milliseconds from the first byte to the first paint, where the view has been there before.
+
+    The answers of the other figures begin at once, as none from afar does, and their first
+    paint is the notebook's as it makes a widget. These here have waited for a rate limit.
+    """
+    environment = {"GROQ_BASE_URL": server.base_url}
+    with tempfile.TemporaryDirectory() as folder, running_lab(Path(folder), environment) as lab:
+        page = browser.new_page(viewport={"width": 1100, "height": 1400})
+        cell = f"%%groq -m demo/rate-limit\n{PLAIN}"
+        book = NotebookPage(page, lab, lab.write("first.ipynb", *[cell] * rounds))
+        taken = [first_paint(book, server, number) for number in range(rounds)]
+        page.close()
+    return taken
+
+
+def first_paint(book: NotebookPage, server: Demo, number: int) -> float:
+    book.page.evaluate(WATCH, CONTENT["ours"])
+    book.run(number)
+    book.until(lambda: book.page.evaluate("window.watch.first") is not None)
+    first = float(book.page.evaluate(STOP_WATCHING)["first"])
+    book.until(lambda: book.page.locator(".groq-stop").count() == 0)
+    book.clear_outputs()
+    return first - float(server.seen()[-1]["began_at"]) * 1e3
+
+
 def show_all(book: NotebookPage, number: int) -> None:
     """Run a cell until its whole answer is there, as it stays."""
     book.run(number)
