@@ -458,8 +458,9 @@ class Answer:
 
     def _observe_beginning(self) -> None:
         """Behind the first delta, which somebody waits for."""
-        if not self.ended:
-            self._observe()
+        with self._lock:  # so that it cannot end meanwhile, and be told as ended twice
+            if not self.ended:
+                self._observe()
 
     def _observe(self) -> None:
         if self._observer is not None:
