@@ -15,7 +15,7 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat models client background pieces answer session dialect source".split()
+ROOMS = "errors sse chat chunks models client background pieces answer session dialect source".split()
 ROOMS += (
     "stable blocks calm markdown looks view table images values prompt conversation api".split()
 )
