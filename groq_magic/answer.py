@@ -7,6 +7,7 @@ it wrote.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import (
@@ -21,6 +22,7 @@ from collections.abc import (
 from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from time import monotonic
+from types import TracebackType
 from typing import Any, Literal
 from weakref import WeakSet
 
@@ -41,6 +43,8 @@ from .chat import (
 )
 from .errors import APIConnectionError, IncompleteStreamError
 from .pieces import Pieces
+
+_log = logging.getLogger(__name__)
 
 State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
 """The first three are a life, the last three its only ends."""
@@ -107,6 +111,7 @@ class Answer:
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
         self._started = clock()
         self._reasoning_at: float | None = None
         self._text_at: float | None = None
@@ -118,8 +123,9 @@ class Answer:
         self._wakers: list[Callable[[], object]] = []
         self._end_wakers: list[Callable[[], object]] = []
         _answers.add(self)
-        _running[self] = None
-        self._task = background.start(self._live())
+        with self._lock:  # without which it cannot end: then it is whole
+            self._task = background.start(self._live())
+            _running[self] = None
 
     # What it is
 
@@ -198,7 +204,8 @@ class Answer:
         """Seconds from the first token of the reasoning to the first of the text."""
         if self._reasoning_at is None:
             return None
-        return (self._text_at or self._ended_at or self._clock()) - self._reasoning_at
+        until = self._text_at or self._ended_at or self._clock()
+        return max(0.0, until - self._reasoning_at)  # there is text that comes before it
 
     @property
     def thinking(self) -> bool:
@@ -447,6 +454,7 @@ class Answer:
             self._deltas.close()
             self._reasoning.close()
             self._state, self._error, self.waiting = state, error, None
+            self._traceback = error and error.__traceback__
             self._ended_at = self._clock()
             _running.pop(self, None)
             self._version += 1
@@ -463,11 +471,15 @@ class Answer:
                 self._observe()
 
     def _observe(self) -> None:
-        if self._observer is not None:
-            self._observer(self)
+        try:
+            if self._observer is not None:
+                self._observer(self)
+        except Exception:  # which must not keep the connection from being closed
+            _log.exception("Who observes an answer failed.")
 
     def _orphan(self) -> None:
-        """In the child of a fork: the task, and who held the lock, are the parent's."""
+        """In the child of a fork: task, lock and observer are the parent's."""
+        self._observer = None
         self._make_conditions()
         self._wakers, self._end_wakers = [], []
         self._end("failed", APIConnectionError("The process was forked; its parent has the rest."))
@@ -547,7 +559,7 @@ class Answer:
 
     def _outcome(self) -> str:
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(self._traceback)  # else each raise would add to it
         return self.text
 
 

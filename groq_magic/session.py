@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -40,6 +41,8 @@ class _Used(NamedTuple):
 _used: list[_Used] = []
 _limits: tuple[RateLimits, float] | None = None
 _learning: dict[Endpoint, Future[None]] = {}
+if hasattr(os, "register_at_fork"):  # what the parent asks, it is told
+    os.register_at_fork(after_in_child=_learning.clear)
 
 
 def observer(client: Client, endpoint: Endpoint) -> Callable[[Answer], None]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from groq_magic import IncompleteStreamError, stream
-from groq_magic.answer import Answer
+from groq_magic.answer import Answer, running
 from groq_magic.chat import Chunk, Delta, Done, Item, Responded, ToolCall
 
 from .peer import Connection, answers, delta, peer
@@ -139,6 +139,67 @@ def test_who_observes_is_told_behind_the_first_delta_and_once_of_the_end() -> No
     assert at_once.result(5) == "ab"
     time.sleep(0.05)
     assert told == [("done", "ab")]
+
+
+def test_an_observer_that_fails_keeps_no_answer_from_being_stopped() -> None:
+    closed = threading.Event()
+
+    async def source() -> AsyncGenerator[Item]:
+        try:
+            yield chunk("a")
+            await asyncio.sleep(60)
+        finally:
+            closed.set()
+
+    def observe(_answer: Answer) -> None:
+        raise ValueError("of its own")
+
+    answer = Answer(source(), observer=observe)
+    next(iter(answer))
+    answer.stop()
+    assert answer.state == "stopped"
+    assert closed.wait(5)
+
+
+def test_an_answer_is_whole_as_soon_as_it_is_among_the_running() -> None:
+    is_over = threading.Event()
+    faults: list[Exception] = []
+
+    def stop_all() -> None:
+        while not is_over.is_set():
+            try:
+                for answer in running():
+                    answer.stop()
+            except RuntimeError:
+                continue  # the list changed meanwhile
+            except AttributeError as error:
+                faults.append(error)
+
+    thread = threading.Thread(target=stop_all)
+    thread.start()
+    answers = [Answer(items(chunk("a"), 60.0)) for _ in range(500)]
+    assert all(answer.wait(5) for answer in answers)
+    is_over.set()
+    thread.join()
+    assert faults == []
+
+
+def test_an_error_that_is_raised_again_is_as_long_as_before() -> None:
+    answer = Answer(items(IncompleteStreamError("cut")))
+
+    def frames() -> int:
+        with pytest.raises(IncompleteStreamError) as raised:
+            answer.result(5)
+        return len(raised.traceback)
+
+    assert frames() == frames() == frames()
+
+
+def test_text_before_the_reasoning_makes_no_negative_time() -> None:
+    late = Chunk(Delta("", "Hm."))
+    answer = Answer(items(chunk("a"), 0.01, late, chunk("b", finish_reason="stop"), Done()))
+    answer.result(5)
+    assert answer.thinking_seconds == 0
 
 
 def test_async_for_and_await_in_another_loop() -> None:
@@ -340,12 +401,12 @@ def test_after_a_fork_the_child_has_a_thread_of_its_own() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_an_answer_that_runs_at_a_fork_ends_in_the_child_alone() -> None:
     script = (
-        "import os; from groq_magic import stream\n"
+        "import os; from groq_magic import stream; from groq_magic.session import spent\n"
         "answer = stream('x'); next(iter(answer))\n"
         "child = os.fork()\n"
         "if child == 0:\n"
         "    ended = answer.wait(5) and answer.state == 'failed' and answer.text == 'a'\n"
-        "    os._exit(0 if ended else 1)\n"
+        "    os._exit(0 if ended and not any(spent()) else 1)\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
         "assert answer.state == 'streaming'\n"
         "answer.stop()\n"

@@ -15,11 +15,9 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat chunks models client background pieces answer session dialect source".split()
-ROOMS += (
-    "stable blocks calm markdown looks view table images values prompt conversation api".split()
-)
-ROOMS += "notebook demo commands magic __init__".split()
+ROOMS = "errors sse chat chunks models client background pieces answer session".split()
+ROOMS += "dialect source stable blocks calm markdown looks view table".split()
+ROOMS += "images values prompt conversation api notebook demo commands magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {
