@@ -454,7 +454,7 @@ class Answer:
             self._deltas.close()
             self._reasoning.close()
             self._state, self._error, self.waiting = state, error, None
-            self._traceback = error and error.__traceback__
+            self._traceback = None if error is None else error.__traceback__
             self._ended_at = self._clock()
             _running.pop(self, None)
             self._version += 1
