@@ -122,7 +122,7 @@ def _header(answer: Answer) -> str:
     return (
         f'<div style="padding-bottom:4px;font-size:12px;line-height:24px;{_DIM};'
         'font-variant-numeric:tabular-nums">'
-        f'<span style="{theme_style(f"color:{dot}")}">●</span> '
+        f'<span title="{answer.state}" style="{theme_style(f"color:{dot}")}">●</span> '
         f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
         f"{_figures_html(answer)}{_chat_line(answer)}</div>"
     )
@@ -171,9 +171,8 @@ def _figures(answer: Answer) -> list[_Figure]:
             _Figure(_tokens(answer)),
             _speed(answer),
             _first(answer),
+            _Figure(f"{answer.seconds:.1f} s"),
         ]
-    if answer.state == "done":
-        figures.append(_Figure(f"{answer.seconds:.1f} s"))
     return [figure for figure in (*figures, _price(answer)) if figure.text]
 
 
@@ -223,8 +222,9 @@ def note_of(answer: Answer) -> Note | None:
     if answer.state == "done" and answer.finish_reason == "length":
         more = f"Ask for more with --max-tokens {4 * answer.tokens}."
         return Note(f"Cut at {answer.tokens:,} tokens.", more, _WARN)
-    if answer.state == "stopped" and not answer.tokens:
-        return Note("Stopped.", "Nothing had come yet.", _CALM)
+    if answer.state == "stopped":
+        rest = "Run the cell again for all of it." if answer.tokens else "Nothing had come yet."
+        return Note("Stopped.", rest, _CALM)
     return None
 
 

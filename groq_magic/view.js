@@ -27,15 +27,20 @@ const build = (el) => {
   stop.type = "button";
   stop.textContent = "Stop";
   stop.title = "End this answer; its text is kept";
-  const state = element("div", "groq-state", root);
-  state.setAttribute("role", "status");
   const thought = element("details", "groq-thought", root);
   const summary = element("summary", "", thought);
   const reasoning = element("div", "groq-reasoning", thought);
   thought.hidden = true;
   const text = element("div", "groq-text jp-RenderedHTMLCommon jp-RenderedMarkdown", root);
   const note = element("div", "groq-note", root);
-  return { root, header, stop, state, thought, summary, reasoning, text, note };
+  return { root, header, stop, thought, summary, reasoning, text, note };
+};
+
+// What a screen reader says. It is of the page, since a view goes the moment its answer ends.
+const say = (words) => {
+  const said = document.querySelector("body > .groq-said") ?? element("div", "groq-said", document.body);
+  said.setAttribute("role", "status");
+  said.textContent = words;
 };
 
 // Code blocks, each with a button that copies it. The button has no text of its own, for
@@ -54,9 +59,10 @@ const copyCode = async (button) => {
   try {
     await navigator.clipboard.writeText(code.textContent);
   } catch {
-    getSelection().selectAllChildren(code); // no clipboard on plain http: the older way
-    document.execCommand("copy");
+    getSelection().selectAllChildren(code); // no clipboard on plain http: the older way,
+    if (!document.execCommand("copy")) return; // or the reader's own keys, as it is selected
   }
+  say("Copied");
   button.classList.add("groq-copied");
   setTimeout(() => button.classList.remove("groq-copied"), 1500);
 };
@@ -118,8 +124,7 @@ const following = (root, change) => {
   // The last line also goes out of sight as what is above it grows, or when the notebook
   // makes room late; the reader has not left it then.
   const hasStayed = last !== undefined && last.scroller.scrollTop === last.top;
-  change();
-  requestAnimationFrame(() => {
+  const follow = () => {
     followed.delete(root);
     const scroller = scrollerOf(root);
     const limit = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
@@ -127,7 +132,12 @@ const following = (root, change) => {
     if (hidden <= 0 || !(hasStayed || before < limit + AT_BOTTOM_PX)) return;
     scroller.scrollTop += hidden;
     brought.set(root, { scroller, top: scroller.scrollTop });
-  });
+  };
+  try {
+    change();
+  } finally {
+    requestAnimationFrame(follow);
+  }
 };
 
 // The output in the notebook that shows this widget, where the frontend lets us at it.
@@ -143,7 +153,7 @@ const putInPlace = (manager, modelId, output) => {
 const still = (view) => {
   const root = view.root.cloneNode(true);
   root.removeAttribute("data-state");
-  for (const node of root.querySelectorAll("button, .groq-bench, .groq-state")) node.remove();
+  for (const node of root.querySelectorAll("button, .groq-bench")) node.remove();
   for (const formula of root.querySelectorAll("[data-source]")) {
     formula.textContent = formula.dataset.source;
     formula.removeAttribute("data-source");
@@ -166,6 +176,7 @@ function render({ model, el }) {
   const view = build(el);
   const math = makeTypesetter(model.widget_manager?.rendermime?.latexTypesetter, view.root);
   let number = -1; // of the last batch on the screen; -1 before the first snapshot
+  let isWarm = false;
   let settled = 0;
   let held = -1; // no block is open
   let thinking = false;
@@ -181,7 +192,7 @@ function render({ model, el }) {
   const persist = (type, pause = ASK_AGAIN_MS) => {
     if (!want[type]) return;
     try {
-      model.send({ type });
+      model.send({ type, id: Math.random() }); // by which the kernel knows what it hears twice
     } catch {
       return kernelLeft(); // the comm went with its kernel
     }
@@ -260,11 +271,13 @@ function render({ model, el }) {
 
   const showStatus = (status) => {
     const ended = ENDS.includes(status.state);
+    const isNews = view.root.dataset.state !== status.state;
     view.root.dataset.state = status.state;
     view.header.innerHTML = status.header;
-    if (view.state.textContent !== status.state) view.state.textContent = status.state;
     showThought(status);
     view.note.innerHTML = status.note;
+    if (isNews) say(`${status.state} ${view.note.textContent}`);
+    if (ended && view.root.contains(document.activeElement)) keepFocus();
     view.stop.hidden = ended;
     clearTimeout(silence);
     if (!ended) silence = setTimeout(askWhetherItIsThere, LONGEST_SILENCE_MS);
@@ -272,6 +285,9 @@ function render({ model, el }) {
     want.stop = false;
     swap = setTimeout(() => ask("static"), SWAP_MS);
   };
+
+  // The view is about to go, and with it the focus: it would be nowhere then.
+  const keepFocus = () => view.root.closest(".jp-Cell")?.focus({ preventScroll: true });
 
   const askWhetherItIsThere = () => {
     silence = setTimeout(() => (view.note.innerHTML = NO_WORD), NO_WORD_MS);
@@ -310,11 +326,9 @@ function render({ model, el }) {
   };
 
   const applySnapshot = (message) => {
-    want.snapshot = false;
     modelId = message.model_id;
-    // MathJax takes a tenth of a second to load: best while there is no text yet.
-    if (number < 0 && !STARTED.includes(message.status.state)) math.warmUp();
-    if (message.n <= number) return showStatus(message.status);
+    if (message.n < number) return; // it comes late
+    if (message.n === number) return showStatus(message.status);
     view.text.innerHTML = message.settled.join("");
     settled = message.settled.length;
     held = -1;
@@ -329,11 +343,20 @@ function render({ model, el }) {
 
   const heard = (message) => {
     if (message.type === "batch") following(view.root, () => applyBatch(message));
-    else if (message.type === "snapshot") following(view.root, () => applySnapshot(message));
-    else if (message.type === "static") {
+    else if (message.type === "snapshot") {
+      want.snapshot = false;
+      following(view.root, () => applySnapshot(message));
+      warmUp(message.status);
+    } else if (message.type === "static") {
       want.static = false;
       putInPlace(model.widget_manager, modelId, message.output);
     }
+  };
+
+  // MathJax takes a tenth of a second to load: best while there is no text yet.
+  const warmUp = ({ state }) => {
+    if (!isWarm && !STARTED.includes(state)) math.warmUp();
+    isWarm = true;
   };
 
   view.stop.addEventListener("click", () => {
@@ -345,13 +368,13 @@ function render({ model, el }) {
     if (target.matches(".groq-copy")) copyCode(target);
   });
 
+  view.summary.addEventListener("click", () => brought.delete(view.root)); // to read there
+
   // What came while this view was made: a message would have found nobody. What came since
   // is asked for all the same.
   const heardEarly = () => {
     const message = model.get("early");
-    if (!message) return;
-    heard(message);
-    want.snapshot = true;
+    if (message) following(view.root, () => applySnapshot(message));
   };
 
   model.on("msg:custom", heard);

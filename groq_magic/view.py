@@ -9,12 +9,13 @@ Kernel and browser speak in custom messages over the widget's comm. To the brows
 
 The operations are those of `markdown`.
 
-and from it ``{"type": "snapshot"}``, at its mount, when a number is missing and when it has
-heard nothing for long, again and again until one comes; and ``{"type": "stop"}``, again and
-again until the answer is seen to have ended. What comes before a view can ask, it finds as a
-snapshot in the widget's state, ``early``.
+and from it ``{"type": "snapshot", "id": …}``, at its mount, when a number is missing and when
+it has heard nothing for long, again and again until one comes; and ``{"type": "stop", …}``,
+again and again until the answer is seen to have ended. Each has an id of its own, since a kernel
+may be handed one twice. What comes before a view can ask, it finds as a snapshot in the widget's
+state, ``early``.
 When the answer has ended and the swap for the static output has not reached the browser (its
-page was loaded while the answer came), it asks for that output, ``{"type": "static"}``, and
+page was loaded while the answer came), it asks for that output, ``{"type": "static", …}``, and
 puts it into the notebook itself:
 
     {"type": "static", "output": {"output_type": "display_data", …}}
@@ -52,6 +53,8 @@ _log = logging.getLogger(__name__)
 
 _PAINT_INTERVAL = 0.05
 _COST_FACTOR = 10
+_SHARED_COST_FACTOR = 3
+_AT_FULL_RATE = 20  # views; jupyter_server drops what is beyond 1,000 messages a second
 _UNASKED_INTERVAL = 1.0
 _UNASKED_PER_SECOND = 100_000  # characters, should there be nobody
 _KEPT = 100
@@ -109,7 +112,7 @@ class AnswerWidget(anywidget.AnyWidget):
     """The browser's half of a `LiveView`."""
 
     early = Instance(dict, allow_none=True).tag(sync=True)
-    """A snapshot for a view that could not ask for one yet; None as soon as one has."""
+    """A snapshot for a view that could not ask for one yet; None when one has, and at the end."""
     _esm = Path(__file__).with_name("view.js")
     _css = Path(__file__).with_name("view.css")
 
@@ -125,14 +128,19 @@ class LiveView:
         """Set when the static output has been sent."""
         self._answer = answer
         self._markdown = StreamingMarkdown()
+        self._operations: list[Operation] = []
+        """Those of one flush, which the next batch says; or of several that showed nothing."""
         self._fed = 0
         self._thought = 0
         self._batches = 0
-        self._is_heard = False
+        self._heard: deque[Any] = deque(maxlen=100)
         self._has_begun = False
         self._unasked_at = perf_counter() + _UNASKED_INTERVAL
+        self._output: tuple[dict[str, str], dict[str, Any]] = {}, {}
         self._display_id = uuid.uuid4().hex
         self._widget = AnswerWidget()
+        self._model_id = self._widget.model_id
+        self._widget.early = self._snapshot()
         self._widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
         _hear_while_busy(self._widget.comm, self._on_message)
         display(self._placeholder(), raw=True, display_id=self._display_id)
@@ -143,7 +151,7 @@ class LiveView:
             "application/vnd.jupyter.widget-view+json": {
                 "version_major": 2,
                 "version_minor": 0,
-                "model_id": self._widget.model_id,
+                "model_id": self._model_id,
             },
             # All that a frontend without widgets shows, as jupyter console does.
             "text/plain": f"An answer from {self._answer.model} is coming. %groq last shows it.",
@@ -161,27 +169,39 @@ class LiveView:
             self._finish()
 
     async def _follow(self) -> None:
-        version = -1
+        version, due_at, is_painted = -1, 0.0, True
         end = asyncio.ensure_future(self._until_end())
         while not self._answer.ended:
-            with suppress(TimeoutError):  # once a second at least: the seconds run on
-                version = await asyncio.wait_for(self._answer.changed(version), 1.0)
-            cost = self._paint()
-            self._begin_unasked()
-            if not self._has_begun:
-                continue  # the first delta is not to wait for what was said of the waiting
-            pause = max(_PAINT_INTERVAL, _COST_FACTOR * cost)
-            await asyncio.wait([end], timeout=pause)
+            # Once a second at least: the seconds run on.
+            patience = 1.0 if is_painted else due_at - perf_counter()
+            with suppress(TimeoutError):
+                version = await asyncio.wait_for(self._answer.changed(version), patience)
+            begun = perf_counter()
+            self._render()
+            begins = self._begins()
+            is_painted = self._has_begun or begun >= due_at
+            if is_painted:
+                self._send_batch()
+                self._update_early(begins=begins)
+                due_at = perf_counter() + _pause(perf_counter() - begun)
+            if self._has_begun:  # until then each change is looked at: no first word waits
+                await asyncio.wait([end], timeout=due_at - perf_counter())
 
-    def _begin_unasked(self) -> None:
+    def _begins(self) -> bool:
+        """Whether there is something to read, for the first time."""
+        if self._has_begun or not (self._markdown.html or shown_reasoning(self._answer)):
+            return False
+        self._has_begun = True
+        _painting.add(self)
+        return True
+
+    def _update_early(self, *, begins: bool) -> None:
         """Have a snapshot, which a view needs to begin with, in its state until it asked for one.
 
         There the first words wait for the view, which is made while they come. And a kernel
         that is busy with a cell may not hear the question (ipykernel 6).
         """
-        begins = not self._has_begun and bool(self._markdown.html or self._thought)
-        self._has_begun = self._has_begun or begins
-        if not self._is_heard and (begins or perf_counter() >= self._unasked_at):
+        if not self._heard and (begins or perf_counter() >= self._unasked_at):
             self._widget.early = self._snapshot()
             pause = len(self._markdown.html) / _UNASKED_PER_SECOND
             self._unasked_at = perf_counter() + max(_UNASKED_INTERVAL, pause)
@@ -190,70 +210,92 @@ class LiveView:
         with suppress(Exception):  # how it ended is not the question
             await self._answer
 
-    def _paint(self) -> float:
-        """Send what is new; return what it cost, in seconds."""
-        begun = perf_counter()
-        self._feed()
-        self._send_batch(self._markdown.flush())
-        return perf_counter() - begun
-
     def _finish(self) -> None:
+        _painting.discard(self)
         try:
-            self._feed()
-            self._send_batch(self._markdown.close())
-            data, metadata = static_bundle(self._answer, self._markdown.html)
+            self._output = self._final_output()
+            data, metadata = self._output
             update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
-        except Exception:  # the text must be shown, whatever it was
-            _log.exception("The output of an answer could not be made; its text is printed here.")
-            plain = {"text/plain": self._answer.text}
-            update_display(plain, raw=True, display_id=self._display_id)
+            self._widget.early = None
         finally:
             _keep(self._widget)
             self.finished.set()
+
+    def _final_output(self) -> tuple[dict[str, str], dict[str, Any]]:
+        try:
+            self._feed()
+            self._operations += self._markdown.close()
+            self._send_batch()
+            return static_bundle(self._answer, self._markdown.html)
+        except Exception:  # the text must be shown, whatever it was
+            _log.exception("The output of an answer could not be made; its text is printed here.")
+            self._send_batch()  # that it has ended
+            return {"text/plain": self._answer.text}, {}
 
     def _feed(self) -> None:
         for delta in (new := self._answer.deltas(self._fed)):
             self._markdown.feed(delta)
         self._fed += len(new)
 
-    def _send_batch(self, operations: list[Operation]) -> None:
+    def _render(self) -> None:
+        self._feed()
+        self._operations += self._markdown.flush()
+
+    def _send_batch(self) -> None:
         self._batches += 1
         reasoning = shown_reasoning(self._answer)[self._thought :]
         self._thought += len(reasoning)
-        ops = [_to_wire(operation) for operation in operations]
+        ops = [_to_wire(operation) for operation in self._operations]
+        self._operations.clear()
         self._widget.send(self._message("batch", ops=ops, reasoning=reasoning))
 
     def _send_snapshot(self) -> None:
         """Send all there is, what was not painted yet included: nothing more may come."""
-        self._paint()
+        with suppress(Exception):  # what broke was logged, and what there is, is sent
+            self._render()
+        self._send_batch()
         self._widget.early = None  # also for a page that is loaded later
         self._widget.send(self._snapshot())
 
     def _snapshot(self) -> dict[str, Any]:
         reasoning = shown_reasoning(self._answer)[: self._thought]
         shown = self._markdown.snapshot()
-        model_id = self._widget.model_id
-        return self._message("snapshot", **shown, reasoning=reasoning, model_id=model_id)
+        return self._message("snapshot", **shown, reasoning=reasoning, model_id=self._model_id)
 
     def _message(self, kind: str, **content: Any) -> dict[str, Any]:
         status = Status.of(self._answer)._asdict()
         return {"type": kind, "n": self._batches, "status": status, **content}
 
     def _send_static(self) -> None:
-        data, metadata = static_bundle(self._answer, self._markdown.html)
+        data, metadata = self._output
         output = {"output_type": "display_data", "data": data, "metadata": metadata}
         self._widget.send({"type": "static", "output": output})
 
     def _on_message(self, content: Any) -> None:
         """Hear the browser; on any thread, and perhaps twice for one message."""
-        kind = content.get("type") if isinstance(content, dict) else None
-        self._is_heard = True
+        kind, number = (content.get(name) for name in ("type", "id"))
+        if number in self._heard:
+            return
+        self._heard.append(number)
         if kind == "stop":
             self._answer.stop()
         if kind in ("stop", "snapshot"):
             background.call(self._send_snapshot)
         if kind == "static" and self.finished.is_set():
             background.call(self._send_static)
+
+
+_painting: set[LiveView] = set()
+
+
+def _pause(cost: float) -> float:
+    """Seconds until a view's next batch, which cost so many seconds.
+
+    One view takes a tenth of the loop on which answers come in, all together a third.
+    """
+    views = len(_painting)
+    interval = _PAINT_INTERVAL * max(1.0, views / _AT_FULL_RATE)
+    return max(interval, cost * max(_COST_FACTOR, _SHARED_COST_FACTOR * views))
 
 
 _shown_in: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
@@ -312,10 +354,11 @@ def _somebody_watches(shell: Any) -> bool:
     """Whether the frontend that runs this cell is interactive.
 
     nbconvert, papermill and ``jupyter execute`` allow no input; nor does Voila, where
-    people do watch.
+    people do watch. What is no cell, such as a click on somebody's widget, only people do.
     """
-    request = shell.kernel.get_parent().get("content", {})
-    return _is_voila() or bool(request.get("allow_stdin"))
+    request = shell.kernel.get_parent()
+    is_cell = request.get("header", {}).get("msg_type") == "execute_request"
+    return _is_voila() or not is_cell or bool(request["content"].get("allow_stdin"))
 
 
 def running_cell() -> tuple[str | None, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,8 +82,8 @@ class Kernel:
         return run.of_type("update_display_data")[-1]
 
     def send_to_widget(self, comm_id: str, content: Any) -> None:
-        """A custom message, as a widget's view sends it."""
-        data = {"method": "custom", "content": content}
+        """A custom message, as a widget's view sends it: with an id of its own."""
+        data = {"method": "custom", "content": {"id": uuid.uuid4().hex, **content}}
         message = self._client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
         self._client.shell_channel.send(message)
 

@@ -110,17 +110,110 @@ def test_what_comes_before_a_view_asks_is_in_the_widgets_state(kernel: Kernel) -
         sent = [content["data"] for content in messages if content["comm_id"] == widget]
         return [data["state"]["early"] for data in sent if data["method"] == "update"]
 
-    kernel.collect(run, lambda: len(early()) > 2)
-    first, *_, last = early()
+    kernel.collect(run, lambda: len(early()) > 3)
+    before, first, *_, last = early()
+    assert before is not None
+    assert "demo/slow" in before["status"]["header"]
+    assert (before["tail"], before["model_id"]) == ("", widget)
     assert first is not None
     assert first["tail"].startswith("<")  # the first words, as soon as there are any
     assert last is not None
     assert "never has to" in last["tail"]
     kernel.send_to_widget(widget, {"type": "snapshot"})
     kernel.collect(run, lambda: len(custom(run, widget)) > 60)  # it was heard: no more of them
-    assert len(early()) < 5
+    assert len(early()) < 6
     assert early()[-1] is None
     kernel.run("slow.stop()")
+
+
+def test_nothing_early_is_left_behind_the_end(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\ncat names")  # whose view never asked
+    widget = widget_of(run)
+    kernel.until_static(run)
+
+    def states() -> list[Any]:
+        data = [m["content"]["data"] for m in run.messages if m["msg_type"] == "comm_msg"]
+        return [each["state"]["early"] for each in data if "early" in each.get("state", {})]
+
+    kernel.collect(run, lambda: states()[-1] is None)
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.collect(run, lambda: custom(run, widget)[-1]["type"] == "snapshot")
+
+
+def test_what_a_kernel_hears_twice_it_answers_once(kernel: Kernel) -> None:
+    """ipykernel 7.4 asks where a message belongs, which is the first time it is heard."""
+    run = kernel.run("%%groq\ncat names")
+    widget = widget_of(run)
+    kernel.until_static(run)
+    for _ in range(3):
+        kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.send_to_widget(widget, {"type": "static"})
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kinds = lambda: [m["type"] for m in custom(run, widget) if m["type"] != "batch"]  # noqa: E731
+    kernel.collect(run, lambda: kinds().count("snapshot") >= 4)
+    assert kinds() == ["snapshot"] * 3 + ["static", "snapshot"]
+
+
+THINKER = """
+import asyncio
+from groq_magic.answer import Answer
+from groq_magic.chat import Chunk, Delta, Done
+from groq_magic.view import show
+
+async def thinks():
+    for _ in range(600):
+        yield Chunk(Delta("", "Hm. "))
+        await asyncio.sleep(0.001)
+    yield Chunk(Delta("Yes."), "stop")
+    yield Done()
+
+show(Answer(thinks()), reasoning=False)
+"""
+
+
+def test_what_is_not_shown_does_not_make_batches_many(kernel: Kernel) -> None:
+    run = kernel.run(THINKER)
+    _, made = bundle(kernel.until_static(run))
+    batches = [m for m in custom(run, widget_of(run)) if m["type"] == "batch"]
+    assert 3 < len(batches) < 21 * made["seconds"] + 5
+
+
+MANY = """
+from groq_magic import stream
+many = [
+    stream("math", model="demo/long", max_completion_tokens=600, display=True) for _ in range(60)
+]
+for answer in many:
+    answer.wait()
+"""
+
+
+def test_many_views_together_send_no_more_than_a_server_lets_through(kernel: Kernel) -> None:
+    """jupyter_server drops what is beyond 1,000 messages a second."""
+    run = kernel.run(MANY)
+    kernel.collect(run, lambda: len(run.of_type("update_display_data")) == 60)
+    at = sorted(
+        message["header"]["date"].timestamp()
+        for message in run.messages
+        if message["msg_type"] == "comm_msg"
+        and message["content"]["data"].get("content", {}).get("status", {}).get("state")
+        == "streaming"
+    )
+    in_a_second = max(sum(begun <= t < begun + 1 for t in at) for begun in at)
+    assert 60 < in_a_second < 20 * 20 + 60
+
+
+def test_a_click_on_a_widget_shows_live(kernel: Kernel) -> None:
+    """What answers it runs in no cell, and nothing says that nobody watches."""
+    run = kernel.run(
+        "import ipywidgets; from groq_magic import stream\n"
+        "def ask(*_): global asked; asked = stream('math', model='demo/slow', display=True)\n"
+        "button = ipywidgets.Button(); button.on_click(ask); print(button.comm.comm_id)"
+    )
+    kernel.send_to_widget(run.stdout.strip(), {"event": "click"})
+    kernel.collect(run, lambda: any("widget-view" in str(m["content"]) for m in run.messages[-50:]))
+    again = kernel.run("print(asked.state); asked.stop()")
+    assert again.stdout in ("connecting\n", "streaming\n")  # nothing waited for its end
 
 
 def test_stop_from_the_view(kernel: Kernel, server: Demo) -> None:
@@ -369,6 +462,32 @@ def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
     kernel.run("StreamingMarkdown.close = closing")
     assert plain.keys() == {"text/plain"}
     assert plain["text/plain"].startswith("Three names")
+
+
+def test_a_view_of_what_cannot_be_rendered_is_told_of_the_end(kernel: Kernel) -> None:
+    run = kernel.run(
+        "from groq_magic.view import StreamingMarkdown\n"
+        "flush, close = StreamingMarkdown.flush, StreamingMarkdown.close\n"
+        "StreamingMarkdown.flush = StreamingMarkdown.close = lambda self: 1 / 0\n"
+        "answer = stream('cat names', display=True); answer.wait(); None"
+    )
+    widget = widget_of(run)
+    kernel.until_static(run)
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.send_to_widget(widget, {"type": "static"})
+    kernel.collect(run, lambda: custom(run, widget)[-1]["type"] == "static")
+    kernel.run("StreamingMarkdown.flush, StreamingMarkdown.close = flush, close")
+    *_, batch, snapshot, static = custom(run, widget)
+    assert batch["status"]["state"] == snapshot["status"]["state"] == "done"
+    assert static["output"]["data"]["text/plain"].startswith("Three names")
+
+
+def test_all_widgets_closed_the_answer_still_ends_in_its_place(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
+    kernel.run("import ipywidgets; ipywidgets.Widget.close_all()")
+    data, metadata = bundle(kernel.until_static(run))
+    assert metadata["state"] == "done"
+    assert data["text/plain"].startswith("## Server-sent events")
 
 
 def test_stream_shows_its_answer_once(kernel: Kernel) -> None:

@@ -203,11 +203,13 @@ async (source) => {
   };
   window.hear = {};
   window.isDead = false;
-  const send = () => { if (isDead) throw new Error("Cannot send"); };
+  window.sent = [];
+  window.early = null;
+  const send = ({type}) => { if (isDead) throw new Error("Cannot send"); sent.push(type); };
   const widget_manager = {context: {model: {cells: [{outputs}, {}]}}};
   const on = (name, heard) => { hear[name] = heard; };
   window.el = document.createElement("div");
-  view.render({model: {on, off: () => {}, get: () => null, send, widget_manager}, el});
+  view.render({model: {on, off: () => {}, get: () => early, send, widget_manager}, el});
 }
 """
 
@@ -273,6 +275,51 @@ def test_a_snapshot_of_what_is_shown_already_changes_nothing(notebook: Page) -> 
     assert notebook.evaluate("el.querySelector('.groq-answer').dataset.state") == "done"
 
 
+def test_a_snapshot_that_comes_late_does_not_revive_an_answer(notebook: Page) -> None:
+    kernel = Kernel()
+    kernel.snapshot()
+    kernel.batch([])
+    (late, _), (batch, _) = kernel.messages
+    done = {**batch, "status": {**STATUS, "state": "done"}}
+    for message in (late, done, late):
+        notebook.evaluate("message => hear['msg:custom'](message)", message)
+    assert notebook.evaluate("el.querySelector('.groq-answer').dataset.state") == "done"
+    assert notebook.evaluate("el.querySelector('.groq-stop').hidden")
+
+
+def test_a_gap_behind_a_late_early_state_is_asked_about(notebook: Page) -> None:
+    kernel = Kernel()
+    kernel.snapshot()
+    kernel.batch([])
+    kernel.gap()
+    (snapshot, _), _, (gap, _), _ = kernel.messages
+    notebook.evaluate("message => hear['msg:custom'](message)", snapshot)
+    notebook.clock.run_for(700)
+    notebook.evaluate("message => { early = message; hear['change:early'](); }", snapshot)
+    notebook.evaluate("message => { sent = []; hear['msg:custom'](message); }", gap)
+    assert notebook.evaluate("sent") == ["snapshot"]
+
+
+def test_the_end_is_said_where_the_swap_leaves_it_and_the_focus_goes_to_the_cell(
+    notebook: Page,
+) -> None:
+    notebook.evaluate(
+        "() => { document.body.innerHTML = '<div class=jp-Cell tabindex=-1></div>';"
+        " document.body.firstChild.append(el); }"
+    )
+    tell(notebook, "streaming")
+    notebook.locator(".groq-stop").focus()
+    assert notebook.get_by_role("status").inner_text() == "streaming"
+    kernel = Kernel()
+    kernel.batch([])
+    (batch, _), *_ = kernel.messages
+    status = {**STATUS, "state": "failed", "note": "<div>Failed. Why.</div>"}
+    notebook.evaluate("message => hear['msg:custom'](message)", {**batch, "status": status})
+    assert notebook.evaluate("document.activeElement.className") == "jp-Cell"
+    notebook.evaluate("el.remove()")
+    assert notebook.get_by_role("status").inner_text() == "failed Failed. Why."
+
+
 # A view in a box that scrolls, and what its reader sees: how far its last line is below the box.
 SCROLLED = """
 async (source) => {
@@ -288,7 +335,7 @@ async (source) => {
   const frames = () =>
     new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   let n = 0;
-  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  let status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
   const snapshot = {settled: [], open: "", tail: "", part: "", reasoning: "", status};
   hear({type: "snapshot", n, ...snapshot});
   const below = async (lines) => {
@@ -307,7 +354,18 @@ async (source) => {
   box.scrollTop = box.scrollHeight;
   await frames();
   seen.push(await below(5));
-  return seen;
+  status = {...status, thought: "Thought for 1 s"};
+  seen.push(await below(5));
+  box.querySelector(".groq-reasoning").style.height = "400px";
+  box.querySelector("summary").click();  // to read what is folded
+  await frames();
+  seen.push(await below(5) > 80);
+  let failed = false;
+  try { hear({type: "batch", n: n + 1, ops: [["no such"]], status}); } catch { failed = true; }
+  await frames();
+  box.scrollTop = box.scrollHeight;
+  await frames();
+  return [...seen, failed, await below(5)];
 }
 """
 
@@ -316,4 +374,4 @@ def test_who_has_not_left_the_last_line_is_kept_there(page: Page) -> None:
     """Also when something above the answer has grown since; and who has left it, is left alone."""
     page.goto("about:blank")
     source = view.AnswerWidget._esm
-    assert page.evaluate(SCROLLED, str(source)) == [0, 0, True, 0]
+    assert page.evaluate(SCROLLED, str(source)) == [0, 0, True, 0, 0, True, True, 0]
