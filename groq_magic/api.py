@@ -132,7 +132,7 @@ def _client_for(timeout: float, max_retries: int) -> Client:
 def _running_cell() -> Cell:
     if "IPython" not in sys.modules:
         return Cell()
-    from .view import running_cell
+    from .host import running_cell
 
     return Cell(*running_cell())
 

@@ -1,6 +1,6 @@
 // The browser's half of the live view. It holds no truth: what is on the screen is
 // what the kernel's numbered batches said, and when a number is missing it asks for
-// a snapshot. All HTML comes escaped from the kernel; see view.py for the messages.
+// a snapshot. All HTML comes escaped from the kernel; see live.py for the messages.
 
 const ASK_AGAIN_MS = 500;
 const LONGEST_SILENCE_MS = 3000; // the kernel paints once a second at least
@@ -160,7 +160,7 @@ const still = (view) => {
   }
   root.querySelector("details").removeAttribute("open");
   root.querySelector(".groq-reasoning").style = "white-space:pre-wrap;max-height:20em;overflow:auto";
-  const html = root.outerHTML.replace(/\n(?=[ \t]*\n)/g, "&#10;"); // as view.py has it
+  const html = root.outerHTML.replace(/\n(?=[ \t]*\n)/g, "&#10;"); // as looks.py has it
   const text = root.querySelector(".groq-text").textContent;
   return { output_type: "display_data", data: { "text/html": html, "text/plain": text }, metadata: {} };
 };

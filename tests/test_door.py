@@ -16,7 +16,7 @@ PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
 ROOMS = "errors sse chat chunks models client background pieces answer session".split()
-ROOMS += "dialect source stable blocks calm markdown looks view table".split()
+ROOMS += "dialect source stable blocks calm markdown looks host live view table".split()
 ROOMS += "images values prompt conversation api notebook demo commands magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
@@ -24,11 +24,11 @@ ONLY_IN = {
     "httpx": "client",
     "markdown_it": "dialect",
     "pygments": "dialect",
-    "anywidget": "view",
-    "IPython.display": ("table", "view"),
+    "anywidget": "live",
+    "IPython.display": ("live", "table", "view"),
     "tornado": "demo",
     "IPython.core": ("magic", "notebook"),
-    "threading": ("answer", "background", "view", "conversation"),
+    "threading": ("answer", "background", "live", "conversation"),
 }
 
 

@@ -453,7 +453,7 @@ def test_an_interrupt_leaves_the_demo_server_alone(kernel: Kernel) -> None:
 
 def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
     run = kernel.run(
-        "from groq_magic.view import StreamingMarkdown\n"
+        "from groq_magic.live import StreamingMarkdown\n"
         "closing = StreamingMarkdown.close\n"
         "StreamingMarkdown.close = lambda self: 1 / 0\n"
         "answer = stream('cat names', display=True); answer.wait(); None"
@@ -466,7 +466,7 @@ def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
 
 def test_a_view_of_what_cannot_be_rendered_is_told_of_the_end(kernel: Kernel) -> None:
     run = kernel.run(
-        "from groq_magic.view import StreamingMarkdown\n"
+        "from groq_magic.live import StreamingMarkdown\n"
         "flush, close = StreamingMarkdown.flush, StreamingMarkdown.close\n"
         "StreamingMarkdown.flush = StreamingMarkdown.close = lambda self: 1 / 0\n"
         "answer = stream('cat names', display=True); answer.wait(); None"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from groq_magic import view
+from groq_magic import live
 from groq_magic.markdown import StreamingMarkdown
 
 from .commonmark import examples
@@ -73,7 +73,7 @@ class Kernel:
         self, operations: list[Any], *, is_lost: bool = False, is_doubled: bool = False
     ) -> None:
         self._number += 1
-        ops = [view._to_wire(operation) for operation in operations]
+        ops = [live._to_wire(operation) for operation in operations]
         message = self._message("batch", ops=ops)
         self.messages += [(message, self.markdown.html)] * (1 + is_doubled)
 
@@ -107,7 +107,7 @@ def documents() -> Iterator[str]:
 
 
 def test_the_screen_shows_what_the_kernel_has(page: Page) -> None:
-    source = view.AnswerWidget._esm
+    source = live.AnswerWidget._esm
     for seed, text in enumerate(documents()):
         chance = random.Random(seed)
         kernel = Kernel()
@@ -155,7 +155,7 @@ def test_what_came_before_a_view_is_shown_and_the_rest_is_asked_for(
     kernel.batch(kernel.markdown.flush())
     kernel.snapshot()
     early = {"message": kernel.messages[-1][0], "before": before}
-    shown = page.evaluate(MOUNT, {"source": str(view.AnswerWidget._esm), "early": early})
+    shown = page.evaluate(MOUNT, {"source": str(live.AnswerWidget._esm), "early": early})
     assert shown == ["First words\n", ["snapshot"]]
 
 
@@ -183,7 +183,7 @@ def test_a_stop_is_sent_until_the_answer_is_seen_to_have_ended(browser: Browser)
     stopped = {**streaming, "status": {**STATUS, "state": "stopped"}}
     page = browser.new_page()
     page.clock.install()
-    page.evaluate(CLICK, str(view.AnswerWidget._esm))
+    page.evaluate(CLICK, str(live.AnswerWidget._esm))
     for message, is_sent_again in ((streaming, True), (stopped, False)):
         page.evaluate("message => { sent = []; hear(message); }", message)
         page.clock.run_for(1000)
@@ -218,7 +218,7 @@ async (source) => {
 def notebook(browser: Browser) -> Iterator[Page]:
     page = browser.new_page()
     page.clock.install()
-    page.evaluate(NOTEBOOK, str(view.AnswerWidget._esm))
+    page.evaluate(NOTEBOOK, str(live.AnswerWidget._esm))
     yield page
     page.close()
 
@@ -373,5 +373,5 @@ async (source) => {
 def test_who_has_not_left_the_last_line_is_kept_there(page: Page) -> None:
     """Also when something above the answer has grown since; and who has left it, is left alone."""
     page.goto("about:blank")
-    source = view.AnswerWidget._esm
+    source = live.AnswerWidget._esm
     assert page.evaluate(SCROLLED, str(source)) == [0, 0, True, 0, 0, True, True, 0]
