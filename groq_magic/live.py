@@ -51,6 +51,7 @@ _PAINT_INTERVAL = 0.05
 _COST_FACTOR = 10
 _SHARED_COST_FACTOR = 3
 _AT_FULL_RATE = 20  # views; jupyter_server drops what is beyond 1,000 messages a second
+_SWAP_INTERVAL = 0.06
 _UNASKED_INTERVAL = 1.0
 _UNASKED_PER_SECOND = 100_000  # characters, should there be nobody
 _KEPT = 100
@@ -113,8 +114,10 @@ class LiveView:
         except Exception:  # whatever it was, the answer goes on and its text is shown
             _log.exception("The live view of an answer broke; its text comes at the end.")
             await self._until_end()
-        finally:
-            self._finish()
+        self._close()
+        with suppress(asyncio.CancelledError):
+            await _turn_to_swap()
+        self._swap()
 
     async def _follow(self) -> None:
         version, due_at, is_painted = -1, 0.0, True
@@ -158,16 +161,16 @@ class LiveView:
         with suppress(Exception):  # how it ended is not the question
             await self._answer
 
-    def _finish(self) -> None:
+    def _close(self) -> None:
         _painting.discard(self)
-        try:
-            self._output = self._final_output()
-            data, metadata = self._output
-            update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
-            self._widget.early = None
-        finally:
-            _keep(self._widget)
-            self.finished.set()
+        self._output = self._final_output()
+        self._widget.early = None
+
+    def _swap(self) -> None:
+        data, metadata = self._output
+        update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+        _keep(self._widget)
+        self.finished.set()
 
     def _final_output(self) -> tuple[dict[str, str], dict[str, Any]]:
         try:
@@ -244,6 +247,20 @@ def _pause(cost: float) -> float:
     views = len(_painting)
     interval = _PAINT_INTERVAL * max(1.0, views / _AT_FULL_RATE)
     return max(interval, cost * max(_COST_FACTOR, _SHARED_COST_FACTOR * views))
+
+
+_next_swap = 0.0
+
+
+async def _turn_to_swap() -> None:
+    """Wait until a page has had the time for the swaps before this one.
+
+    Where many answers end at once, as many long outputs at once would hold the page up.
+    """
+    global _next_swap  # noqa: PLW0603  # all views are swapped in one page, mostly
+    wait = max(0.0, _next_swap - perf_counter())
+    _next_swap = perf_counter() + wait + _SWAP_INTERVAL
+    await asyncio.sleep(wait)
 
 
 _ended_widgets: deque[AnswerWidget] = deque()

@@ -8,6 +8,7 @@ const NO_WORD_MS = 12_000; // and then no answer to a question either
 const GONE_MS = 2000; // for a kernel that was said to leave, to show that it did not
 const SWAP_MS = 1500; // by then the static output has taken this view's place
 const AT_BOTTOM_PX = 4;
+const OBSERVED_MS = 100;
 const ENDS = ["done", "stopped", "failed"];
 const STARTED = ["streaming", ...ENDS];
 const WIDGET = "application/vnd.jupyter.widget-view+json";
@@ -114,29 +115,68 @@ const scrollerOf = (node) => {
   return document.scrollingElement;
 };
 
-const followed = new WeakSet(); // those that are looked at again in the next frame
-const brought = new WeakMap(); // where the reader was brought to, of each
+// To know where a line is makes the page lay itself out. So that is asked once in a frame, for
+// all answers together, and only of those whose last line is in sight.
+const ends = new Map(); // of each answer: whether its end is in sight, where the reader was brought
+const changed = new Map(); // those that change before the next frame: whether to follow
+
+const observer = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const end = ends.get(target.parentElement);
+    if (end) end.seen = isIntersecting;
+  }
+});
+let scrolledAt = -Infinity; // by the reader; what the observer says of that comes a little later
+document.addEventListener("scroll", ({ target }) => {
+  let isOurs = false;
+  for (const end of ends.values()) {
+    if (end.brought?.scroller !== target) continue;
+    if (target.scrollTop === end.brought.top) isOurs = true;
+    else end.brought = null;
+  }
+  if (!isOurs) scrolledAt = performance.now();
+}, { capture: true, passive: true });
+
+const hiddenOf = (root, scroller) => {
+  const limit = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
+  return root.getBoundingClientRect().bottom - limit;
+};
+
+const isInSight = (root) => {
+  const isKnown = performance.now() - scrolledAt > OBSERVED_MS;
+  return isKnown ? ends.get(root).seen : hiddenOf(root, scrollerOf(root)) < AT_BOTTOM_PX;
+};
+
+const watchEnd = (root) => {
+  ends.set(root, { seen: hiddenOf(root, scrollerOf(root)) < AT_BOTTOM_PX, brought: null });
+  const end = element("div", "groq-end", root);
+  observer.observe(end);
+  return () => {
+    observer.unobserve(end);
+    ends.delete(root);
+  };
+};
+
 const following = (root, change) => {
-  if (followed.has(root)) return change();
-  followed.add(root);
-  const before = root.getBoundingClientRect().bottom; // costs no layout before the change
-  const last = brought.get(root);
+  if (!ends.has(root)) return change(); // the view is gone, and its formulas are still typeset
   // The last line also goes out of sight as what is above it grows, or when the notebook
   // makes room late; the reader has not left it then.
-  const hasStayed = last !== undefined && last.scroller.scrollTop === last.top;
-  const follow = () => {
-    followed.delete(root);
+  if (!changed.has(root)) changed.set(root, ends.get(root).brought !== null || isInSight(root));
+  if (changed.size === 1) requestAnimationFrame(follow);
+  change();
+};
+
+const follow = () => {
+  const roots = [...changed].filter(([root, follows]) => follows && ends.has(root));
+  changed.clear();
+  const moves = roots.map(([root]) => {
     const scroller = scrollerOf(root);
-    const limit = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
-    const hidden = root.getBoundingClientRect().bottom - limit;
-    if (hidden <= 0 || !(hasStayed || before < limit + AT_BOTTOM_PX)) return;
-    scroller.scrollTop += hidden;
-    brought.set(root, { scroller, top: scroller.scrollTop });
-  };
-  try {
-    change();
-  } finally {
-    requestAnimationFrame(follow);
+    return { root, scroller, by: hiddenOf(root, scroller) };
+  });
+  for (const { root, scroller, by } of moves) {
+    if (by <= 0) continue;
+    scroller.scrollTop += by;
+    ends.get(root).brought = { scroller, top: scroller.scrollTop };
   }
 };
 
@@ -153,7 +193,7 @@ const putInPlace = (manager, modelId, output) => {
 const still = (view) => {
   const root = view.root.cloneNode(true);
   root.removeAttribute("data-state");
-  for (const node of root.querySelectorAll("button, .groq-bench")) node.remove();
+  for (const node of root.querySelectorAll("button, .groq-bench, .groq-end")) node.remove();
   for (const formula of root.querySelectorAll("[data-source]")) {
     formula.textContent = formula.dataset.source;
     formula.removeAttribute("data-source");
@@ -174,6 +214,7 @@ const GONE = noteOf("Cut off.", "The kernel is gone. What had come is kept.");
 
 function render({ model, el }) {
   const view = build(el);
+  const leaveEnd = watchEnd(view.root);
   const math = makeTypesetter(model.widget_manager?.rendermime?.latexTypesetter, view.root);
   let number = -1; // of the last batch on the screen; -1 before the first snapshot
   let isWarm = false;
@@ -368,7 +409,7 @@ function render({ model, el }) {
     if (target.matches(".groq-copy")) copyCode(target);
   });
 
-  view.summary.addEventListener("click", () => brought.delete(view.root)); // to read there
+  view.summary.addEventListener("click", () => (ends.get(view.root).brought = null)); // to read there
 
   // What came while this view was made: a message would have found nobody. What came since
   // is asked for all the same.
@@ -386,6 +427,7 @@ function render({ model, el }) {
     want.snapshot = want.stop = want.static = false;
     clearTimeout(silence);
     clearTimeout(swap);
+    leaveEnd();
     model.off("msg:custom", heard);
     model.off("change:early", heardEarly);
     model.off("comm_live_update", kernelLeft);
