@@ -71,7 +71,7 @@ const copyCode = async (button) => {
 // Formulas are typeset one by one while the page is idle, and out of the text's flow:
 // MathJax measures what it makes, and each measurement would lay out the whole answer.
 
-const makeTypesetter = (typesetter, root) => {
+const makeTypesetter = (typesetter, root, following) => {
   if (!typesetter) return { typeset() {}, warmUp() {} };
   const whenIdle = globalThis.requestIdleCallback ?? setTimeout;
   const bench = element("div", "groq-bench jp-RenderedHTMLCommon", root);
@@ -82,7 +82,7 @@ const makeTypesetter = (typesetter, root) => {
     copy.textContent = formula.dataset.source = formula.textContent;
     try {
       await typesetter.typeset(copy);
-      following(root, () => formula.replaceChildren(...copy.childNodes));
+      following(() => formula.replaceChildren(...copy.childNodes));
     } finally {
       copy.remove();
     }
@@ -105,7 +105,10 @@ const makeTypesetter = (typesetter, root) => {
   return { typeset, warmUp: () => typesetter.typeset(bench) };
 };
 
-// The reader follows the answer's last line while it is in sight.
+// The reader follows the answer's last line while it is in sight. To know where a line is makes
+// the page lay itself out; so that is asked only of answers that are followed, once in a frame.
+
+const BROUGHT_TO = Symbol.for("groq_magic.brought to"); // of what scrolls: where we scrolled it
 
 const scrollerOf = (node) => {
   for (let up = node.parentElement; up; up = up.parentElement) {
@@ -115,69 +118,63 @@ const scrollerOf = (node) => {
   return document.scrollingElement;
 };
 
-// To know where a line is makes the page lay itself out. So that is asked once in a frame, for
-// all answers together, and only of those whose last line is in sight.
-const ends = new Map(); // of each answer: whether its end is in sight, where the reader was brought
-const changed = new Map(); // those that change before the next frame: whether to follow
-
-const observer = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    const end = ends.get(target.parentElement);
-    if (end) end.seen = isIntersecting;
-  }
-});
-let scrolledAt = -Infinity; // by the reader; what the observer says of that comes a little later
-document.addEventListener("scroll", ({ target }) => {
-  let isOurs = false;
-  for (const end of ends.values()) {
-    if (end.brought?.scroller !== target) continue;
-    if (target.scrollTop === end.brought.top) isOurs = true;
-    else end.brought = null;
-  }
-  if (!isOurs) scrolledAt = performance.now();
-}, { capture: true, passive: true });
-
-const hiddenOf = (root, scroller) => {
+const hiddenOf = (root, scroller = scrollerOf(root)) => {
   const limit = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
   return root.getBoundingClientRect().bottom - limit;
 };
 
-const isInSight = (root) => {
-  const isKnown = performance.now() - scrolledAt > OBSERVED_MS;
-  return isKnown ? ends.get(root).seen : hiddenOf(root, scrollerOf(root)) < AT_BOTTOM_PX;
-};
+const makeFollower = (root) => {
+  let inSight; // not known before the observer has seen it in the page
+  let brought = false; // by us, and the reader has not scrolled since
+  let scrolledAt = -Infinity; // by the reader; the observer knows of that a little later
+  let isDue = false;
+  let follows;
 
-const watchEnd = (root) => {
-  ends.set(root, { seen: hiddenOf(root, scrollerOf(root)) < AT_BOTTOM_PX, brought: null });
-  const end = element("div", "groq-end", root);
-  observer.observe(end);
-  return () => {
-    observer.unobserve(end);
-    ends.delete(root);
-  };
-};
-
-const following = (root, change) => {
-  if (!ends.has(root)) return change(); // the view is gone, and its formulas are still typeset
-  // The last line also goes out of sight as what is above it grows, or when the notebook
-  // makes room late; the reader has not left it then.
-  if (!changed.has(root)) changed.set(root, ends.get(root).brought !== null || isInSight(root));
-  if (changed.size === 1) requestAnimationFrame(follow);
-  change();
-};
-
-const follow = () => {
-  const roots = [...changed].filter(([root, follows]) => follows && ends.has(root));
-  changed.clear();
-  const moves = roots.map(([root]) => {
-    const scroller = scrollerOf(root);
-    return { root, scroller, by: hiddenOf(root, scroller) };
+  const observer = new IntersectionObserver((entries) => {
+    if (root.isConnected) inSight = entries.at(-1).isIntersecting;
   });
-  for (const { root, scroller, by } of moves) {
-    if (by <= 0) continue;
-    scroller.scrollTop += by;
-    ends.get(root).brought = { scroller, top: scroller.scrollTop };
-  }
+  observer.observe(element("div", "groq-end", root));
+
+  const scrolled = ({ target }) => {
+    if (!target.contains(root) || target[BROUGHT_TO] === target.scrollTop) return;
+    brought = false;
+    scrolledAt = performance.now();
+  };
+  document.addEventListener("scroll", scrolled, { capture: true, passive: true });
+
+  const isInSight = () => {
+    const isKnown = inSight !== undefined && performance.now() - scrolledAt > OBSERVED_MS;
+    return isKnown ? inSight : root.isConnected && hiddenOf(root) < AT_BOTTOM_PX;
+  };
+
+  const follow = () => {
+    isDue = false;
+    if (!follows) return;
+    const scroller = scrollerOf(root);
+    const hidden = hiddenOf(root, scroller);
+    if (hidden <= 0) return;
+    scroller.scrollTop += hidden;
+    scroller[BROUGHT_TO] = scroller.scrollTop;
+    brought = true;
+  };
+
+  return {
+    following(change) {
+      // The last line also goes out of sight as what is above it grows, or when the notebook
+      // makes room late; the reader has not left it then.
+      if (!isDue) follows = brought || isInSight();
+      if (!isDue) requestAnimationFrame(follow);
+      isDue = true;
+      change();
+    },
+    letGo() {
+      brought = false;
+    },
+    leave() {
+      observer.disconnect();
+      document.removeEventListener("scroll", scrolled, { capture: true });
+    },
+  };
 };
 
 // The output in the notebook that shows this widget, where the frontend lets us at it.
@@ -214,8 +211,9 @@ const GONE = noteOf("Cut off.", "The kernel is gone. What had come is kept.");
 
 function render({ model, el }) {
   const view = build(el);
-  const leaveEnd = watchEnd(view.root);
-  const math = makeTypesetter(model.widget_manager?.rendermime?.latexTypesetter, view.root);
+  const { following, letGo, leave } = makeFollower(view.root);
+  const typesetter = model.widget_manager?.rendermime?.latexTypesetter;
+  const math = makeTypesetter(typesetter, view.root, following);
   let number = -1; // of the last batch on the screen; -1 before the first snapshot
   let isWarm = false;
   let settled = 0;
@@ -383,10 +381,10 @@ function render({ model, el }) {
   };
 
   const heard = (message) => {
-    if (message.type === "batch") following(view.root, () => applyBatch(message));
+    if (message.type === "batch") following(() => applyBatch(message));
     else if (message.type === "snapshot") {
       want.snapshot = false;
-      following(view.root, () => applySnapshot(message));
+      following(() => applySnapshot(message));
       warmUp(message.status);
     } else if (message.type === "static") {
       want.static = false;
@@ -409,13 +407,13 @@ function render({ model, el }) {
     if (target.matches(".groq-copy")) copyCode(target);
   });
 
-  view.summary.addEventListener("click", () => (ends.get(view.root).brought = null)); // to read there
+  view.summary.addEventListener("click", letGo); // to read there
 
   // What came while this view was made: a message would have found nobody. What came since
   // is asked for all the same.
   const heardEarly = () => {
     const message = model.get("early");
-    if (message) following(view.root, () => applySnapshot(message));
+    if (message) following(() => applySnapshot(message));
   };
 
   model.on("msg:custom", heard);
@@ -427,7 +425,7 @@ function render({ model, el }) {
     want.snapshot = want.stop = want.static = false;
     clearTimeout(silence);
     clearTimeout(swap);
-    leaveEnd();
+    leave();
     model.off("msg:custom", heard);
     model.off("change:early", heardEarly);
     model.off("comm_live_update", kernelLeft);
