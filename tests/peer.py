@@ -51,7 +51,7 @@ class Connection:
         """The head of a chunked event stream."""
         self.send(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-            b"transfer-encoding: chunked\r\nx-request-id: req_1\r\n\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
         )
 
     def chunk(self, data: bytes) -> None:
