@@ -51,7 +51,7 @@ class Connection:
         """The head of a chunked event stream."""
         self.send(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-            b"transfer-encoding: chunked\r\nx-request-id: req_1\r\n\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
         )
 
     def chunk(self, data: bytes) -> None:
@@ -76,6 +76,8 @@ class Peer:
 
     def __init__(self, scripts: Sequence[Script], *, models: bool = False) -> None:
         self.connections: list[Connection] = []
+        """Those on which a request has come."""
+        self.accepted = 0
         self._models = models
         self._scripts = list(scripts)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -98,6 +100,8 @@ class Peer:
         with suppress(OSError):
             while True:
                 accepted, _ = self._listener.accept()
+                self.accepted += 1
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # sent is sent
                 threading.Thread(target=self._play, args=(accepted,), daemon=True).start()
 
     def _play(self, accepted: socket.socket) -> None:

@@ -1,48 +1,82 @@
-"""Real streams of Groq, served over a socket; the figures are an independent decoder's."""
+"""Real streams of Groq, whole and in any cut; what they hold is an independent decoder's word."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from groq_magic import APIError, stream
+from groq_magic import stream
 from groq_magic.answer import Answer
-from groq_magic.chat import ToolCall
-from groq_magic.client import Client, Endpoint
+from groq_magic.chat import Item, ToolCall
+from groq_magic.chunks import BodyReader
 
 from .conftest import RECORDED
-from .peer import Connection, peer
+from .peer import Connection, Script, peer
 
 STREAMS = sorted(RECORDED.glob("*.sse"))
 REFUSALS = sorted(RECORDED.glob("error-*.body"))
+CUTS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
+    "whole": lambda body: [body],
+    "byte by byte": lambda body: (body[i : i + 1] for i in range(len(body))),
+    "CRLF, by line": lambda body: (line + b"\r\n" for line in body.split(b"\n")),
+    "CRLF, byte by byte": lambda body: CUTS["byte by byte"](body.replace(b"\n", b"\r\n")),
+    "CR, byte by byte": lambda body: CUTS["byte by byte"](body.replace(b"\n", b"\r")),
+}
 
 pytestmark = pytest.mark.skipif(not STREAMS, reason="recorded streams are not here")
+every_stream = pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
 
 
-def expected_of(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
+@every_stream
+@pytest.mark.parametrize("cutting", CUTS)
+def test_a_stream_in_any_cut(path: Path, cutting: str) -> None:
+    answer = Answer(read(CUTS[cutting](path.read_bytes())), model="as asked")
+    assert answer.wait(60)
+    check(answer, path)
 
 
-def answer_to(body: bytes, pieces: list[int], status: int, content_type: str) -> Answer:
+@every_stream
+def test_a_stream_as_it_came_over_the_network(path: Path) -> None:
+    body = path.read_bytes()
+
     def play(connection: Connection) -> None:
-        if status != 200:
-            connection.respond(body, f"{status} No", content_type=content_type)
-            return
         connection.begin()
         start = 0
-        for length in pieces:
+        for length in read_lengths(path, len(body)):
             connection.chunk(body[start : start + length])
             start += length
+        assert start == len(body)
         connection.end()
 
+    check(answer_to(play), path)
+
+
+@pytest.mark.parametrize("path", REFUSALS, ids=lambda path: path.stem)
+def test_a_refusal(path: Path) -> None:
+    status = expected_of(path)["status"]
+    headers = {"content_type": "application/json", "x_request_id": "req_1"}
+    answer = answer_to(lambda c: c.respond(path.read_bytes(), f"{status} No", **headers))
+    check(answer, path, request_id="req_1")
+    assert getattr(answer.error, "request_id", None) == "req_1"
+
+
+async def read(pieces: Iterable[bytes]) -> AsyncGenerator[Item]:
+    reader = BodyReader(str)
+    for piece in pieces:
+        for item in reader.feed(piece):
+            yield item
+    for item in reader.close():
+        yield item
+
+
+def answer_to(play: Script) -> Answer:
     with peer(play) as server:
-        answer = stream("as recorded", base_url=server.base_url)
+        answer = stream("as recorded", base_url=server.base_url, model="as asked")
         assert answer.wait(30)
     return answer
 
@@ -53,69 +87,74 @@ def read_lengths(path: Path, size: int) -> list[int]:
     return list(json.loads(kept.read_text())) if kept.exists() else [size]
 
 
-@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
-def test_a_stream(path: Path) -> None:
-    expected = expected_of(path)
-    body = path.read_bytes()
-    answer = answer_to(body, read_lengths(path, len(body)), 200, "text/event-stream")
-    assert (answer.text, answer.reasoning) == text_and_reasoning(expected)
-    assert answer.finish_reason == expected["finish_reason"]
-    assert answer.state == ("done" if expected["finish_reason"] else "failed")
-    usage = expected["usage"] or expected["x_groq_usage"]
-    assert (answer.usage.to_dict() if answer.usage else None) == flat(usage)
-    if error := expected.get("exception"):
-        assert isinstance(answer.error, APIError)
-        assert answer.error.message == error["message"]
-        assert answer.error.failed_generation == error["body"]["failed_generation"]
+def expected_of(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
 
 
-class Pieces(httpx.AsyncByteStream):
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            yield piece
+def check(answer: Answer, path: Path, **more: object) -> None:
+    """Whether it is all that was recorded, but for the usage's breakdown, which no answer has."""
+    assert facts_of(answer) == {**facts_in(expected_of(path)), **more}
 
 
-def cut(body: bytes) -> dict[str, Iterable[bytes]]:
+def facts_of(answer: Answer) -> dict[str, Any]:
+    error = answer.error
     return {
-        "whole": [body],
-        "byte by byte": (body[i : i + 1] for i in range(len(body))),
-        "CRLF": (line + b"\r\n" for line in body.split(b"\n")),
-        "CR": (body.replace(b"\n", b"\r")[i : i + 1000] for i in range(0, len(body), 1000)),
+        "state": answer.state,
+        "text": answer.text,
+        "reasoning": answer.reasoning,
+        "finish_reason": answer.finish_reason,
+        "usage": answer.usage.to_dict() if answer.usage else None,
+        "tool_calls": answer.tool_calls,
+        "executed_tools": answer.executed_tools,
+        "annotations": answer.annotations,
+        "model": answer.model,
+        "request_id": answer.request_id,
+        "seed": answer.seed,
+        "system_fingerprint": answer.system_fingerprint,
+        "service_tier": answer.service_tier,
+        "error": error and {"class": type(error).__name__, **what(vars(error))},
     }
 
 
-@pytest.mark.parametrize("cutting", cut(b""))
-@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
-def test_a_stream_in_any_cut(path: Path, cutting: str) -> None:
-    expected = expected_of(path)
-    headers = {"content-type": "text/event-stream"}
-    pieces = Pieces(cut(path.read_bytes())[cutting])
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=pieces))
-    answer = Answer(Client(transport=transport).stream(Endpoint("https://127.0.0.1"), {}))
-    assert answer.wait(60)
-    assert (answer.text, answer.reasoning) == text_and_reasoning(expected)
-    assert answer.finish_reason == expected["finish_reason"]
-    assert list(answer.tool_calls.values()) == [
-        ToolCall(call["index"], call["id"], call["name"], call["arguments"])
-        for call in expected["tool_calls"]
-    ]
-    last = {tool["index"]: tool.get("output") for tool in expected["executed_tools"]}
-    assert {i: tool.get("output") for i, tool in answer.executed_tools.items()} == last
+def facts_in(expected: dict[str, Any]) -> dict[str, Any]:
+    text, reasoning = text_and_reasoning(expected)
+    calls = expected["tool_calls"]
+    ids = [of_chunk for _, of_chunk in expected["x_groq_ids"]]
+    fingerprints = [name for name in expected["system_fingerprints"] if name != "None"]
+    return {
+        "state": "done" if expected["finish_reason"] else "failed",
+        "text": text,
+        "reasoning": reasoning,
+        "finish_reason": expected["finish_reason"],
+        "usage": flat(expected["usage"] or expected["x_groq_usage"]),
+        "tool_calls": {
+            call["index"]: ToolCall(call["index"], call["id"], call["name"], call["arguments"])
+            for call in calls
+        },
+        "executed_tools": {
+            tool["index"]: {name: value for name, value in tool.items() if name != "chunk"}
+            for tool in expected["executed_tools"]
+        },
+        "annotations": expected["annotations"],
+        "model": [*expected["models"], "as asked"][0],
+        "request_id": [*ids, None][0],
+        "seed": expected["x_groq_seed"],
+        "system_fingerprint": [*fingerprints, None][0],
+        "service_tier": expected["service_tier"],
+        "error": error_in(expected),
+    }
 
 
-@pytest.mark.parametrize("path", REFUSALS, ids=lambda path: path.stem)
-def test_a_refusal(path: Path) -> None:
-    expected = expected_of(path)
-    body = path.read_bytes()
-    answer = answer_to(body, [len(body)], expected["status"], "application/json")
-    said = expected["exception"]["body"]["error"]
-    assert answer.state == "failed"
-    assert type(answer.error).__name__ == expected["exception"]["class"]
-    assert said["message"] in str(answer.error)
-    assert getattr(answer.error, "code", None) == said.get("code")
+def error_in(expected: dict[str, Any]) -> dict[str, Any] | None:
+    if not (raised := expected.get("exception")):
+        return None
+    said = raised["body"].get("error", raised["body"])
+    return {"class": raised["class"], **what({**said, "status_code": raised["status_code"]})}
+
+
+def what(said: dict[str, Any]) -> dict[str, Any]:
+    names = ("message", "status_code", "code", "type", "param", "failed_generation")
+    return {name: said.get(name) for name in names}
 
 
 def text_and_reasoning(expected: dict[str, Any]) -> tuple[str, str]:
