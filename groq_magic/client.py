@@ -63,6 +63,8 @@ _HEADERS = {
     "Accept-Encoding": "identity",  # gzip holds tokens back, up to a second
     "Content-Type": "application/json",
 }
+_SHORTEST_SECRET = 16
+"""A shorter key is a word, for a server that wants any: it may stand in answers and their JSON."""
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -102,11 +104,12 @@ class Endpoint:
 
     def without_key(self, text: str) -> str:
         """What the server said, less the key, should it have said that, plain or in JSON."""
-        if not self.api_key:
+        key = self.api_key
+        if key is None or len(key) < _SHORTEST_SECRET:
             return text
         if "\\" in text:
-            return _escaped(self.api_key).sub("[API key]", text)
-        return text.replace(self.api_key, "[API key]")
+            return _escaped(key).sub("[API key]", text)
+        return text.replace(key, "[API key]")
 
     @property
     def host(self) -> str:
@@ -500,23 +503,25 @@ def _base_url(text: str) -> _BaseUrl:
 
 
 def _key() -> str | None:
-    """The kept key, or the environment's. A broken one is in no frame of the error's way."""
     if _kept_key:
         return _kept_key
-    if not _is_key(os.environ.get("GROQ_API_KEY", "").strip()):
+    key = os.environ.get("GROQ_API_KEY", "").strip()
+    if not _is_key(key):
+        del key  # no frame that the error comes through holds it
         # Said here, before a library says it together with the key.
         raise InputError("GROQ_API_KEY has characters that no key has. Set it again.")
-    return os.environ.get("GROQ_API_KEY", "").strip() or None
-
-
-def _is_sendable(key: str) -> bool:
-    return key.isascii() and key.isprintable() and " " not in key
+    return key or None
 
 
 @lru_cache(maxsize=8)
 def _escaped(key: str) -> re.Pattern[str]:
     r"""The key as JSON may have it: ``/`` as ``\/``, any character as ``\u`` and its number."""
-    return re.compile("".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in key))
+    return re.compile("".join(map(_escaped_character, key)))
+
+
+def _escaped_character(character: str) -> str:
+    backslash = r"\\?" if character in '/"\\' else ""  # before a letter it makes another one
+    return rf"(?:{backslash}{re.escape(character)}|\\u00(?i:{ord(character):02x}))"
 
 
 def _is_key(text: str) -> bool:

@@ -362,6 +362,27 @@ def test_a_key_that_the_server_says_is_not_said_on(monkeypatch: pytest.MonkeyPat
         assert KEY not in str(vars(answer.error))
 
 
+@pytest.mark.parametrize("key", ["none", "content", "x"])
+def test_a_key_that_is_a_word_changes_no_answer(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", key)
+    text = "There is none left,\nnone: content with \\x."
+    assert ask(answers(text)).text == text
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "masked"),
+    [
+        ('gsk_a/b+"c\\d=0123', r'"gsk_a\/b+\"c\\d=0123"', '"[API key]"'),
+        ("gsk_0123456789abcdef", r'"gsk\u005F0123456789abcde\u0066\n"', r'"[API key]\n"'),
+        ("none-0123456789abcdef", r'"no\ne-0123456789abcdef"', None),
+        ("fifteen-letters", "fifteen-letters", None),
+        ("sixteen-letters-", "sixteen-letters-", "[API key]"),
+    ],
+)
+def test_the_forms_in_which_a_key_is_masked(key: str, said: str, masked: str | None) -> None:
+    assert Endpoint("https://api.groq.com/openai/v1", key).without_key(said) == (masked or said)
+
+
 def test_the_key_is_in_no_pickle() -> None:
     endpoint = Endpoint("https://api.groq.com/openai/v1", KEY)
     assert KEY.encode() not in pickle.dumps(endpoint)
