@@ -328,10 +328,38 @@ class _Opening:
             del self._extensions["trace"]  # the rest need not be told
         if step == "connect_tcp.complete":
             self._connection = info["return_value"]
+            _note_socket(self._connection.get_extra_info("socket"))
         if step == "start_tls.failed" or (step == "connect_tcp.complete" and self._is_abandoned):
             await self._connection.aclose()
         if self._is_abandoned and step in ("connect_tcp.complete", "send_request_headers.started"):
             raise asyncio.CancelledError
+
+
+_sockets: dict[int, os.stat_result] = {}
+"""What is, or was, the socket of a connection, by its file descriptor."""
+
+
+def _note_socket(socket: Any) -> None:
+    if hasattr(os, "register_at_fork"):  # elsewhere its number is no file descriptor
+        _sockets[socket.fileno()] = os.fstat(socket.fileno())
+
+
+def _leave_sockets() -> None:
+    """In a forked child: let go of its copies, which would hold the connections open.
+
+    Something else is put in their places: who closes those later, closes nothing of others.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor, noted in _sockets.items():
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), noted):  # and not another's by now
+                os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+    _sockets.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_sockets)
 
 
 def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import pickle
+import select
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,6 +29,7 @@ from groq_magic import (
     NotFoundError,
     RateLimitError,
     SetUpError,
+    client,
     stream,
 )
 from groq_magic.answer import Answer
@@ -346,6 +350,47 @@ def until(met: object, timeout: float = 10.0) -> None:
     while not met():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # with threads, it says
+def test_a_stop_is_seen_though_a_forked_child_lives_on() -> None:
+    ends, holds = os.pipe()  # the child ends when the parent's end of it is closed
+    with peer(begins_then(Connection.until_closed)) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        next(iter(answer))
+        child = os.fork()
+        if child == 0:
+            os.close(holds)
+            select.select([ends], [], [], 20)
+            os._exit(0)
+        try:
+            answer.stop()
+            assert server.connection().closed.wait(5)
+            assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        finally:
+            os.close(holds)
+            os.waitpid(child, 0)
+            os.close(ends)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_keeps_what_is_not_ours() -> None:
+    """A socket that has the file descriptor of a connection of ours that is gone."""
+    with peer(answers("ok")) as server:
+        stream("Hello", base_url=server.base_url).result(10)
+        until(lambda: not background._running)
+    ours, theirs = socket.socketpair()
+    client._sockets[ours.fileno()] = Path(os.devnull).stat()
+    with ours, theirs:
+        child = os.fork()
+        if child == 0:
+            ours.send(b"still here")
+            os._exit(0)
+        os.waitpid(child, 0)
+        theirs.settimeout(5)
+        assert theirs.recv(100) == b"still here"
 
 
 def test_a_key_that_the_server_says_is_not_said_on(monkeypatch: pytest.MonkeyPatch) -> None:
