@@ -56,12 +56,15 @@ _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
 _MODELS_SECONDS = 3.0
 _ERROR_BODY_LIMIT = 64 * 1024
-_USER_AGENT = {"User-Agent": f"groq-magic httpx/{httpx.__version__}"}
-_HEADERS = {
-    **_USER_AGENT,
-    "Accept": "text/event-stream",
+_MODELS_LIMIT = 4 * 2**20
+_COMMON_HEADERS = {
+    "User-Agent": f"groq-magic httpx/{httpx.__version__}",
     "Accept-Encoding": "identity",  # gzip holds tokens back, up to a second
-    "Content-Type": "application/json",
+}
+_JSON = "application/json"
+_HEADERS = {
+    "GET": {**_COMMON_HEADERS, "Accept": _JSON},
+    "POST": {**_COMMON_HEADERS, "Accept": "text/event-stream", "Content-Type": _JSON},
 }
 _SHORTEST_SECRET = 16
 """A shorter key is a word, for a server that wants any: it may stand in answers and their JSON."""
@@ -171,7 +174,7 @@ class Client:
             raise InputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
         if not (type(max_retries) is int and max_retries >= 0):
             raise InputError(f"max_retries must be a whole number from 0, not {max_retries!r}.")
-        self._timeout = timeout
+        self._timeout = httpx.Timeout(timeout, connect=5.0, pool=None)
         self._max_retries = max_retries
         self._transport = transport
 
@@ -206,16 +209,26 @@ class Client:
         # Built at the first request, on the thread that makes it: the TLS context takes 40 ms.
         return httpx.AsyncClient(
             transport=self._transport,
-            timeout=httpx.Timeout(self._timeout, connect=5.0, pool=None),
             limits=httpx.Limits(max_connections=None, keepalive_expiry=300.0),
             # A proxy from the environment never sits between us and this machine.
             mounts=None if self._transport else dict.fromkeys(_LOOPBACK, None),
             follow_redirects=False,
         )
 
+    def _request(self, method: str, path: str, endpoint: Endpoint, content: str) -> httpx.Request:
+        # Made here, so that no frame that an error comes through holds the key: tracebacks with
+        # local variables are printed, logged and sent around.
+        return httpx.Request(
+            method,
+            _parsed(endpoint.base_url + path),
+            headers={**_HEADERS[method], **endpoint.headers},
+            content=content.encode(),
+            extensions={"timeout": self._timeout.as_dict()},  # httpx 0.27.0 adds none itself
+        )
+
     async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
         with _as_our_errors(endpoint):
-            request = _request(endpoint, body)
+            request = self._request("POST", "/chat/completions", endpoint, _to_json(body))
             async with aclosing(await _Opening().response(self._http, request)) as response:
                 yield Responded(response.headers.get("x-request-id"), response.headers)
                 if response.status_code != 200:
@@ -257,14 +270,12 @@ class Client:
 
     async def _models_body(self, endpoint: Endpoint) -> str:
         with _as_our_errors(endpoint):
-            response = await self._http.get(
-                f"{endpoint.base_url}/models",
-                headers={**_USER_AGENT, **endpoint.headers, "Accept": "application/json"},
-            )
-        body = endpoint.without_key(response.text)
+            request = self._request("GET", "/models", endpoint, "")
+            async with aclosing(await _Opening().response(self._http, request)) as response:
+                body = await _start_of_body(response, _MODELS_LIMIT)
         if response.status_code != 200:
             raise _status_error(response, body, endpoint)
-        return body
+        return endpoint.without_key(body)
 
 
 class _Opening:
@@ -369,14 +380,6 @@ def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     return aiter(cast("AsyncIterable[bytes]", response.stream))
 
 
-def _request(endpoint: Endpoint, body: Mapping[str, Any]) -> httpx.Request:
-    # Made here, so that no frame that an error comes through holds the key: tracebacks with
-    # local variables are printed, logged and sent around.
-    url = _parsed(f"{endpoint.base_url}/chat/completions")
-    headers = {**_HEADERS, **endpoint.headers}
-    return httpx.Request("POST", url, headers=headers, content=_to_json(body).encode())
-
-
 @contextmanager
 def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
     try:
@@ -407,13 +410,18 @@ def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
         ) from error
 
 
-async def _start_of_body(response: httpx.Response) -> str:
-    body = b""
-    async for data in response.aiter_bytes():
-        body += data
-        if len(body) >= _ERROR_BODY_LIMIT:
-            break
-    return body[:_ERROR_BODY_LIMIT].decode("utf-8", "replace")
+async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMIT) -> str:
+    body = bytearray()
+    try:
+        async for data in response.aiter_bytes():
+            body += data
+            if len(body) >= limit:
+                break
+    except (httpx.HTTPError, OSError):
+        if response.status_code == 200:
+            raise
+        # Otherwise the status says what is wrong, however little comes behind it.
+    return body[:limit].decode("utf-8", "replace")
 
 
 def _is_document(response: httpx.Response) -> bool:

@@ -161,6 +161,19 @@ def test_refusals_are_not_repeated(status: str, error: type[Exception]) -> None:
         assert len(server.connections) == 1
 
 
+@pytest.mark.parametrize("then", [lambda c: None, Connection.until_closed], ids=["cut", "stalled"])
+def test_a_status_counts_however_its_body_ends(then: Script) -> None:
+    def play(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 401 No\r\ncontent-length: 100\r\n\r\n{")
+        then(connection)
+
+    with peer(play) as server:
+        answer = stream("Hello", base_url=server.base_url, timeout=0.3)
+        assert answer.wait(10)
+        assert len(server.connections) == 1
+    assert str(answer.error).startswith("401 No. Set GROQ_API_KEY")
+
+
 @pytest.mark.parametrize("status", ["429 Slow", "408 Slow", "498 Full", "500 Oh", "503 Oh"])
 def test_what_passes_is_asked_again(status: str) -> None:
     answer = ask(refusal(status, retry_after="0.01"), answers("ok"))
