@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import os
 import random
@@ -23,6 +22,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache
 from time import time
 from typing import Any, ClassVar, NamedTuple, cast
+from urllib.request import getproxies
 
 import httpx
 
@@ -35,6 +35,7 @@ from .chat import (
 )
 from .chunks import BodyReader, in_stream_error
 from .errors import (
+    PROXY_LOGIN,
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -50,7 +51,8 @@ from .errors import (
 from .models import Model, known_models, parse_models
 
 GROQ_URL = "https://api.groq.com"
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PAST_PROXIES = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 _UNENCRYPTED = "GROQ_SEND_KEY_UNENCRYPTED"
 _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
@@ -156,6 +158,20 @@ def configured_url(base_url: str | None = None) -> str:
     return _configured(base_url).url
 
 
+_PROXY_SETTINGS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+_NETWORK_SETTINGS = (
+    *_PROXY_SETTINGS,
+    *map(str.lower, _PROXY_SETTINGS),
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+
+
+def network_settings() -> tuple[str | None, ...]:
+    """What the environment says of proxies and certificates, which a `Client` keeps to."""
+    return tuple(map(os.environ.get, _NETWORK_SETTINGS))
+
+
 class Client:
     """A pool of connections, shared by all answers of a process.
 
@@ -207,11 +223,26 @@ class Client:
     @cached_property
     def _http(self) -> httpx.AsyncClient:
         # Built at the first request, on the thread that makes it: the TLS context takes 40 ms.
+        try:
+            return self._built()
+        except (ImportError, OSError) as error:  # no such file, or no package for SOCKS
+            raise SetUpError(
+                f"Cannot connect as the environment says: {error}. "
+                "Check SSL_CERT_FILE, HTTPS_PROXY and ALL_PROXY."
+            ) from _without_frames(error)
+        except (ValueError, httpx.InvalidURL):
+            pass  # which may say the proxy's password: it is not kept behind our error
+        raise SetUpError(
+            "What the environment says of proxies cannot be followed. "
+            "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."
+        )
+
+    def _built(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             transport=self._transport,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=300.0),
             # A proxy from the environment never sits between us and this machine.
-            mounts=None if self._transport else dict.fromkeys(_LOOPBACK, None),
+            mounts=None if self._transport else dict.fromkeys(_PAST_PROXIES, None),
             follow_redirects=False,
         )
 
@@ -384,30 +415,62 @@ def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
 def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
-    except (ImportError, OSError) as error:  # while the client is built, from the environment
-        raise SetUpError(
-            f"Cannot connect as the environment says: {error}. "
-            "Check SSL_CERT_FILE, HTTPS_PROXY and ALL_PROXY."
-        ) from error
-    except httpx.ConnectTimeout as error:
-        raise APITimeoutError(
-            f"{endpoint.host} did not answer in 5 s. Check the network."
-        ) from error
-    except httpx.TimeoutException as error:
-        raise APITimeoutError(f"{endpoint.host} fell silent. Run the cell again.") from error
-    except httpx.ConnectError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise CertificateError(
-                f"The certificate of {endpoint.host} is not trusted. "
-                "Set SSL_CERT_FILE to the file of the authority that signed it."
-            ) from error
-        raise APIConnectionError(
-            f"Could not reach {endpoint.host} ({error}). Check the network and GROQ_BASE_URL."
-        ) from error
-    except httpx.HTTPError as error:
-        raise APIConnectionError(
-            f"The connection to {endpoint.host} broke. Run the cell again."
-        ) from error
+    except (httpx.HTTPError, OSError) as error:  # such as ssl.SSLError in mid-stream
+        raise _our_error(error, endpoint.host) from _without_frames(error)
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """The error without the frames that it came through, which hold the request with its key."""
+    error.__traceback__ = None
+    for behind in (error.__cause__, error.__context__):
+        if behind is not None and behind.__traceback__ is not None:
+            _without_frames(behind)
+    return error
+
+
+def _our_error(error: Exception, host: str) -> APIConnectionError:
+    match error:
+        case httpx.ConnectTimeout():
+            return APITimeoutError(f"{host} did not answer in 5 s. Check {_what_leads_there()}.")
+        case httpx.TimeoutException():
+            return APITimeoutError(f"{host} fell silent. Run the cell again.")
+        case httpx.ProxyError():
+            return _proxy_error(str(error), host)
+        case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return _certificate_error(str(error), host)
+        case httpx.ConnectError():
+            return APIConnectionError(
+                f"Could not reach {host} ({error}). Check {_what_leads_there()}."
+            )
+    return APIConnectionError(f"The connection to {host} broke. Run the cell again.")
+
+
+def _what_leads_there() -> str:
+    proxies = getproxies().keys() & {"https", "http", "all"}
+    return f"the network{', HTTPS_PROXY' if proxies else ''} and GROQ_BASE_URL"
+
+
+def _proxy_error(said: str, host: str) -> APIConnectionError:
+    if said.startswith("407"):
+        return SetUpError(f"The proxy does not know you. {PROXY_LOGIN}")
+    said = f"HTTP {said[:3]}" if said[:3].isdigit() else said  # whatever a proxy says there
+    return APIConnectionError(
+        f"The proxy made no connection to {host} ({said}). Check HTTPS_PROXY and NO_PROXY."
+    )
+
+
+_CLOCK = "Check this machine's clock, or tell the server's owner."
+_CERTIFICATE_FAULTS = {  # by what OpenSSL says
+    "has expired": f"has expired. {_CLOCK}",
+    "not yet valid": f"is not valid yet. {_CLOCK}",
+    "mismatch": "is for another name. Check GROQ_BASE_URL.",
+    "": "is not trusted. Set SSL_CERT_FILE to the file of the authority that signed it.",
+}
+
+
+def _certificate_error(said: str, host: str) -> CertificateError:
+    fault = next(words for name, words in _CERTIFICATE_FAULTS.items() if name in said)
+    return CertificateError(f"The certificate of {host} {fault}")
 
 
 async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMIT) -> str:
@@ -534,7 +597,7 @@ def _base_url(text: str) -> _BaseUrl:
         raise InputError("GROQ_BASE_URL holds a user name or password. Take it out.")
     path = url.path.rstrip("/") or "/openai/v1"
     whole = str(url.copy_with(path=path, query=None, fragment=None))
-    is_loopback = _is_loopback(url.host)
+    is_loopback = url.host in _LOOPBACK
     return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https")
 
 
@@ -562,10 +625,3 @@ def _escaped_character(character: str) -> str:
 
 def _is_key(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

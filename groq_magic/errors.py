@@ -81,6 +81,8 @@ class IncompleteStreamError(APIConnectionError):
     """The body ended before the answer did: no ``finish_reason`` came."""
 
 
+PROXY_LOGIN = "Set HTTPS_PROXY as http://user:password@host:port."
+
 # The next step for an error's ``code``, where it is known better than by its class.
 _NEXT_STEPS = {
     "context_length_exceeded": "Shorten the prompt or the chat, or lower --max-tokens.",
