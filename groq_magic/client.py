@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache
+from math import isfinite
 from time import time
 from typing import Any, ClassVar, NamedTuple, cast
 from urllib.request import getproxies
@@ -533,17 +534,31 @@ def _should_retry(response: httpx.Response) -> bool:
 
 def _retry_after(headers: httpx.Headers, message: str) -> float | None:
     """Seconds, from ``retry-after-ms``, ``retry-after`` (a number or a date), or the message."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    said = headers.get("retry-after", "")
+    in_words = re.search(r"try again in ([0-9.a-zµ]+[a-z])", message)
+    ways = (
+        milliseconds and milliseconds / 1000,
+        _number(said),
+        _seconds_to(said),
+        parse_duration(in_words[1]) if in_words else None,
+    )
+    return next((max(seconds, 0.0) for seconds in ways if seconds is not None), None)
+
+
+def _number(text: str) -> float | None:
     try:
-        if "retry-after-ms" in headers:
-            return float(headers["retry-after-ms"]) / 1000
-        return float(headers["retry-after"])
-    except (KeyError, ValueError):
-        pass
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _seconds_to(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(headers["retry-after"]).timestamp() - time()
-    except (KeyError, ValueError):
-        found = re.search(r"try again in ([0-9.a-zµ]+[a-z])", message)
-        return parse_duration(found[1]) if found else None
+        return parsedate_to_datetime(date).timestamp() - time()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> float | None:
@@ -555,7 +570,7 @@ def _retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> fl
         if not error.should_retry:
             return None
         said = error.retry_after
-    if said is None or said < 0:
+    if not said:  # not even those who say "at once" mean all at once
         jitter = random.uniform(0.75, 1.0)  # noqa: S311  # so that clients do not come in step
         return float(min(0.5 * 2 ** (attempt - 1), 8.0) * jitter)
     return said if said <= _LONGEST_WAIT else None
@@ -589,15 +604,17 @@ def _configured(base_url: str | None) -> _BaseUrl:
 def _base_url(text: str) -> _BaseUrl:
     try:
         url = httpx.URL(text.strip())
-    except httpx.InvalidURL as error:
+        host = url.host
+        url.raw_host.decode().encode("idna")  # as the resolver does
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise InputError(f"GROQ_BASE_URL is not a URL: {error}.") from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise InputError("GROQ_BASE_URL must begin with https:// and name a host.")
     if url.userinfo:
         raise InputError("GROQ_BASE_URL holds a user name or password. Take it out.")
     path = url.path.rstrip("/") or "/openai/v1"
     whole = str(url.copy_with(path=path, query=None, fragment=None))
-    is_loopback = url.host in _LOOPBACK
+    is_loopback = host in _LOOPBACK
     return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https")
 
 

@@ -119,6 +119,9 @@ def test_this_machine_needs_no_key() -> None:
         ("ftp://example.org", "https://"),
         ("api.groq.com", "https://"),
         ("https://host:port", "not a URL"),
+        ("https://xn--/", "not a URL"),
+        ("https://a..b", "not a URL"),
+        (f"https://{'a' * 64}.org", "not a URL"),
     ],
 )
 def test_urls_that_are_refused(url: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,6 +180,15 @@ def test_a_proxy_that_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_forwarding_proxy_that_wants_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    with peer(refusal("407 Who", b"")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.base_url.removesuffix("/openai/v1"))
+        answer = ask("http://api.invalid/v1", max_retries=2)
+        assert answer.wait(10)
+        assert len(proxy.connections) == 1
+    assert str(answer.error) == "407 Who. Set HTTPS_PROXY as http://user:password@host:port."
+
+
 @pytest.mark.parametrize("host", ["127.0.0.2", "[::ffff:127.0.0.1]", "0.0.0.0", "localhost.test"])
 def test_this_machine_has_three_names(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those past which no proxy goes: any other would send the key through one, unencrypted."""
