@@ -310,6 +310,15 @@ class Client:
         return endpoint.without_key(body)
 
 
+_SOCKS = "setup_socks5_connection"
+_CAN_BE_CANCELLED = {
+    "connect_tcp.failed",
+    f"{_SOCKS}.started",
+    "start_tls.started",
+    "send_request_headers.started",
+}
+
+
 class _Opening:
     """A request on its way to its response, which leaves no connection open when cancelled.
 
@@ -325,13 +334,11 @@ class _Opening:
         self._can_cancel = True
         self._is_abandoned = False
         self._connection: Any = None
-        self._extensions: dict[str, Any] = {}
         self._response: asyncio.Future[httpx.Response] = asyncio.Future()
 
     async def response(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         """Send the request; return the response, its body unread."""
-        self._extensions = request.extensions
-        self._extensions["trace"] = self._trace
+        request.extensions = {**request.extensions, "trace": self._trace}
         sending = self._started(self._send(http, request))
         try:
             return await self._response
@@ -363,16 +370,18 @@ class _Opening:
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         step = event.split(".", 1)[1]  # without "connection" or "http11"
-        if step in ("connect_tcp.started", "start_tls.complete"):
+        if step in ("connect_tcp.started", f"{_SOCKS}.complete", "start_tls.complete"):
             self._can_cancel = False
-        elif step in ("connect_tcp.failed", "start_tls.started", "send_request_headers.started"):
+        elif step in _CAN_BE_CANCELLED:
             self._can_cancel = True
         if step == "send_request_headers.started" and info["request"].method != b"CONNECT":
-            del self._extensions["trace"]  # the rest need not be told
+            info["request"].extensions.pop("trace")  # the rest need not be told
         if step == "connect_tcp.complete":
             self._connection = info["return_value"]
             _note_socket(self._connection.get_extra_info("socket"))
-        if step == "start_tls.failed" or (step == "connect_tcp.complete" and self._is_abandoned):
+        if step in (f"{_SOCKS}.failed", "start_tls.failed") or (
+            step == "connect_tcp.complete" and self._is_abandoned
+        ):
             await self._connection.aclose()
         if self._is_abandoned and step in ("connect_tcp.complete", "send_request_headers.started"):
             raise asyncio.CancelledError
@@ -488,17 +497,27 @@ async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMI
     return body[:limit].decode("utf-8", "replace")
 
 
+_DOCUMENTS = {"application/json", "application/problem+json", "text/html"}
+
+
 def _is_document(response: httpx.Response) -> bool:
+    kind = _kind(response)
+    # Some servers stream as plain text; but no stream says how long it will be.
+    return kind in _DOCUMENTS or (kind == "text/plain" and "content-length" in response.headers)
+
+
+def _kind(response: httpx.Response) -> str:
     kind: str = response.headers.get("content-type", "")
-    return kind.startswith(("application/json", "text/html"))
+    return kind.partition(";")[0].strip().lower()
 
 
 def _not_a_stream(response: httpx.Response, body: str, endpoint: Endpoint) -> GroqError:
     wire = _json_object(endpoint.without_key(body))
     if wire.get("error"):
         return in_stream_error(wire)
-    kind = response.headers["content-type"]
-    return IncompleteStreamError(f"The server sent {kind}, not a stream. Check GROQ_BASE_URL.")
+    return IncompleteStreamError(
+        f"The server sent {_kind(response)}, not a stream. Check GROQ_BASE_URL."
+    )
 
 
 def _status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> APIStatusError:

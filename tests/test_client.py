@@ -9,9 +9,10 @@ import os
 import pickle
 import select
 import socket
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -312,12 +313,49 @@ def test_a_server_of_another_make() -> None:
     ("body", "content_type", "error"),
     [
         (b'{"error": {"message": "Odd"}}', "application/json", APIError),
+        (b'{"error": {"message": "Odd"}}', "Application/JSON; charset=UTF-8", APIError),
+        (b'{"error": {"message": "Odd"}}', "text/plain", APIError),
         (b"<html>login</html>", "text/html", IncompleteStreamError),
+        (b"not found", "text/plain", IncompleteStreamError),
     ],
 )
 def test_200_without_a_stream(body: bytes, content_type: str, error: type[Exception]) -> None:
     answer = ask(lambda connection: connection.respond(body, content_type=content_type))
     assert type(answer.error) is error
+
+
+def test_a_stream_that_calls_itself_plain_text() -> None:
+    def play(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n")
+        connection.send(delta("one") + finish() + DONE)
+
+    assert ask(play).text == "one"
+
+
+def test_no_content_type_says_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    answer = ask(refusal("200 OK", b"x", content_type=f"text/html; {KEY}"))
+    assert str(answer.error) == "The server sent text/html, not a stream. Check GROQ_BASE_URL."
+
+
+def test_of_a_request_that_is_on_its_way_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    trace = client._Opening._trace
+
+    async def note(opening: client._Opening, event: str, info: Mapping[str, object]) -> None:
+        told.append(event)
+        await trace(opening, event, info)
+
+    monkeypatch.setattr(client._Opening, "_trace", note)
+    with peer(answers("one", "two")) as server:
+        mine = Client(max_retries=0)
+        assert Answer(mine.stream(Endpoint(server.base_url), {})).result(10) == "onetwo"
+    assert told[:2] == ["connection.connect_tcp.started", "connection.connect_tcp.complete"]
+    # Of the step that has begun httpcore tells the end, too.
+    assert told[2:] == [
+        "http11.send_request_headers.started",
+        "http11.send_request_headers.complete",
+    ]
 
 
 def test_nobody_listens() -> None:
@@ -513,6 +551,7 @@ def test_an_environment_that_cannot_be_followed(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
     answer = Answer(Client().stream(Endpoint("https://127.0.0.1:9/v1"), {}))
     answer.wait(10)
     assert type(answer.error) is SetUpError

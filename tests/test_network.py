@@ -171,6 +171,25 @@ def test_a_proxy_that_refuses(
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
+def test_a_stop_while_a_proxy_is_silent_closes_the_connection(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if scheme == "socks5":
+        pytest.importorskip("socksio")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+        answer = Answer(Client(max_retries=0).stream(Endpoint("https://api.invalid/v1"), {}))
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.settimeout(5)
+            assert accepted.recv(4096)  # it has begun to speak
+            answer.stop()
+            while accepted.recv(4096):
+                pass
+    assert answer.state == "stopped"
+
+
 def test_a_proxy_that_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     with free_port() as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://us:secret@127.0.0.1:{port}")
