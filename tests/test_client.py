@@ -504,7 +504,10 @@ def test_plain_http_when_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(InputError, match="GROQ_SEND_KEY_UNENCRYPTED=yes"):
         Endpoint.from_environment("http://example.org/v1")
     monkeypatch.setenv("GROQ_SEND_KEY_UNENCRYPTED", "yes")
-    assert Endpoint.from_environment("http://example.org/v1").api_key == KEY
+    with peer(answers("ok")) as server:
+        elsewhere = server.base_url.replace("127.0.0.1", "127.1")  # no name of this machine's
+        assert stream("Hello", base_url=elsewhere).result(10) == "ok"
+        assert server.connection().request.headers["authorization"] == f"Bearer {KEY}"
 
 
 def test_a_base_url_is_text() -> None:
