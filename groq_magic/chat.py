@@ -82,13 +82,13 @@ class Usage:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Usage:
-        """Read the API's ``usage`` object; what it has beyond these fields is ignored."""
+        """Read the API's ``usage`` object; what is no amount, or of no field here, is ignored."""
         flat = {
             **_object(wire, "prompt_tokens_details"),
             **_object(wire, "completion_tokens_details"),
             **wire,
         }
-        return cls(**{f.name: flat.get(f.name) for f in fields(cls)})
+        return cls(**{f.name: _amount(flat.get(f.name)) for f in fields(cls)})
 
     def to_dict(self) -> dict[str, int | float]:
         """The fields that are known, by name."""
@@ -246,6 +246,7 @@ def parse_duration(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+_LARGEST_AMOUNT = 10**12
 _LONGEST_HEAD = 1000  # characters before the tag: blanks without end would be read for ever
 
 
@@ -308,6 +309,11 @@ class ThinkTags:
 
 def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return wire.get(name) or {}
+
+
+def _amount(value: Any) -> Any:
+    """A count or a time, None for what is none."""
+    return value if _is_number(value) and 0 <= value < _LARGEST_AMOUNT else None
 
 
 def _check(model: str, parameters: Mapping[str, Any]) -> None:

@@ -278,7 +278,7 @@ class Client:
         """Name the models whose names are near, if the server tells what it has."""
         if error.code != "model_not_found":
             return
-        with suppress(GroqError, httpx.HTTPError):
+        with suppress(GroqError):
             names = [known.id for known in await self.models(endpoint)]
             near = get_close_matches(model, names, cutoff=0.4)
             if near:
@@ -323,8 +323,8 @@ class _Opening:
     """A request on its way to its response, which leaves no connection open when cancelled.
 
     By themselves anyio and httpcore do, when the cancellation comes as a connection is
-    made, within its TLS handshake, or before its first request. So a connection is let
-    come about, and closed then. https://www.encode.io/httpcore/extensions/#trace tells
+    made, within its handshake of TLS or SOCKS, or before its first request. So a connection
+    is let come about, and closed then. https://www.encode.io/httpcore/extensions/#trace tells
     how far it is.
     """
 

@@ -37,6 +37,12 @@ def test_usage_from_either_place_and_without_choices() -> None:
     )
 
 
+def test_no_usage_is_anything_but_an_amount() -> None:
+    usage = '{"prompt_tokens": "5", "completion_tokens": -1, "total_tokens": 1e400, '
+    usage += '"queue_time": NaN, "prompt_time": true, "total_time": [1], "completion_time": 0.5}'
+    assert parse_chunk(f'{{"choices": [], "usage": {usage}}}').usage == Usage(completion_time=0.5)
+
+
 def test_usage_knows_what_it_knows() -> None:
     assert Usage(prompt_tokens=0, total_time=0.5).to_dict() == {
         "prompt_tokens": 0,
