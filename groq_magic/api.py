@@ -12,7 +12,7 @@ from typing import Any
 from .answer import Answer
 from .background import background
 from .chat import DEFAULT_MODEL, Item, Message, request_body
-from .client import Client, Endpoint, configured_url
+from .client import Client, Endpoint, configured_url, network_settings
 from .conversation import Cell, Conversation, chat_named
 from .errors import InputError
 from .models import Model, known_models
@@ -122,9 +122,9 @@ def _conversation(chat: str | Conversation, prompt: Prompt) -> Conversation:
     return chat if isinstance(chat, Conversation) else chat_named(chat)
 
 
-def _client_for(timeout: float, max_retries: int) -> Client:
+def _client_for(timeout: float = 60.0, max_retries: int = 2) -> Client:
     try:
-        return _client(os.getpid(), timeout, max_retries)
+        return _client(timeout, max_retries, os.getpid(), network_settings())
     except TypeError:  # what cannot be a key of the cache cannot be a number
         raise InputError("timeout and max_retries must be numbers.") from None
 
@@ -168,8 +168,13 @@ def _show_once(answer: Answer) -> None:
 
 
 @lru_cache(maxsize=8)
-def _client(_pid: int, timeout: float, max_retries: int) -> Client:
-    """The process's client; a fork has a loop of its own and needs a client of its own."""
+def _client(
+    timeout: float, max_retries: int, _pid: int, _network: tuple[str | None, ...]
+) -> Client:
+    """The process's client; a fork has a loop of its own and needs a client of its own.
+
+    So does a changed environment: a certificate that was not trusted may be so now.
+    """
     return Client(timeout=timeout, max_retries=max_retries)
 
 
@@ -178,7 +183,7 @@ def fetch_models(base_url: str | None = None, *, within: float = 10.0) -> list[M
 
     Raises a `GroqError` for whatever goes wrong.
     """
-    client, endpoint = _client(os.getpid(), 60.0, 2), _endpoint_for(base_url)
+    client, endpoint = _client_for(), _endpoint_for(base_url)
     found: list[Model] = []
 
     async def ask() -> None:
@@ -202,5 +207,5 @@ def models_soon(base_url: str | None = None, *, timeout: float = 0.3) -> list[Mo
     """
     endpoint = _endpoint_for(base_url)
     if not known_models.of(endpoint.base_url):
-        wait([learn_models(_client(os.getpid(), 60.0, 2), endpoint)], timeout)
+        wait([learn_models(_client_for(), endpoint)], timeout)
     return known_models.of(endpoint.base_url)

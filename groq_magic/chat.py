@@ -82,13 +82,13 @@ class Usage:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Usage:
-        """Read the API's ``usage`` object; what it has beyond these fields is ignored."""
+        """Read the API's ``usage`` object; what is no amount, or of no field here, is ignored."""
         flat = {
             **_object(wire, "prompt_tokens_details"),
             **_object(wire, "completion_tokens_details"),
             **wire,
         }
-        return cls(**{f.name: flat.get(f.name) for f in fields(cls)})
+        return cls(**{f.name: _amount(flat.get(f.name)) for f in fields(cls)})
 
     def to_dict(self) -> dict[str, int | float]:
         """The fields that are known, by name."""
@@ -229,7 +229,8 @@ def request_body(
     }
 
 
-_DURATION = re.compile(r"(?:\d+\.?\d*(?:h|ms|m|s|us|µs|ns))+")
+_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:h|ms|m|s|us|µs|ns))+")
+_LONGEST_NUMBER = 15  # digits: what is longer counts nothing, and the longest raise
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -239,10 +240,14 @@ def parse_duration(text: str) -> float | None:
     >>> parse_duration("2m59.56s"), parse_duration("130ms"), parse_duration("soon")
     (179.56, 0.13, None)
     """
-    if not _DURATION.fullmatch(text):
+    if len(text) > 4 * _LONGEST_NUMBER or not _DURATION.fullmatch(text):
         return None
     parts = re.findall(r"([\d.]+)([a-zµ]+)", text)
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+_LARGEST_AMOUNT = 10**12
+_LONGEST_HEAD = 1000  # characters before the tag: blanks without end would be read for ever
 
 
 class ThinkTags:
@@ -283,7 +288,7 @@ class ThinkTags:
         begun = self._held.lstrip()
         if begun.startswith("<think>"):
             self._held, self._state = begun.removeprefix("<think>"), "thought"
-        elif not "<think>".startswith(begun):
+        elif not "<think>".startswith(begun) or len(self._held) > _LONGEST_HEAD:
             self._state = "text"
 
     def _thought(self) -> str:
@@ -304,6 +309,11 @@ class ThinkTags:
 
 def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return wire.get(name) or {}
+
+
+def _amount(value: Any) -> Any:
+    """A count or a time, None for what is none."""
+    return value if _is_number(value) and 0 <= value < _LARGEST_AMOUNT else None
 
 
 def _check(model: str, parameters: Mapping[str, Any]) -> None:
@@ -336,7 +346,8 @@ def _is_number(value: object) -> bool:
 
 
 def _whole(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+    is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+    return int(text) if is_number else None
 
 
 # Only what no model will ever take otherwise: what a model supports, the server says.

@@ -36,14 +36,18 @@ class BodyReader:
         return self._items(self._decoder.close())
 
     def _items(self, events: list[ServerSentEvent]) -> Iterator[Chunk | Done]:
-        for event in events:
+        for data, name, _, _ in events:
             if self._is_over:
                 return
-            if event.data.startswith("[DONE]"):
+            if data.startswith("[DONE]"):
                 self._is_over = True
                 yield Done()
-            elif event.data:
-                yield self._parser.parse(self._clean(event.data))
+            elif data and name == "message":
+                yield self._parser.parse(self._clean(data))
+            elif name == "error":
+                raise _error_event(self._clean(data))
+            elif data.lstrip().startswith("{"):  # and not such as "event: ping"
+                yield self._parser.parse(self._clean(data))
 
 
 class _Frame(NamedTuple):
@@ -54,7 +58,7 @@ class _Frame(NamedTuple):
 
 
 _NO_FRAME = _Frame("", "")
-_TEXT = re.compile(r'"(content|reasoning)":\s*"')
+_TEXT = re.compile(r'"(content|reasoning|reasoning_content)":\s*"')
 
 
 class ChunkParser:
@@ -129,7 +133,7 @@ def parse_chunk(data: str) -> Chunk:
     """
     try:
         wire = _json(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # or brackets without end
         raise APIError(f"The server sent an event that is not JSON: {data[:80]!r}") from None
     if not isinstance(wire, dict):
         raise APIError(f"The server sent an event that is no JSON object: {data[:80]!r}")
@@ -153,12 +157,26 @@ def _json(data: str) -> Any:
     return value if end == len(data) else json.loads(data)
 
 
+def _error_event(data: str) -> APIError:
+    """What an event says that calls itself an error, in whatever form."""
+    try:
+        wire = _json(data)
+    except (ValueError, RecursionError):
+        wire = None
+    if not isinstance(wire, dict):
+        return APIError(data or _NO_MESSAGE)
+    return in_stream_error(wire if wire.get("error") else {"error": wire})
+
+
+_NO_MESSAGE = "The server reported an error"
+
+
 def in_stream_error(wire: Mapping[str, Any]) -> APIError:
     """The error of a body or event ``{"error": {"message": …}}`` or ``{"error": "…"}``."""
     detail = wire["error"]
     if not isinstance(detail, dict):
         return APIError(str(detail))
-    return APIError(str(detail.get("message") or "The server reported an error"), detail)
+    return APIError(str(detail.get("message") or _NO_MESSAGE), detail)
 
 
 def _chunk(wire: dict[str, Any]) -> Chunk:
@@ -186,7 +204,10 @@ def _word(value: object) -> str | None:
 
 
 def _delta(wire: dict[str, Any]) -> Delta:
-    content, reasoning = wire.get("content") or "", wire.get("reasoning") or ""
+    content, reasoning = wire.get("content") or "", wire.get("reasoning")
+    if reasoning is None:
+        reasoning = wire.get("reasoning_content")  # as vLLM, DeepSeek and llama.cpp call it
+    reasoning = reasoning or ""
     if not (isinstance(content, str) and isinstance(reasoning, str)):
         raise TypeError("content")
     if content and len(wire) == 1:  # as nearly all are
@@ -195,16 +216,31 @@ def _delta(wire: dict[str, Any]) -> Delta:
         content,
         reasoning,
         tuple(map(_tool_call, wire.get("tool_calls") or ())),
-        tuple(wire.get("executed_tools") or ()),
-        tuple(wire.get("annotations") or ()),
+        tuple(map(_executed_tool, wire.get("executed_tools") or ())),
+        tuple(map(_object, wire.get("annotations") or ())),
     )
 
 
 def _tool_call(wire: dict[str, Any]) -> ToolCall:
     function = wire.get("function") or {}
-    return ToolCall(
+    call = ToolCall(
         index=wire.get("index") or 0,
         id=wire.get("id") or "",
         name=function.get("name") or "",
         arguments=function.get("arguments") or "",
     )
+    if list(map(type, (call.index, call.id, call.name, call.arguments))) != [int, str, str, str]:
+        raise TypeError("tool_calls")
+    return call
+
+
+def _executed_tool(wire: Any) -> dict[str, Any]:
+    if type(_object(wire).get("index", 0)) is not int:
+        raise TypeError("index")
+    return _object(wire)
+
+
+def _object(wire: Any) -> dict[str, Any]:
+    if not isinstance(wire, dict):
+        raise TypeError("no object")
+    return wire

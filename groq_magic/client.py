@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import os
 import random
@@ -21,8 +20,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache
+from math import isfinite
 from time import time
 from typing import Any, ClassVar, NamedTuple, cast
+from urllib.request import getproxies
 
 import httpx
 
@@ -35,6 +36,7 @@ from .chat import (
 )
 from .chunks import BodyReader, in_stream_error
 from .errors import (
+    PROXY_LOGIN,
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -50,19 +52,25 @@ from .errors import (
 from .models import Model, known_models, parse_models
 
 GROQ_URL = "https://api.groq.com"
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PAST_PROXIES = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 _UNENCRYPTED = "GROQ_SEND_KEY_UNENCRYPTED"
 _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
 _MODELS_SECONDS = 3.0
 _ERROR_BODY_LIMIT = 64 * 1024
-_USER_AGENT = {"User-Agent": f"groq-magic httpx/{httpx.__version__}"}
-_HEADERS = {
-    **_USER_AGENT,
-    "Accept": "text/event-stream",
+_MODELS_LIMIT = 4 * 2**20
+_COMMON_HEADERS = {
+    "User-Agent": f"groq-magic httpx/{httpx.__version__}",
     "Accept-Encoding": "identity",  # gzip holds tokens back, up to a second
-    "Content-Type": "application/json",
 }
+_JSON = "application/json"
+_HEADERS = {
+    "GET": {**_COMMON_HEADERS, "Accept": _JSON},
+    "POST": {**_COMMON_HEADERS, "Accept": "text/event-stream", "Content-Type": _JSON},
+}
+_SHORTEST_SECRET = 16
+"""A shorter key is a word, for a server that wants any: it may stand in answers and their JSON."""
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -102,11 +110,12 @@ class Endpoint:
 
     def without_key(self, text: str) -> str:
         """What the server said, less the key, should it have said that, plain or in JSON."""
-        if not self.api_key:
+        key = self.api_key
+        if key is None or len(key) < _SHORTEST_SECRET:
             return text
         if "\\" in text:
-            return _escaped(self.api_key).sub("[API key]", text)
-        return text.replace(self.api_key, "[API key]")
+            return _escaped(key).sub("[API key]", text)
+        return text.replace(key, "[API key]")
 
     @property
     def host(self) -> str:
@@ -150,6 +159,20 @@ def configured_url(base_url: str | None = None) -> str:
     return _configured(base_url).url
 
 
+_PROXY_SETTINGS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+_NETWORK_SETTINGS = (
+    *_PROXY_SETTINGS,
+    *map(str.lower, _PROXY_SETTINGS),
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+
+
+def network_settings() -> tuple[str | None, ...]:
+    """What the environment says of proxies and certificates, which a `Client` keeps to."""
+    return tuple(map(os.environ.get, _NETWORK_SETTINGS))
+
+
 class Client:
     """A pool of connections, shared by all answers of a process.
 
@@ -168,7 +191,7 @@ class Client:
             raise InputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
         if not (type(max_retries) is int and max_retries >= 0):
             raise InputError(f"max_retries must be a whole number from 0, not {max_retries!r}.")
-        self._timeout = timeout
+        self._timeout = httpx.Timeout(timeout, connect=5.0, pool=None)
         self._max_retries = max_retries
         self._transport = transport
 
@@ -201,18 +224,43 @@ class Client:
     @cached_property
     def _http(self) -> httpx.AsyncClient:
         # Built at the first request, on the thread that makes it: the TLS context takes 40 ms.
+        try:
+            return self._built()
+        except (ImportError, OSError) as error:  # no such file, or no package for SOCKS
+            raise SetUpError(
+                f"Cannot connect as the environment says: {error}. "
+                "Check SSL_CERT_FILE, HTTPS_PROXY and ALL_PROXY."
+            ) from _without_frames(error)
+        except (ValueError, httpx.InvalidURL):
+            pass  # which may say the proxy's password: it is not kept behind our error
+        raise SetUpError(
+            "What the environment says of proxies cannot be followed. "
+            "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."
+        )
+
+    def _built(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             transport=self._transport,
-            timeout=httpx.Timeout(self._timeout, connect=5.0, pool=None),
             limits=httpx.Limits(max_connections=None, keepalive_expiry=300.0),
             # A proxy from the environment never sits between us and this machine.
-            mounts=None if self._transport else dict.fromkeys(_LOOPBACK, None),
+            mounts=None if self._transport else dict.fromkeys(_PAST_PROXIES, None),
             follow_redirects=False,
+        )
+
+    def _request(self, method: str, path: str, endpoint: Endpoint, content: str) -> httpx.Request:
+        # Made here, so that no frame that an error comes through holds the key: tracebacks with
+        # local variables are printed, logged and sent around.
+        return httpx.Request(
+            method,
+            _parsed(endpoint.base_url + path),
+            headers={**_HEADERS[method], **endpoint.headers},
+            content=content.encode(),
+            extensions={"timeout": self._timeout.as_dict()},  # httpx 0.27.0 adds none itself
         )
 
     async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
         with _as_our_errors(endpoint):
-            request = _request(endpoint, body)
+            request = self._request("POST", "/chat/completions", endpoint, _to_json(body))
             async with aclosing(await _Opening().response(self._http, request)) as response:
                 yield Responded(response.headers.get("x-request-id"), response.headers)
                 if response.status_code != 200:
@@ -230,7 +278,7 @@ class Client:
         """Name the models whose names are near, if the server tells what it has."""
         if error.code != "model_not_found":
             return
-        with suppress(GroqError, httpx.HTTPError):
+        with suppress(GroqError):
             names = [known.id for known in await self.models(endpoint)]
             near = get_close_matches(model, names, cutoff=0.4)
             if near:
@@ -254,22 +302,29 @@ class Client:
 
     async def _models_body(self, endpoint: Endpoint) -> str:
         with _as_our_errors(endpoint):
-            response = await self._http.get(
-                f"{endpoint.base_url}/models",
-                headers={**_USER_AGENT, **endpoint.headers, "Accept": "application/json"},
-            )
-        body = endpoint.without_key(response.text)
+            request = self._request("GET", "/models", endpoint, "")
+            async with aclosing(await _Opening().response(self._http, request)) as response:
+                body = await _start_of_body(response, _MODELS_LIMIT)
         if response.status_code != 200:
             raise _status_error(response, body, endpoint)
-        return body
+        return endpoint.without_key(body)
+
+
+_SOCKS = "setup_socks5_connection"
+_CAN_BE_CANCELLED = {
+    "connect_tcp.failed",
+    f"{_SOCKS}.started",
+    "start_tls.started",
+    "send_request_headers.started",
+}
 
 
 class _Opening:
     """A request on its way to its response, which leaves no connection open when cancelled.
 
     By themselves anyio and httpcore do, when the cancellation comes as a connection is
-    made, within its TLS handshake, or before its first request. So a connection is let
-    come about, and closed then. https://www.encode.io/httpcore/extensions/#trace tells
+    made, within its handshake of TLS or SOCKS, or before its first request. So a connection
+    is let come about, and closed then. https://www.encode.io/httpcore/extensions/#trace tells
     how far it is.
     """
 
@@ -279,13 +334,11 @@ class _Opening:
         self._can_cancel = True
         self._is_abandoned = False
         self._connection: Any = None
-        self._extensions: dict[str, Any] = {}
         self._response: asyncio.Future[httpx.Response] = asyncio.Future()
 
     async def response(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         """Send the request; return the response, its body unread."""
-        self._extensions = request.extensions
-        self._extensions["trace"] = self._trace
+        request.extensions = {**request.extensions, "trace": self._trace}
         sending = self._started(self._send(http, request))
         try:
             return await self._response
@@ -317,18 +370,48 @@ class _Opening:
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         step = event.split(".", 1)[1]  # without "connection" or "http11"
-        if step in ("connect_tcp.started", "start_tls.complete"):
+        if step in ("connect_tcp.started", f"{_SOCKS}.complete", "start_tls.complete"):
             self._can_cancel = False
-        elif step in ("connect_tcp.failed", "start_tls.started", "send_request_headers.started"):
+        elif step in _CAN_BE_CANCELLED:
             self._can_cancel = True
         if step == "send_request_headers.started" and info["request"].method != b"CONNECT":
-            del self._extensions["trace"]  # the rest need not be told
+            info["request"].extensions.pop("trace")  # the rest need not be told
         if step == "connect_tcp.complete":
             self._connection = info["return_value"]
-        if step == "start_tls.failed" or (step == "connect_tcp.complete" and self._is_abandoned):
+            _note_socket(self._connection.get_extra_info("socket"))
+        if step in (f"{_SOCKS}.failed", "start_tls.failed") or (
+            step == "connect_tcp.complete" and self._is_abandoned
+        ):
             await self._connection.aclose()
         if self._is_abandoned and step in ("connect_tcp.complete", "send_request_headers.started"):
             raise asyncio.CancelledError
+
+
+_sockets: dict[int, os.stat_result] = {}
+"""What is, or was, the socket of a connection, by its file descriptor."""
+
+
+def _note_socket(socket: Any) -> None:
+    if hasattr(os, "register_at_fork"):  # elsewhere its number is no file descriptor
+        _sockets[socket.fileno()] = os.fstat(socket.fileno())
+
+
+def _leave_sockets() -> None:
+    """In a forked child: let go of its copies, which would hold the connections open.
+
+    Something else is put in their places: who closes those later, closes nothing of others.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor, noted in _sockets.items():
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), noted):  # and not another's by now
+                os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+    _sockets.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_sockets)
 
 
 def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -338,64 +421,103 @@ def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     return aiter(cast("AsyncIterable[bytes]", response.stream))
 
 
-def _request(endpoint: Endpoint, body: Mapping[str, Any]) -> httpx.Request:
-    # Made here, so that no frame that an error comes through holds the key: tracebacks with
-    # local variables are printed, logged and sent around.
-    url = _parsed(f"{endpoint.base_url}/chat/completions")
-    headers = {**_HEADERS, **endpoint.headers}
-    return httpx.Request("POST", url, headers=headers, content=_to_json(body).encode())
-
-
 @contextmanager
 def _as_our_errors(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
-    except (ImportError, OSError) as error:  # while the client is built, from the environment
-        raise SetUpError(
-            f"Cannot connect as the environment says: {error}. "
-            "Check SSL_CERT_FILE, HTTPS_PROXY and ALL_PROXY."
-        ) from error
-    except httpx.ConnectTimeout as error:
-        raise APITimeoutError(
-            f"{endpoint.host} did not answer in 5 s. Check the network."
-        ) from error
-    except httpx.TimeoutException as error:
-        raise APITimeoutError(f"{endpoint.host} fell silent. Run the cell again.") from error
-    except httpx.ConnectError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise CertificateError(
-                f"The certificate of {endpoint.host} is not trusted. "
-                "Set SSL_CERT_FILE to the file of the authority that signed it."
-            ) from error
-        raise APIConnectionError(
-            f"Could not reach {endpoint.host} ({error}). Check the network and GROQ_BASE_URL."
-        ) from error
-    except httpx.HTTPError as error:
-        raise APIConnectionError(
-            f"The connection to {endpoint.host} broke. Run the cell again."
-        ) from error
+    except (httpx.HTTPError, OSError) as error:  # such as ssl.SSLError in mid-stream
+        raise _our_error(error, endpoint.host) from _without_frames(error)
 
 
-async def _start_of_body(response: httpx.Response) -> str:
-    body = b""
-    async for data in response.aiter_bytes():
-        body += data
-        if len(body) >= _ERROR_BODY_LIMIT:
-            break
-    return body[:_ERROR_BODY_LIMIT].decode("utf-8", "replace")
+def _without_frames(error: BaseException) -> BaseException:
+    """The error without the frames that it came through, which hold the request with its key."""
+    error.__traceback__ = None
+    for behind in (error.__cause__, error.__context__):
+        if behind is not None and behind.__traceback__ is not None:
+            _without_frames(behind)
+    return error
+
+
+def _our_error(error: Exception, host: str) -> APIConnectionError:
+    match error:
+        case httpx.ConnectTimeout():
+            return APITimeoutError(f"{host} did not answer in 5 s. Check {_what_leads_there()}.")
+        case httpx.TimeoutException():
+            return APITimeoutError(f"{host} fell silent. Run the cell again.")
+        case httpx.ProxyError():
+            return _proxy_error(str(error), host)
+        case httpx.ConnectError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return _certificate_error(str(error), host)
+        case httpx.ConnectError():
+            return APIConnectionError(
+                f"Could not reach {host} ({error}). Check {_what_leads_there()}."
+            )
+    return APIConnectionError(f"The connection to {host} broke. Run the cell again.")
+
+
+def _what_leads_there() -> str:
+    proxies = getproxies().keys() & {"https", "http", "all"}
+    return f"the network{', HTTPS_PROXY' if proxies else ''} and GROQ_BASE_URL"
+
+
+def _proxy_error(said: str, host: str) -> APIConnectionError:
+    if said.startswith("407"):
+        return SetUpError(f"The proxy does not know you. {PROXY_LOGIN}")
+    said = f"HTTP {said[:3]}" if said[:3].isdigit() else said  # whatever a proxy says there
+    return APIConnectionError(
+        f"The proxy made no connection to {host} ({said}). Check HTTPS_PROXY and NO_PROXY."
+    )
+
+
+_CLOCK = "Check this machine's clock, or tell the server's owner."
+_CERTIFICATE_FAULTS = {  # by what OpenSSL says
+    "has expired": f"has expired. {_CLOCK}",
+    "not yet valid": f"is not valid yet. {_CLOCK}",
+    "mismatch": "is for another name. Check GROQ_BASE_URL.",
+    "": "is not trusted. Set SSL_CERT_FILE to the file of the authority that signed it.",
+}
+
+
+def _certificate_error(said: str, host: str) -> CertificateError:
+    fault = next(words for name, words in _CERTIFICATE_FAULTS.items() if name in said)
+    return CertificateError(f"The certificate of {host} {fault}")
+
+
+async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMIT) -> str:
+    body = bytearray()
+    try:
+        async for data in response.aiter_bytes():
+            body += data
+            if len(body) >= limit:
+                break
+    except (httpx.HTTPError, OSError):
+        if response.status_code == 200:
+            raise
+        # Otherwise the status says what is wrong, however little comes behind it.
+    return body[:limit].decode("utf-8", "replace")
+
+
+_DOCUMENTS = {"application/json", "application/problem+json", "text/html"}
 
 
 def _is_document(response: httpx.Response) -> bool:
+    kind = _kind(response)
+    # Some servers stream as plain text; but no stream says how long it will be.
+    return kind in _DOCUMENTS or (kind == "text/plain" and "content-length" in response.headers)
+
+
+def _kind(response: httpx.Response) -> str:
     kind: str = response.headers.get("content-type", "")
-    return kind.startswith(("application/json", "text/html"))
+    return kind.partition(";")[0].strip().lower()
 
 
 def _not_a_stream(response: httpx.Response, body: str, endpoint: Endpoint) -> GroqError:
     wire = _json_object(endpoint.without_key(body))
     if wire.get("error"):
         return in_stream_error(wire)
-    kind = response.headers["content-type"]
-    return IncompleteStreamError(f"The server sent {kind}, not a stream. Check GROQ_BASE_URL.")
+    return IncompleteStreamError(
+        f"The server sent {_kind(response)}, not a stream. Check GROQ_BASE_URL."
+    )
 
 
 def _status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> APIStatusError:
@@ -431,17 +553,31 @@ def _should_retry(response: httpx.Response) -> bool:
 
 def _retry_after(headers: httpx.Headers, message: str) -> float | None:
     """Seconds, from ``retry-after-ms``, ``retry-after`` (a number or a date), or the message."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    said = headers.get("retry-after", "")
+    in_words = re.search(r"try again in ([0-9.a-zµ]+[a-z])", message)
+    ways = (
+        milliseconds and milliseconds / 1000,
+        _number(said),
+        _seconds_to(said),
+        parse_duration(in_words[1]) if in_words else None,
+    )
+    return next((max(seconds, 0.0) for seconds in ways if seconds is not None), None)
+
+
+def _number(text: str) -> float | None:
     try:
-        if "retry-after-ms" in headers:
-            return float(headers["retry-after-ms"]) / 1000
-        return float(headers["retry-after"])
-    except (KeyError, ValueError):
-        pass
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _seconds_to(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(headers["retry-after"]).timestamp() - time()
-    except (KeyError, ValueError):
-        found = re.search(r"try again in ([0-9.a-zµ]+[a-z])", message)
-        return parse_duration(found[1]) if found else None
+        return parsedate_to_datetime(date).timestamp() - time()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> float | None:
@@ -453,7 +589,7 @@ def _retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> fl
         if not error.should_retry:
             return None
         said = error.retry_after
-    if said is None or said < 0:
+    if not said:  # not even those who say "at once" mean all at once
         jitter = random.uniform(0.75, 1.0)  # noqa: S311  # so that clients do not come in step
         return float(min(0.5 * 2 ** (attempt - 1), 8.0) * jitter)
     return said if said <= _LONGEST_WAIT else None
@@ -487,44 +623,41 @@ def _configured(base_url: str | None) -> _BaseUrl:
 def _base_url(text: str) -> _BaseUrl:
     try:
         url = httpx.URL(text.strip())
-    except httpx.InvalidURL as error:
+        host = url.host
+        url.raw_host.decode().encode("idna")  # as the resolver does
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise InputError(f"GROQ_BASE_URL is not a URL: {error}.") from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise InputError("GROQ_BASE_URL must begin with https:// and name a host.")
     if url.userinfo:
         raise InputError("GROQ_BASE_URL holds a user name or password. Take it out.")
     path = url.path.rstrip("/") or "/openai/v1"
     whole = str(url.copy_with(path=path, query=None, fragment=None))
-    is_loopback = _is_loopback(url.host)
+    is_loopback = host in _LOOPBACK
     return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https")
 
 
 def _key() -> str | None:
-    """The kept key, or the environment's. A broken one is in no frame of the error's way."""
     if _kept_key:
         return _kept_key
-    if not _is_key(os.environ.get("GROQ_API_KEY", "").strip()):
+    key = os.environ.get("GROQ_API_KEY", "").strip()
+    if not _is_key(key):
+        del key  # no frame that the error comes through holds it
         # Said here, before a library says it together with the key.
         raise InputError("GROQ_API_KEY has characters that no key has. Set it again.")
-    return os.environ.get("GROQ_API_KEY", "").strip() or None
-
-
-def _is_sendable(key: str) -> bool:
-    return key.isascii() and key.isprintable() and " " not in key
+    return key or None
 
 
 @lru_cache(maxsize=8)
 def _escaped(key: str) -> re.Pattern[str]:
     r"""The key as JSON may have it: ``/`` as ``\/``, any character as ``\u`` and its number."""
-    return re.compile("".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in key))
+    return re.compile("".join(map(_escaped_character, key)))
+
+
+def _escaped_character(character: str) -> str:
+    backslash = r"\\?" if character in '/"\\' else ""  # before a letter it makes another one
+    return rf"(?:{backslash}{re.escape(character)}|\\u00(?i:{ord(character):02x}))"
 
 
 def _is_key(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

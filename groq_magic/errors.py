@@ -42,9 +42,17 @@ class GroqError(Exception):
     401 Set GROQ_API_KEY to a key from https://console.groq.com/keys, or run %groq login.
     """
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args), self.__dict__
+
     def _render_traceback_(self) -> list[str]:
         """What IPython prints instead of a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def _remade(kind: type[GroqError], args: tuple[Any, ...]) -> GroqError:
+    """An error out of its pickle, by no ``__init__``: those take other arguments."""
+    return kind.__new__(kind, *args)
 
 
 class InputError(GroqError, ValueError):
@@ -81,11 +89,20 @@ class IncompleteStreamError(APIConnectionError):
     """The body ended before the answer did: no ``finish_reason`` came."""
 
 
-# The next step for an error's ``code``, where it is known better than by its class.
-_NEXT_STEPS = {
+PROXY_LOGIN = "Set HTTPS_PROXY as http://user:password@host:port."
+
+# The next step for an error's ``code`` or status, where it is known better than by its class.
+_BY_CODE = {
     "context_length_exceeded": "Shorten the prompt or the chat, or lower --max-tokens.",
     "model_decommissioned": "Choose another model with -m.",
     "model_not_found": "Choose another model with -m.",
+}
+_STEP_BY_STATUS = {
+    402: "Check https://console.groq.com/settings/billing.",
+    407: PROXY_LOGIN,
+    408: "Run the cell again.",
+    424: "Check the remote tools that the request names, and their authorization.",
+    499: "Run the cell again.",
 }
 
 
@@ -98,26 +115,30 @@ class APIError(GroqError):
 
     next_step = "Run the cell again."
     """What to do about it, in a sentence."""
+    request_id: str | None = None
+    """By which the server's owner finds the request, None where the server did not say."""
+    retry_after: float | None = None
+    """Seconds until it is of use to ask again, None where the server did not say."""
 
     def __init__(self, message: str, detail: dict[str, Any] | None = None) -> None:
         detail = detail or {}
         self.message = message
-        self.code: str | None = detail.get("code")
-        self.type: str | None = detail.get("type")
-        self.param: str | None = detail.get("param")
-        self.failed_generation: str | None = detail.get("failed_generation")
-        self.next_step = _NEXT_STEPS.get(self.code or "", self.next_step)
+        self.code = _text(detail.get("code"))
+        self.type = _text(detail.get("type"))
+        self.param = _text(detail.get("param"))
+        self.failed_generation = _text(detail.get("failed_generation"))
+        step = _step_for(detail.get("status_code")) or self.next_step
+        self.next_step = _BY_CODE.get(self.code or "", step)
         super().__init__(message)
 
     def __str__(self) -> str:
-        return f"{_sentence(self.message)} {self.next_step or ''}".strip()
+        return f"{_sentence(self.message)} {self.next_step}"
 
 
 class APIStatusError(APIError):
     """The server answered with an HTTP status other than 200.
 
-    ``retry_after`` is in seconds, None where the server did not say;
-    ``should_retry`` whether the same request may succeed later.
+    ``should_retry`` says whether the same request may succeed later.
     """
 
     next_step = "Check GROQ_BASE_URL."
@@ -132,7 +153,7 @@ class APIStatusError(APIError):
         retry_after: float | None = None,
         should_retry: bool = False,
     ) -> None:
-        super().__init__(message, detail)
+        super().__init__(message, {**(detail or {}), "status_code": status_code})
         self.status_code = status_code
         self.request_id = request_id
         self.retry_after = retry_after
@@ -189,10 +210,12 @@ class RateLimitError(APIStatusError):
 
     next_step = "Run the cell again later."
 
-    def __str__(self) -> str:
-        if self.retry_after is None:
-            return super().__str__()
-        return f"429 {_sentence(self.message)} Run the cell again in {span(self.retry_after)}."
+    def __init__(self, *args: Any, **said: Any) -> None:
+        super().__init__(*args, **said)
+        if self.retry_after:
+            self.next_step = f"Run the cell again in {span(self.retry_after)}."
+        elif not self.should_retry:  # the request alone is more than the limit
+            self.next_step = "Lower --max-tokens, or shorten the prompt."
 
 
 class CapacityError(APIStatusError):
@@ -224,6 +247,18 @@ def status_error_class(status_code: int) -> type[APIStatusError]:
     """The class for an HTTP status: its own, the family's, or `APIStatusError`."""
     family = InternalServerError if status_code >= 500 else APIStatusError
     return _BY_STATUS.get(status_code, family)
+
+
+def _step_for(status: Any) -> str | None:
+    """What to do about an HTTP status, in a response or said in a stream; None for none."""
+    if type(status) is not int or status < 300:
+        return None
+    return _STEP_BY_STATUS.get(status) or status_error_class(status).next_step
+
+
+def _text(value: Any) -> str | None:
+    """A field of an error; some servers have numbers for codes."""
+    return str(value) if isinstance(value, str | int) else None
 
 
 def _sentence(text: str) -> str:

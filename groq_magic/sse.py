@@ -6,10 +6,12 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from .errors import APIError
 
+_DIGITS = re.compile("[0-9]{1,15}")  # more would be no time, and the longest are no int
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -28,7 +30,8 @@ class SSEDecoder:
 
     Lines end in LF, CR or CRLF, and only there: U+2028, U+2029 and U+0085 are text.
     Bytes that are not UTF-8 become U+FFFD. Nothing raises but an event larger than
-    ``max_event_size`` bytes (`APIError`).
+    ``max_event_size`` bytes (`APIError`), and that by itself: where other events came with
+    it, the next call raises.
 
     >>> SSEDecoder().feed(b"data: one\n\ndata: tw")
     [ServerSentEvent(data='one', event='message', id='', retry=None)]
@@ -44,21 +47,29 @@ class SSEDecoder:
         self._data: list[str] = []
         self._event = ""
         self._retry: int | None = None
+        self._fault: APIError | None = None
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes of the body; return the events that are now complete."""
+        if self._fault:
+            raise self._fault
         lines = self._lines(data)
         rest = lines.pop()
-        if lines and (self._line or self._at_start):
-            lines[0] = self._joined(lines[0])
-        events = []
-        for line in lines:
-            if line:
-                self._take(line)
-            elif event := self._dispatch():
-                events.append(event)
-        if rest:
-            self._hold(rest)
+        events: list[ServerSentEvent] = []
+        try:
+            if lines and (self._line or self._at_start):
+                lines[0] = self._joined(lines[0])
+            for line in lines:
+                if line:
+                    self._take(line)
+                elif event := self._dispatch():
+                    events.append(event)
+            if rest:
+                self._hold(rest)
+        except APIError as fault:
+            if not events:
+                raise
+            self._fault = fault
         return events
 
     def close(self) -> list[ServerSentEvent]:
@@ -69,6 +80,8 @@ class SSEDecoder:
         complete line, the event is whole: servers leave the last blank line out,
         and the event so lost would be the answer's ``finish_reason``.
         """
+        if self._fault:
+            raise self._fault
         if self._line:
             return []
         event = self._dispatch()
@@ -103,7 +116,7 @@ class SSEDecoder:
 
     def _take(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
-        self._count(len(value))
+        self._count(len(line) + 1)  # and its end, so that empty ones do not come free
         text = value.removeprefix(b" ").decode("utf-8", "replace")
         if name == b"data":
             self._data.append(text)
@@ -115,7 +128,7 @@ class SSEDecoder:
             self._event = value
         elif name == b"id" and "\0" not in value:
             self._last_id = value
-        elif name == b"retry" and value.isascii() and value.isdigit():
+        elif name == b"retry" and _DIGITS.fullmatch(value):
             self._retry = int(value)
 
     def _dispatch(self) -> ServerSentEvent | None:

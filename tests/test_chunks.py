@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_magic import APIError, Usage, chunks
-from groq_magic.chat import Chunk, Delta, ToolCall
-from groq_magic.chunks import ChunkParser, parse_chunk
+from groq_magic.chat import Chunk, Delta, Done, ToolCall
+from groq_magic.chunks import BodyReader, ChunkParser, parse_chunk
 
 
 def parsed(**wire: Any) -> Chunk:
@@ -35,6 +35,12 @@ def test_usage_from_either_place_and_without_choices() -> None:
     assert parsed(choices=[], x_groq={"usage": usage, "id": "req_1"}) == Chunk(
         usage=expected, request_id="req_1"
     )
+
+
+def test_no_usage_is_anything_but_an_amount() -> None:
+    usage = '{"prompt_tokens": "5", "completion_tokens": -1, "total_tokens": 1e400, '
+    usage += '"queue_time": NaN, "prompt_time": true, "total_time": [1], "completion_time": 0.5}'
+    assert parse_chunk(f'{{"choices": [], "usage": {usage}}}').usage == Usage(completion_time=0.5)
 
 
 def test_usage_knows_what_it_knows() -> None:
@@ -85,6 +91,72 @@ def test_an_error_keeps_its_fields() -> None:
     assert detail == {name: getattr(error, name) for name in detail}
 
 
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"executed_tools": ["x"]},
+        {"executed_tools": [{"index": {}}]},
+        {"executed_tools": [{"index": None}]},
+        {"executed_tools": 5},
+        {"annotations": ["x"]},
+        {"tool_calls": [{"index": [1]}]},
+        {"tool_calls": [{"function": {"arguments": {"a": 1}}}]},
+        {"tool_calls": [{"function": "f"}]},
+        {"reasoning_content": 5},
+    ],
+)
+def test_a_delta_of_another_form(delta: dict[str, Any]) -> None:
+    with pytest.raises(APIError, match="a chunk of another form"):
+        parsed(choices=choice(**delta))
+
+
+@pytest.mark.parametrize("data", ["[" * 100_000, '{"a":' * 100_000, "9" * 5_000])
+def test_what_no_machine_can_read(data: str) -> None:
+    with pytest.raises(APIError, match=r"is not JSON|is no JSON object"):
+        parse_chunk(data)
+    with pytest.raises(APIError):
+        items(b"event: error\ndata: " + data.encode() + b"\n\n")
+
+
+def test_an_error_that_stops_an_answer() -> None:
+    with pytest.raises(APIError, match="The server stopped the answer: over capacity"):
+        parsed(choices=choice(content="a"), x_groq={"error": "over capacity"})
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_reasoning_by_either_name(name: str) -> None:
+    assert parsed(choices=choice(**{name: "hm", "content": ""})).delta == Delta("", "hm")
+
+
+def items(body: bytes) -> list[Chunk | Done]:
+    reader = BodyReader(str)
+    return [*reader.feed(body), *reader.close()]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ('{"message": "Overloaded", "code": "c"}', "Overloaded."),
+        ('{"error": {"message": "Overloaded"}}', "Overloaded."),
+        ('{"error": "Overloaded"}', "Overloaded."),
+        ("Overloaded", "Overloaded."),
+        ("", "The server reported an error."),
+        ("{}", "The server reported an error."),
+    ],
+)
+def test_an_event_that_is_an_error_by_its_name(data: str, said: str) -> None:
+    with pytest.raises(APIError) as caught:
+        items(f"event: error\ndata: {data}\n\n".encode())
+    assert str(caught.value) == f"{said} Run the cell again."
+
+
+def test_events_with_names_of_their_own() -> None:
+    body = b"event: ping\ndata: now\n\nevent: ping\ndata\n\nevent: ping\ndata: 5\n\n"
+    body += b'event: chunk\ndata: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    body += b"event: end\ndata: [DONE]\n\n"
+    assert items(body) == [Chunk(Delta("a")), Done()]
+
+
 def test_white_space_around_a_chunk_is_no_matter() -> None:
     assert parse_chunk(' {"choices": [{"delta": {"content": "x"}}]}\n').delta == Delta("x")
 
@@ -103,11 +175,14 @@ FRAMES = [
     '{"choices":[{"delta":{"reasoning":TEXT,"channel":"analysis"}}],"model":"m"}',
     '{"choices":[{"delta":{"role":"assistant","content":TEXT},"finish_reason":"stop"}]}',
     ' {"choices":[{"delta":{"content":TEXT}}],"x_groq":{"id":"r","seed":7}} ',
+    '{"choices":[{"index":0,"delta":{"reasoning_content":TEXT},"finish_reason":null}]}',
     # Where the text is not the delta's, or not it alone
     '{"choices":[{"delta":{"content":TEXT,"content":"the last one counts"}}]}',
     '{"choices":[{"delta":{"content":"the last one counts","content":TEXT}}]}',
     '{"content":TEXT,"choices":[{"delta":{"content":"a"}}]}',
     '{"choices":[{"delta":{"content":"a","reasoning":TEXT}}]}',
+    '{"choices":[{"delta":{"reasoning":"a","reasoning_content":TEXT}}]}',
+    '{"choices":[{"delta":{"reasoning":TEXT,"reasoning_content":"a"}}]}',
     '{"choices":[{"delta":{"a\\"content":TEXT,"reasoning":"a"}}]}',
     '{"choices":[{"delta":{"executed_tools":[{"content":TEXT}],"content":"a"}}]}',
     '{"choices":[{"delta":{"content":"a"},"finish_reason":TEXT}],"model":TEXT}',
@@ -162,7 +237,7 @@ def test_the_same_frame_again_and_again(frame: str, texts: list[str]) -> None:
         assert outcome(parser.parse, data) == outcome(parse_chunk, data)
 
 
-@pytest.mark.parametrize("frame", FRAMES[:5])
+@pytest.mark.parametrize("frame", FRAMES[:6])
 def test_of_the_usual_chunks_only_the_text_is_read(
     frame: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

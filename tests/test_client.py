@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import pickle
+import select
 import socket
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,6 +30,7 @@ from groq_magic import (
     NotFoundError,
     RateLimitError,
     SetUpError,
+    client,
     stream,
 )
 from groq_magic.answer import Answer
@@ -115,6 +120,9 @@ def test_this_machine_needs_no_key() -> None:
         ("ftp://example.org", "https://"),
         ("api.groq.com", "https://"),
         ("https://host:port", "not a URL"),
+        ("https://xn--/", "not a URL"),
+        ("https://a..b", "not a URL"),
+        (f"https://{'a' * 64}.org", "not a URL"),
     ],
 )
 def test_urls_that_are_refused(url: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +163,19 @@ def test_refusals_are_not_repeated(status: str, error: type[Exception]) -> None:
         answer.wait(10)
         assert isinstance(answer.error, error)
         assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("then", [lambda c: None, Connection.until_closed], ids=["cut", "stalled"])
+def test_a_status_counts_however_its_body_ends(then: Script) -> None:
+    def play(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 401 No\r\ncontent-length: 100\r\n\r\n{")
+        then(connection)
+
+    with peer(play) as server:
+        answer = stream("Hello", base_url=server.base_url, timeout=0.3)
+        assert answer.wait(10)
+        assert len(server.connections) == 1
+    assert str(answer.error).startswith("401 No. Set GROQ_API_KEY")
 
 
 @pytest.mark.parametrize("status", ["429 Slow", "408 Slow", "498 Full", "500 Oh", "503 Oh"])
@@ -292,12 +313,49 @@ def test_a_server_of_another_make() -> None:
     ("body", "content_type", "error"),
     [
         (b'{"error": {"message": "Odd"}}', "application/json", APIError),
+        (b'{"error": {"message": "Odd"}}', "Application/JSON; charset=UTF-8", APIError),
+        (b'{"error": {"message": "Odd"}}', "text/plain", APIError),
         (b"<html>login</html>", "text/html", IncompleteStreamError),
+        (b"not found", "text/plain", IncompleteStreamError),
     ],
 )
 def test_200_without_a_stream(body: bytes, content_type: str, error: type[Exception]) -> None:
     answer = ask(lambda connection: connection.respond(body, content_type=content_type))
     assert type(answer.error) is error
+
+
+def test_a_stream_that_calls_itself_plain_text() -> None:
+    def play(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n")
+        connection.send(delta("one") + finish() + DONE)
+
+    assert ask(play).text == "one"
+
+
+def test_no_content_type_says_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    answer = ask(refusal("200 OK", b"x", content_type=f"text/html; {KEY}"))
+    assert str(answer.error) == "The server sent text/html, not a stream. Check GROQ_BASE_URL."
+
+
+def test_of_a_request_that_is_on_its_way_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    trace = client._Opening._trace
+
+    async def note(opening: client._Opening, event: str, info: Mapping[str, object]) -> None:
+        told.append(event)
+        await trace(opening, event, info)
+
+    monkeypatch.setattr(client._Opening, "_trace", note)
+    with peer(answers("one", "two")) as server:
+        mine = Client(max_retries=0)
+        assert Answer(mine.stream(Endpoint(server.base_url), {})).result(10) == "onetwo"
+    assert told[:2] == ["connection.connect_tcp.started", "connection.connect_tcp.complete"]
+    # Of the step that has begun httpcore tells the end, too.
+    assert told[2:] == [
+        "http11.send_request_headers.started",
+        "http11.send_request_headers.complete",
+    ]
 
 
 def test_nobody_listens() -> None:
@@ -348,6 +406,47 @@ def until(met: object, timeout: float = 10.0) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # with threads, it says
+def test_a_stop_is_seen_though_a_forked_child_lives_on() -> None:
+    ends, holds = os.pipe()  # the child ends when the parent's end of it is closed
+    with peer(begins_then(Connection.until_closed)) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        next(iter(answer))
+        child = os.fork()
+        if child == 0:
+            os.close(holds)
+            select.select([ends], [], [], 20)
+            os._exit(0)
+        try:
+            answer.stop()
+            assert server.connection().closed.wait(5)
+            assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        finally:
+            os.close(holds)
+            os.waitpid(child, 0)
+            os.close(ends)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_keeps_what_is_not_ours() -> None:
+    """A socket that has the file descriptor of a connection of ours that is gone."""
+    with peer(answers("ok")) as server:
+        stream("Hello", base_url=server.base_url).result(10)
+        until(lambda: not background._running)
+    ours, theirs = socket.socketpair()
+    client._sockets[ours.fileno()] = Path(os.devnull).stat()
+    with ours, theirs:
+        child = os.fork()
+        if child == 0:
+            ours.send(b"still here")
+            os._exit(0)
+        os.waitpid(child, 0)
+        theirs.settimeout(5)
+        assert theirs.recv(100) == b"still here"
+
+
 def test_a_key_that_the_server_says_is_not_said_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_KEY", KEY)
     told = {"error": {"message": f"Bad key {KEY}", "failed_generation": KEY}}
@@ -360,6 +459,27 @@ def test_a_key_that_the_server_says_is_not_said_on(monkeypatch: pytest.MonkeyPat
         assert isinstance(answer.error, APIError)
         assert "[API key]" in str(answer.error)
         assert KEY not in str(vars(answer.error))
+
+
+@pytest.mark.parametrize("key", ["none", "content", "x"])
+def test_a_key_that_is_a_word_changes_no_answer(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", key)
+    text = "There is none left,\nnone: content with \\x."
+    assert ask(answers(text)).text == text
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "masked"),
+    [
+        ('gsk_a/b+"c\\d=0123', r'"gsk_a\/b+\"c\\d=0123"', '"[API key]"'),
+        ("gsk_0123456789abcdef", r'"gsk\u005F0123456789abcde\u0066\n"', r'"[API key]\n"'),
+        ("none-0123456789abcdef", r'"no\ne-0123456789abcdef"', None),
+        ("fifteen-letters", "fifteen-letters", None),
+        ("sixteen-letters-", "sixteen-letters-", "[API key]"),
+    ],
+)
+def test_the_forms_in_which_a_key_is_masked(key: str, said: str, masked: str | None) -> None:
+    assert Endpoint("https://api.groq.com/openai/v1", key).without_key(said) == (masked or said)
 
 
 def test_the_key_is_in_no_pickle() -> None:
@@ -384,7 +504,10 @@ def test_plain_http_when_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(InputError, match="GROQ_SEND_KEY_UNENCRYPTED=yes"):
         Endpoint.from_environment("http://example.org/v1")
     monkeypatch.setenv("GROQ_SEND_KEY_UNENCRYPTED", "yes")
-    assert Endpoint.from_environment("http://example.org/v1").api_key == KEY
+    with peer(answers("ok")) as server:
+        elsewhere = server.base_url.replace("127.0.0.1", "127.1")  # no name of this machine's
+        assert stream("Hello", base_url=elsewhere).result(10) == "ok"
+        assert server.connection().request.headers["authorization"] == f"Bearer {KEY}"
 
 
 def test_a_base_url_is_text() -> None:
@@ -431,6 +554,7 @@ def test_an_environment_that_cannot_be_followed(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
     answer = Answer(Client().stream(Endpoint("https://127.0.0.1:9/v1"), {}))
     answer.wait(10)
     assert type(answer.error) is SetUpError

@@ -16,7 +16,12 @@ from groq_magic import Usage, stream
 from groq_magic.api import fetch_models, models_soon
 from groq_magic.background import background
 from groq_magic.client import Client, Endpoint
-from groq_magic.errors import APIStatusError, APITimeoutError, AuthenticationError
+from groq_magic.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+)
 from groq_magic.looks import static_bundle
 from groq_magic.models import Model, known_models, parse_models
 from groq_magic.session import learn_models, rate_limits, spent
@@ -305,8 +310,36 @@ def test_a_server_that_drips_is_given_up() -> None:
             asked.result(10)
 
 
+def test_a_list_without_end_is_read_only_in_part() -> None:
+    sent = 0
+
+    def play(connection: Connection) -> None:
+        nonlocal sent
+        connection.begin()
+        while True:
+            connection.chunk(b" " * 2**16)
+            sent += 2**16
+
+    with peer(play, models=True) as server:
+        assert fetch_models(server.base_url) == []
+        assert server.connection().request.headers["accept-encoding"] == "identity"
+        assert server.connection().closed.wait(5)
+    assert sent >= 4 * 2**20
+
+
+def test_a_list_that_breaks_off_is_none() -> None:
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(LISTED)
+
+    with peer(play, models=True) as server:
+        with pytest.raises(APIConnectionError):
+            fetch_models(server.base_url)
+        assert known_models.of(server.base_url) == []
+
+
 def test_the_key_is_not_among_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = "gsk_0123456789"
+    key = "gsk_0123456789ab"
 
     async def ask(base_url: str) -> list[Model]:
         return await Client().models(Endpoint(base_url, key))

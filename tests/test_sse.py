@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,26 @@ def test_many_lines_of_one_event_count_together() -> None:
 def test_many_small_events_are_no_large_one() -> None:
     decoder = SSEDecoder(max_event_size=100)
     assert len(decoder.feed(b": ping\ndata: x\n\n" * 1000)) == 1000
+
+
+@pytest.mark.parametrize("line", [b"data\n", b"data:\n", b": ping\n", b"x\n"])
+def test_empty_lines_count_too(line: bytes) -> None:
+    with pytest.raises(APIError, match="larger than 100 bytes"):
+        SSEDecoder(max_event_size=100).feed(line * 60)
+
+
+@pytest.mark.parametrize("then", [lambda d: d.feed(b"\n"), lambda d: d.close()])
+def test_what_came_before_an_event_that_is_too_large_is_kept(
+    then: Callable[[SSEDecoder], object],
+) -> None:
+    decoder = SSEDecoder(max_event_size=100)
+    assert decoder.feed(b"data: one\n\ndata: " + b"x" * 101) == [ServerSentEvent("one")]
+    with pytest.raises(APIError, match="larger than 100 bytes"):
+        then(decoder)
+
+
+def test_a_retry_of_many_digits_is_none() -> None:
+    assert decode(b"retry: " + b"9" * 5000 + b"\ndata: x\n\n") == [ServerSentEvent("x")]
 
 
 lines = st.sampled_from(
