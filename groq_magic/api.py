@@ -12,8 +12,9 @@ from typing import Any
 from .answer import Answer
 from .background import background
 from .chat import DEFAULT_MODEL, Item, Message, request_body
-from .client import Client, Endpoint, configured_url, network_settings
+from .client import Client
 from .conversation import Cell, Conversation, chat_named
+from .endpoint import Endpoint, configured_url, network_settings
 from .errors import InputError
 from .models import Model, known_models
 from .prompt import Prompt, to_messages

@@ -88,7 +88,7 @@ def _server(settings: Settings) -> str:
 
 def _key(settings: Settings) -> str:
     from .api import has_key
-    from .client import key_source
+    from .endpoint import key_source
 
     try:
         needed = has_key(settings.get("base_url"))
@@ -295,7 +295,7 @@ def _code(words: Sequence[str], shell: Any, _settings: Settings) -> None:
 def _login(words: Sequence[str], _shell: Any, _settings: Settings) -> None:
     if words:  # it is in the history now
         raise InputError("%groq login asks for the key; never write one into a cell.")
-    from .client import keep_key
+    from .endpoint import keep_key
 
     keep_key(_colab_key() or _asked_key())
     print("The key is kept in this process's memory, and goes before GROQ_API_KEY.")
@@ -334,7 +334,7 @@ def _demo(words: Sequence[str], _shell: Any, _settings: Settings) -> None:
 
 def _demo_on() -> None:
     from .api import use_endpoint
-    from .client import Endpoint
+    from .endpoint import Endpoint
 
     url = _start_demo()
     use_endpoint(Endpoint(url))  # without the key: the demo has no business with it

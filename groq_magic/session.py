@@ -12,7 +12,8 @@ from typing import NamedTuple
 from .answer import Answer
 from .background import background
 from .chat import RateLimits, Usage
-from .client import Client, Endpoint
+from .client import Client
+from .endpoint import Endpoint
 from .models import known_models
 
 

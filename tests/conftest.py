@@ -17,6 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+    from .asker import Asker
     from .lab import Lab
 
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded-streams"
@@ -83,6 +84,16 @@ def demo(demo_server: Demo, monkeypatch: pytest.MonkeyPatch) -> Demo:
 def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
     monkeypatch.delenv("GROQ_BASE_URL", raising=False)
+
+
+@pytest.fixture
+def ask() -> Iterator[Asker]:
+    """Asks through clients of its own, of which nothing may be left at the test's end."""
+    from .asker import Asker
+
+    asker = Asker()
+    yield asker
+    asker.close()
 
 
 # What follows is one for each module: Playwright's loop, as long as it runs, keeps the other

@@ -30,13 +30,14 @@ from groq_magic import (
     NotFoundError,
     RateLimitError,
     SetUpError,
-    client,
     stream,
 )
 from groq_magic.answer import Answer
 from groq_magic.background import background
 from groq_magic.chat import RateLimits, Waiting
-from groq_magic.client import Client, Endpoint
+from groq_magic.client import Client
+from groq_magic.endpoint import Endpoint
+from groq_magic.opening import Opening, _sockets
 
 from .peer import DONE, Connection, Script, answers, delta, event, finish, peer
 
@@ -340,13 +341,13 @@ def test_no_content_type_says_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_of_a_request_that_is_on_its_way_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    trace = client._Opening._trace
+    trace = Opening._trace
 
-    async def note(opening: client._Opening, event: str, info: Mapping[str, object]) -> None:
+    async def note(opening: Opening, event: str, info: Mapping[str, object]) -> None:
         told.append(event)
         await trace(opening, event, info)
 
-    monkeypatch.setattr(client._Opening, "_trace", note)
+    monkeypatch.setattr(Opening, "_trace", note)
     with peer(answers("one", "two")) as server:
         mine = Client(max_retries=0)
         assert Answer(mine.stream(Endpoint(server.base_url), {})).result(10) == "onetwo"
@@ -436,7 +437,7 @@ def test_a_forked_child_keeps_what_is_not_ours() -> None:
         stream("Hello", base_url=server.base_url).result(10)
         until(lambda: not background._running)
     ours, theirs = socket.socketpair()
-    client._sockets[ours.fileno()] = Path(os.devnull).stat()
+    _sockets[ours.fileno()] = Path(os.devnull).stat()
     with ours, theirs:
         child = os.fork()
         if child == 0:

@@ -30,7 +30,8 @@ from groq_magic import (
     stream,
 )
 from groq_magic.chat import Waiting
-from groq_magic.client import Client, Endpoint
+from groq_magic.client import Client
+from groq_magic.endpoint import Endpoint
 
 from .peer import Connection, Script, answers, event, peer
 from .test_client import ask, begins_then, refusal

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import gzip
+import os
 import random
 import select
 import socket
@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pytest
 import trustme
@@ -33,77 +33,18 @@ from groq_magic import (
     RateLimitError,
 )
 from groq_magic.answer import Answer
-from groq_magic.background import background
 from groq_magic.chat import Waiting
-from groq_magic.client import Client, Endpoint
+from groq_magic.endpoint import Endpoint
 
+from .asker import Asker, open_files
 from .conftest import running_demo
 from .peer import DONE, Connection, Peer, Request, Script, answers, delta, event, finish, peer
 from .test_client import free_port, until
 
-T = TypeVar("T")
 TEXT = "one two"
 BEGUN = delta("one ") + delta("two")
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 RESET = (socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-
-class Asker:
-    """Asks as a client does that is impatient and tries once; in the end nothing may be left."""
-
-    def __init__(self) -> None:
-        tasks()  # for which the loop opens files of its own
-        self._files = open_files()
-        self._clients: list[Client] = []
-
-    def client(self, **options: Any) -> Client:
-        self._clients.append(Client(**options))
-        return self._clients[-1]
-
-    def __call__(self, base_url: str, **options: Any) -> Answer:
-        client = self.client(**{"timeout": 0.4, "max_retries": 0, **options})
-        return Answer(client.stream(Endpoint(base_url), {"model": "m", "stream": True}))
-
-    def held(self) -> list[Any]:
-        """The connections in the pools, when nothing runs any more."""
-        until(lambda: not tasks())
-        transports: Any = [client._http._transport for client in self._clients]
-        return [held for transport in transports for held in transport._pool.connections]
-
-    def close(self) -> None:
-        assert all(held.is_idle() for held in self.held())
-        for client in self._clients:
-            on_the_loop(client._http.aclose())
-        until(lambda: open_files() <= self._files)
-
-
-@pytest.fixture
-def ask() -> Iterator[Asker]:
-    asker = Asker()
-    yield asker
-    asker.close()
-
-
-def on_the_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run_coroutine_threadsafe(coroutine, background._running_loop()).result(10)
-
-
-def tasks() -> int:
-    """How many run on the background loop, those that libraries started included."""
-
-    async def count() -> int:
-        return len(asyncio.all_tasks()) - 1
-
-    return on_the_loop(count())
-
-
-def open_files() -> set[str]:
-    """What the descriptors of this process are for, each of another name, where Linux tells."""
-    found = set()
-    for descriptor in list(Path("/proc/self/fd").glob("*")):
-        with suppress(OSError):  # the listing's own is closed again
-            found.add(f"{descriptor.name} {descriptor.readlink()}")
-    return found
 
 
 def only(*steps: Script) -> Script:
@@ -134,6 +75,11 @@ def refuse(status: str, body: bytes, **headers: str) -> Script:
 def reset(connection: Connection) -> None:
     connection.socket.setsockopt(*RESET)
     connection.socket.close()
+
+
+def break_record(connection: Connection) -> None:
+    """Under TLS a record that nobody encrypted, else no chunk's beginning."""
+    os.write(connection.socket.fileno(), b"\x17\x03\x03\x00\x20" + b"\r\n" * 16)
 
 
 def half_close(connection: Connection) -> None:
@@ -189,7 +135,8 @@ FAULTS = {
     "truncated chunk": Fault(
         begin_and(raw(b"ff\r\n" + delta("x")[:20]), half_close), APIConnectionError, TEXT
     ),
-    "broken chunk": Fault(begin_and(raw(b"no length\r\n")), APIConnectionError, TEXT),
+    "broken chunk or record": Fault(begin_and(break_record), APIConnectionError, TEXT),
+    "broken record before headers": Fault(break_record, APIConnectionError, retries=1, requests=2),
     "bytes one by one": Fault(drip, None, TEXT, is_used_again=True),
     "200 with a JSON error": Fault(refuse("200 OK", b'{"error": {"message": "Odd"}}'), APIError),
     "200 with HTML": Fault(refuse("200 OK", HTML, content_type="text/html"), IncompleteStreamError),

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from groq_magic import Usage, stream
 from groq_magic.api import fetch_models, models_soon
 from groq_magic.background import background
-from groq_magic.client import Client, Endpoint
+from groq_magic.client import Client
+from groq_magic.endpoint import Endpoint
 from groq_magic.errors import (
     APIConnectionError,
     APIStatusError,

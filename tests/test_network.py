@@ -20,22 +20,23 @@ from groq_magic import (
     InputError,
     MissingKeyError,
     SetUpError,
-    client,
     stream,
 )
 from groq_magic.answer import Answer
-from groq_magic.client import Client, Endpoint
+from groq_magic.client import Client
+from groq_magic.endpoint import _NETWORK_SETTINGS, Endpoint
 
+from .asker import Asker
 from .peer import Connection, answers, delta, peer
 from .test_client import free_port, refusal
-from .test_faults import Proxy, TLSPeer, ask, tls_peer
+from .test_faults import Proxy, TLSPeer, tls_peer
 
 DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
 def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in client._NETWORK_SETTINGS:
+    for name in _NETWORK_SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -70,6 +71,7 @@ def test_what_is_wrong_with_a_certificate_is_said(
     said: str,
     private: tuple[trustme.CA, str],
     monkeypatch: pytest.MonkeyPatch,
+    ask: Asker,
 ) -> None:
     authority, path = private
     monkeypatch.setenv("SSL_CERT_FILE", path)
@@ -94,7 +96,7 @@ def test_what_an_error_says_to_set_works(
 
 
 def test_tls_that_breaks_is_a_broken_connection(
-    private: tuple[trustme.CA, str], monkeypatch: pytest.MonkeyPatch
+    private: tuple[trustme.CA, str], monkeypatch: pytest.MonkeyPatch, ask: Asker
 ) -> None:
     def play(connection: Connection) -> None:
         connection.begin()
@@ -122,7 +124,7 @@ def test_tls_that_breaks_is_a_broken_connection(
     ],
 )
 def test_proxies_that_cannot_be_read(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, ask: Asker
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv(name, value)
@@ -134,7 +136,7 @@ def test_proxies_that_cannot_be_read(
 
 
 def test_a_proxy_with_a_password(
-    private: tuple[trustme.CA, str], monkeypatch: pytest.MonkeyPatch
+    private: tuple[trustme.CA, str], monkeypatch: pytest.MonkeyPatch, ask: Asker
 ) -> None:
     authority, path = private
     monkeypatch.setenv("SSL_CERT_FILE", path)
@@ -156,7 +158,12 @@ def test_a_proxy_with_a_password(
     ],
 )
 def test_a_proxy_that_refuses(
-    status: str, said: str, times: int, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+    status: str,
+    said: str,
+    times: int,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Asker,
 ) -> None:
     with peer(refusal(status)) as proxy:
         url = proxy.base_url.replace("://", "://us:secret@").removesuffix("/openai/v1")
@@ -190,7 +197,7 @@ def test_a_stop_while_a_proxy_is_silent_closes_the_connection(
     assert answer.state == "stopped"
 
 
-def test_a_proxy_that_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_dead(monkeypatch: pytest.MonkeyPatch, ask: Asker) -> None:
     with free_port() as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://us:secret@127.0.0.1:{port}")
         answer = ask("https://api.invalid/v1")
@@ -199,7 +206,9 @@ def test_a_proxy_that_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_forwarding_proxy_that_wants_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forwarding_proxy_that_wants_a_password(
+    monkeypatch: pytest.MonkeyPatch, ask: Asker
+) -> None:
     with peer(refusal("407 Who", b"")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.base_url.removesuffix("/openai/v1"))
         answer = ask("http://api.invalid/v1", max_retries=2)

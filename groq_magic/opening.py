@@ -1,0 +1,114 @@
+"""A request on its way to its response: no connection is left open, in no process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import httpx
+
+_SOCKS = "setup_socks5_connection"
+_CAN_BE_CANCELLED = {
+    "connect_tcp.failed",
+    f"{_SOCKS}.started",
+    "start_tls.started",
+    "send_request_headers.started",
+}
+
+
+class Opening:
+    """A request on its way to its response, which leaves no connection open when cancelled.
+
+    By themselves anyio and httpcore do, when the cancellation comes as a connection is
+    made, within its handshake of TLS or SOCKS, or before its first request. So a connection
+    is let come about, and closed then. https://www.encode.io/httpcore/extensions/#trace tells
+    how far it is.
+    """
+
+    _tasks: ClassVar[set[asyncio.Task[None]]] = set()
+
+    def __init__(self) -> None:
+        self._can_cancel = True
+        self._is_abandoned = False
+        self._connection: Any = None
+        self._response: asyncio.Future[httpx.Response] = asyncio.Future()
+
+    async def response(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        """Send the request; return the response, its body unread."""
+        request.extensions = {**request.extensions, "trace": self._trace}
+        sending = self._started(self._send(http, request))
+        try:
+            return await self._response
+        except asyncio.CancelledError:
+            self._is_abandoned = True
+            if self._can_cancel:
+                sending.cancel()
+            if not (self._response.cancelled() or self._response.exception()):  # it came meanwhile
+                self._started(self._response.result().aclose())
+            raise
+
+    def _started(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)  # the loop itself keeps no task alive
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _send(self, http: httpx.AsyncClient, request: httpx.Request) -> None:
+        try:
+            response = await http.send(request, stream=True)
+        except Exception as error:
+            if not self._response.cancelled():
+                self._response.set_exception(error)
+            return
+        if self._response.cancelled():
+            self._started(response.aclose())  # by a task that nobody cancels
+        else:
+            self._response.set_result(response)
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        step = event.split(".", 1)[1]  # without "connection" or "http11"
+        if step in ("connect_tcp.started", f"{_SOCKS}.complete", "start_tls.complete"):
+            self._can_cancel = False
+        elif step in _CAN_BE_CANCELLED:
+            self._can_cancel = True
+        if step == "send_request_headers.started" and info["request"].method != b"CONNECT":
+            info["request"].extensions.pop("trace")  # the rest need not be told
+        if step == "connect_tcp.complete":
+            self._connection = info["return_value"]
+            _note_socket(self._connection.get_extra_info("socket"))
+        if step in (f"{_SOCKS}.failed", "start_tls.failed") or (
+            step == "connect_tcp.complete" and self._is_abandoned
+        ):
+            await self._connection.aclose()
+        if self._is_abandoned and step in ("connect_tcp.complete", "send_request_headers.started"):
+            raise asyncio.CancelledError
+
+
+_sockets: dict[int, os.stat_result] = {}
+"""What is, or was, the socket of a connection, by its file descriptor."""
+
+
+def _note_socket(socket: Any) -> None:
+    if hasattr(os, "register_at_fork"):  # elsewhere its number is no file descriptor
+        _sockets[socket.fileno()] = os.fstat(socket.fileno())
+
+
+def _leave_sockets() -> None:
+    """In a forked child: let go of its copies, which would hold the connections open.
+
+    Something else is put in their places: who closes those later, closes nothing of others.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor, noted in _sockets.items():
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), noted):  # and not another's by now
+                os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+    _sockets.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_sockets)
