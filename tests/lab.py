@@ -107,6 +107,7 @@ def running_lab(
 class NotebookPage:
     """A notebook open in JupyterLab."""
 
+    NAME = "JupyterLab"
     ADDRESS = "lab/tree/{}?reset"
 
     def __init__(self, page: Page, lab: Lab, path: Path) -> None:
@@ -190,9 +191,13 @@ class NotebookPage:
 class Notebook7Page(NotebookPage):
     """A notebook open in Notebook 7, which the same server serves."""
 
+    NAME = "Notebook 7"
     ADDRESS = "notebooks/{}"
 
     def is_idle(self) -> bool:
         # There is no status bar; and the indicator is idle before there is a kernel by name.
         toolbar = self.page.locator(".jp-Toolbar").filter(has_text=KERNEL["display_name"])
         return toolbar.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0
+
+
+PAGES = {kind.NAME: kind for kind in (NotebookPage, Notebook7Page)}
