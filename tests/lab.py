@@ -162,6 +162,9 @@ class NotebookPage:
         self._choose("Kernel", "Restart Kernel…")
         self.page.locator("button.jp-mod-accept").click()
 
+    def shut_down_kernel(self) -> None:
+        self._choose("Kernel", "Shut Down Kernel")
+
     def is_running(self, number: int) -> bool:
         """Whether a cell runs or is to run, whatever the kernel says of itself meanwhile."""
         return "*" in self.cell(number).locator(".jp-InputPrompt").inner_text()

@@ -73,7 +73,7 @@ WHOLE = Size(
         Live(Notebook7Page, 8_000, 1_000),
         Live(Notebook7Page, 32_000, 3_000),
     ),
-    stops=3,
+    stops=2,
     reloads=50,
     versions=VERSIONS,
     contenders=tuple(weight.CONTENDERS),
@@ -205,7 +205,8 @@ def live_rows(live: Live, taken: list[dict[str, float | str]]) -> Iterator[Row]:
 def measure_stops(size: Size) -> Iterator[Row]:
     with running_demo(60) as server, running_browser() as browser:
         for case in stops.plan(size.versions):
-            for taken in stops.measure(browser, server, case, size.stops, size.reloads):
+            reloads = size.reloads if case[1] is NotebookPage else size.stops
+            for taken in stops.measure(browser, server, case, size.stops, reloads):
                 yield from stop_rows(taken)
 
 
