@@ -17,7 +17,7 @@ from groq_magic.demo import _answers, _tokens_of
 
 from .attacks import ATTACKS
 from .conftest import Demo
-from .lab import DARK, PAGES, Lab, NotebookPage, running_lab
+from .lab import DARK, PAGES, Lab, Notebook7Page, NotebookPage, running_lab
 from .peer import DONE, Connection, Peer, event, finish, peer
 
 TOKENS_PER_SECOND = 300
@@ -493,38 +493,53 @@ def pixels(answer: Locator) -> str:
     return base64.b64encode(answer.page.screenshot(clip=box, full_page=True)).decode()
 
 
-def test_no_attack_gets_through_while_it_streams(lab: Lab, browser: Browser, hand: Hand) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 30_000})
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    book = NotebookPage(page, lab, lab.write("attacks.ipynb", hand.cell))
+def check_attacks(book: NotebookPage, requests: list[str], hand: Hand) -> None:
+    """Have all of them come in, and stay for good."""
+    book.page.on("request", lambda request: requests.append(request.url))
     book.run(0)
     for attack in ATTACKS:
         hand.say(*attack.split("=", 1), f"\n\n{attack}\n\n", reasoning=attack)
     hand.say("\n\nThat was all of it.")
-    book.until(lambda: "That was all of it." in book.text(0), 30)
-    page.wait_for_function("new Promise((done) => setTimeout(() => done(true), 500))")
-    assert page.evaluate("window.canary") is None
-    assert book.answer(0).locator("script, iframe, img, object, embed, form, style").count() == 0
+    check_harmless(book)
     hand.end()
-    book.until(lambda: stops(page) == 0)
+    book.until(lambda: stops(book.page) == 0)
+    check_harmless(book)
+
+
+def check_harmless(book: NotebookPage) -> None:
+    book.until(lambda: "That was all of it." in book.text(0), 30)
+    book.page.wait_for_function("new Promise((done) => setTimeout(() => done(true), 500))")
+    assert book.page.evaluate("window.canary") is None
+    assert book.answer(0).locator("script, iframe, img, object, embed, form, style").count() == 0
+
+
+def test_no_attack_gets_through_while_it_streams(lab: Lab, browser: Browser, hand: Hand) -> None:
+    page = browser.new_page(viewport={"width": 1100, "height": 30_000})
+    requests: list[str] = []
+    book = NotebookPage(page, lab, lab.write("attacks.ipynb", hand.cell))
+    check_attacks(book, requests, hand)
     book.save()
     changed = book.path.with_name("changed.ipynb")  # so that its signature is unknown
     changed.write_text(book.path.read_text("utf-8").replace("None", "0"), "utf-8")
     book = NotebookPage(page, lab, changed)
-    book.until(lambda: "That was all of it." in book.text(0), 30)
+    check_harmless(book)
     trust = page.locator(".jp-StatusItem-trust")
     assert trust.get_attribute("title") == "Notebook not trusted: 0 of 2 code cells trusted."
-    assert page.evaluate("window.canary") is None
     page.keyboard.press("Control+Shift+c")
     page.locator(".lm-CommandPalette-input").fill("Trust Notebook")
     page.keyboard.press("Enter")
     page.locator(".jp-Dialog").get_by_role("button", name="Trust").click()
     trusted = "Notebook trusted: 2 of 2 code cells trusted."
     book.until(lambda: trust.get_attribute("title") == trusted)
-    book.until(lambda: "That was all of it." in book.text(0), 30)
-    page.wait_for_function("new Promise((done) => setTimeout(() => done(true), 500))")
-    assert page.evaluate("window.canary") is None
-    assert book.answer(0).locator("script, iframe, img, object, embed, form, style").count() == 0
+    check_harmless(book)
+    assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
+    page.close()
+
+
+def test_no_attack_gets_through_in_notebook_7(lab: Lab, browser: Browser, hand: Hand) -> None:
+    page = browser.new_page(viewport={"width": 1100, "height": 30_000})
+    requests: list[str] = []
+    book = Notebook7Page(page, lab, lab.write("attacks7.ipynb", hand.cell))
+    check_attacks(book, requests, hand)
     assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
     page.close()
