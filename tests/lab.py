@@ -107,6 +107,7 @@ def running_lab(
 class NotebookPage:
     """A notebook open in JupyterLab."""
 
+    NAME = "JupyterLab"
     ADDRESS = "lab/tree/{}?reset"
 
     def __init__(self, page: Page, lab: Lab, path: Path) -> None:
@@ -161,6 +162,9 @@ class NotebookPage:
         self._choose("Kernel", "Restart Kernel…")
         self.page.locator("button.jp-mod-accept").click()
 
+    def shut_down_kernel(self) -> None:
+        self._choose("Kernel", "Shut Down Kernel")
+
     def is_running(self, number: int) -> bool:
         """Whether a cell runs or is to run, whatever the kernel says of itself meanwhile."""
         return "*" in self.cell(number).locator(".jp-InputPrompt").inner_text()
@@ -190,9 +194,13 @@ class NotebookPage:
 class Notebook7Page(NotebookPage):
     """A notebook open in Notebook 7, which the same server serves."""
 
+    NAME = "Notebook 7"
     ADDRESS = "notebooks/{}"
 
     def is_idle(self) -> bool:
         # There is no status bar; and the indicator is idle before there is a kernel by name.
         toolbar = self.page.locator(".jp-Toolbar").filter(has_text=KERNEL["display_name"])
         return toolbar.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() > 0
+
+
+PAGES = {kind.NAME: kind for kind in (NotebookPage, Notebook7Page)}

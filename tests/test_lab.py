@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import Browser, Page
 
 from .attacks import ATTACKS
@@ -127,6 +128,38 @@ def test_a_table_and_a_figure_in_a_prompt(lab: Lab, page: Page, server: Demo) ->
     assert "Turn 1 of chat." in book.text(1)
     book.run(1)  # again: JupyterLab names the cell, and so its turn is replaced
     book.until(lambda: "in the place of this cell's earlier one; turn 2 is dropped" in book.text(1))
+
+
+def test_the_file_is_valid_in_each_state_and_keeps_no_variable(
+    lab: Lab, page: Page, server: Demo
+) -> None:
+    secret = "my-marker"  # which no cell's source says
+    asked = "for {{ secret }}"
+    cells = [
+        "secret = 'my marker'.replace(' ', '-')",
+        f"%%groq\nThree cats {asked}",
+        f"%%groq --max-tokens 30\nThree cats {asked}",
+        f"%%groq -m demo/mid-stream-error\nThree cats {asked}",
+        f"%%groq -m demo/reasoning\nThree cats {asked}",
+        f"%%groq -m demo/slow\nA long history {asked}",
+        f"%%groq -m demo/slow\nA long history {asked}",
+    ]
+    book = NotebookPage(page, lab, lab.write("states.ipynb", *cells))
+    before = len(server.seen())
+    book.run_all()
+    book.until(lambda: "A short history" in book.text(5) and "A short history" in book.text(6))
+    book.answer(5).get_by_role("button", name="Stop").click()
+    book.until(lambda: page.locator(".groq-stop").count() == 1)
+    saved = book.save()
+    book.answer(6).get_by_role("button", name="Stop").click()
+    nbformat.validate(nbformat.from_dict(saved))
+    *_, running = outputs = [cell["outputs"][0] for cell in saved["cells"][1:]]
+    states = [output["metadata"]["groq"]["state"] for output in outputs[:-1]]
+    assert states == ["done", "done", "failed", "done", "stopped"]
+    assert "application/vnd.jupyter.widget-view+json" in running["data"]
+    bodies = [seen["body"] for seen in server.seen()[before:]]
+    assert all(secret in str(body["messages"]) for body in bodies)
+    assert secret not in book.path.read_text("utf-8")
 
 
 def test_no_attack_gets_through(lab: Lab, browser: Browser) -> None:

@@ -25,7 +25,7 @@ from .frontends import (
     running_frontend,
     waiting,
 )
-from .lab import Lab, Notebook7Page, NotebookPage
+from .lab import KERNEL, Lab, Notebook7Page, NotebookPage
 
 TOKENS_PER_SECOND = 60
 SIX, *SEVENS, NEWEST = VERSIONS
@@ -83,6 +83,23 @@ def check_stop(book: NotebookPage, state: State, server: Demo) -> None:
 @when(IN_LAB)
 def test_stop_in_jupyterlab(book: NotebookPage, state: State, server: Demo) -> None:
     check_stop(book, state, server)
+
+
+@on([(NEWEST, NotebookPage)])
+def test_a_page_reloaded_while_a_cell_runs_has_stop_when_that_ends(
+    book: NotebookPage, server: Demo
+) -> None:
+    """JupyterLab asks the kernel for its widgets, and a kernel that runs a cell does not say."""
+    busy(book)
+    book.save()
+    book.load()
+    book.until(lambda: "Loading widget..." in book.text(ANSWER))
+    book.page.get_by_text(f"{KERNEL['display_name']} |").wait_for()
+    book.interrupt()
+    book.answer(ANSWER).get_by_role("button", name="Stop").click()
+    server.until("closed")
+    book.until(lambda: "stopped after" in book.text(ANSWER))
+    assert BEGINNING in book.text(ANSWER)
 
 
 @on([(NEWEST, Notebook7Page)])

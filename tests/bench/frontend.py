@@ -1,4 +1,4 @@
-"""The live view beside the usual ways, in real JupyterLab: ``python -m tests.bench.frontend``.
+"""The live view beside the usual ways, in a real frontend: ``python -m tests.bench.frontend``.
 
 The same answers of the demo server are shown by ours, by ``update_display(Markdown(all))``
 for each delta, and by ``widgets.HTML.value = all`` for each delta. The page itself takes
@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, Page
 from groq_magic.demo import _tokens_of
 from groq_magic.dialect import render
 from tests.conftest import Demo, running_demo
-from tests.lab import Lab, NotebookPage, running_browser, running_lab
+from tests.lab import PAGES, Lab, NotebookPage, running_browser, running_lab
 
 PLAIN = "Explain server-sent events"  # headings, a table, code
 MATH = "More"  # all there is, and a formula for every 140 tokens
@@ -74,7 +74,7 @@ CONTENT = {
 # Watches the last cell's output from now on.
 WATCH = """
 (content) => {
-  const watch = window.watch = {frames: [], tasks: [], first: null, complete: null};
+  const watch = window.watch = {frames: [], tasks: [], first: null, complete: null, live: null};
   const now = () => performance.timeOrigin + performance.now();
   // The last element's text is enough to know the end by; all of it would disturb.
   const last = () => [...document.querySelectorAll(content)].at(-1)?.lastElementChild;
@@ -90,6 +90,13 @@ WATCH = """
     const isComplete = /The end\\.\\s*$/.test(last()?.textContent ?? "");
     if (watch.complete === null && isComplete) watch.complete = now();
   }, 25);
+  // The live text as it is when its view says that this is all, before the swap. What lost
+  // batches would have left out is missing there for good: the static output has it all.
+  watch.observer = new MutationObserver((changes) => {
+    const root = changes.find(({target}) => target.dataset.state === "done")?.target;
+    watch.live ??= root?.querySelector(".groq-text").cloneNode(true) ?? null;
+  });
+  watch.observer.observe(document, {subtree: true, attributeFilter: ["data-state"]});
   new PerformanceObserver((list) => {
     for (const task of list.getEntries()) {
       watch.tasks.push([performance.timeOrigin + task.startTime, task.duration]);
@@ -99,20 +106,40 @@ WATCH = """
 """
 
 STOP_WATCHING = """
-() => { window.watch.over = true; clearInterval(window.watch.timer); return window.watch; }
+() => {
+  const {timer, observer, frames, tasks, first, complete} = window.watch;
+  window.watch.over = true;
+  clearInterval(timer);
+  observer.disconnect();
+  return {frames, tasks, first, complete};
+}
 """
 
+# Whether the text was the answer's to the letter, live and as it stays. Formulas are compared by
+# their source, which of what the notebook itself has typeset is gone; the line breaks between
+# blocks, which nobody sees, are not.
 TEXT = """
 (html) => {
+  const BLOCKS = "div, blockquote, ul, ol, li, table, thead, tbody, tr";
   const expected = document.createElement("div");
   expected.innerHTML = html;
-  const shown = [...document.querySelectorAll(".groq-answer .jp-RenderedMarkdown")].at(-1);
-  const textOf = (node) => {
-    const text = node.cloneNode(true);  // less its formulas, which MathJax has typeset
-    text.querySelectorAll(".mathjax_process").forEach((formula) => formula.remove());
-    return text.textContent.trim();
+  const textOf = (node, formulas) => {
+    const text = node.cloneNode(true);
+    text.querySelectorAll(".mathjax_process").forEach((formula) => {
+      formula.textContent = formulas ? formula.dataset.source ?? formula.textContent : "";
+    });
+    const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
+    const parts = [];
+    while (walker.nextNode()) {
+      const {data, parentNode} = walker.currentNode;
+      if (data !== "\\n" || !parentNode.matches(BLOCKS)) parts.push(data);
+    }
+    return parts.join("");
   };
-  return textOf(shown) === textOf(expected);
+  const still = [...document.querySelectorAll(".groq-answer .jp-RenderedMarkdown")].at(-1);
+  const {live} = window.watch;
+  if (!live || textOf(live, true) !== textOf(expected, true)) return "WRONG live";
+  return textOf(still, false) === textOf(expected, false) ? "exact" : "WRONG static";
 }
 """
 
@@ -124,12 +151,15 @@ def main() -> None:
     parser.add_argument("--rates", nargs="+", type=int, default=[1000, 3000])
     parser.add_argument("--prompts", nargs="+", default=[PLAIN, MATH])
     parser.add_argument("--patience", type=float, default=60, help="seconds behind the end")
+    parser.add_argument("--page", default="JupyterLab", choices=PAGES)
     options = parser.parse_args()
     with running_browser() as browser:
         for rate in options.rates:
             with running_demo(rate) as server:
                 for prompt, tokens, way in product(options.prompts, options.tokens, options.ways):
-                    figures = run(browser, server, Case(way, prompt, tokens, options.patience))
+                    kind = PAGES[options.page]
+                    case = Case(way, prompt, tokens, options.patience, kind)
+                    figures = run(browser, server, case)
                     show(way, prompt, tokens, rate, figures)
 
 
@@ -138,10 +168,11 @@ class Case(NamedTuple):
     prompt: str
     tokens: int
     patience: float
+    kind: type[NotebookPage] = NotebookPage
 
 
 def run(browser: Browser, server: Demo, case: Case) -> dict[str, float | str]:
-    """One answer in a JupyterLab of its own."""
+    """One answer in a server of its own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {"GROQ_BASE_URL": server.base_url}
         with running_lab(Path(folder), environment) as lab:
@@ -159,7 +190,7 @@ def measure(page: Page, lab: Lab, server: Demo, case: Case) -> dict[str, float |
     )
     path = lab.write("bench.ipynb", SET_UP.replace("{prompt!r}", repr(case.prompt)), warm_up, ask)
     with_heading(path)
-    book = NotebookPage(page, lab, path)
+    book = case.kind(page, lab, path)
     book.run(0)
     book.until(lambda: "pid" in book.text(0))
     kernel = psutil.Process(int(book.text(0).split()[1]))
@@ -173,6 +204,7 @@ def measure(page: Page, lab: Lab, server: Demo, case: Case) -> dict[str, float |
     cpu = sum(kernel.cpu_times()[:2]) - cpu
     wait(page, ended["ended_at"] + case.patience)
     page.wait_for_timeout(1500)  # the swap, and what comes behind it
+    book.until(lambda: page.locator(".groq-stop").count() == 0)
     watched = page.evaluate(STOP_WATCHING)
     return figures(watched, ended, cpu) | {"text": is_exact(page, case)}
 
@@ -229,7 +261,7 @@ def is_exact(page: Page, case: Case) -> str:
     messages = [{"content": case.prompt}]
     body = {"messages": messages, "max_completion_tokens": case.tokens}
     text = "".join(token for _, token in _tokens_of("demo/long", body)[0])
-    return "exact" if page.evaluate(TEXT, render(text)) else "WRONG"
+    return str(page.evaluate(TEXT, render(text)))
 
 
 def figures(watched: dict[str, Any], ended: dict[str, Any], cpu: float) -> dict[str, float | str]:

@@ -27,7 +27,6 @@ from tests.frontends import (
     IN_LAB,
     VERSIONS,
     State,
-    another_page,
     busy,
     idle,
     opened,
@@ -70,7 +69,7 @@ class Stops(NamedTuple):
         return self.page.count(math.inf)
 
     def __str__(self) -> str:
-        label = f"{self.version:7} {self.kind.__name__:14}"
+        label = f"{self.version:7} {self.kind.NAME:10}"
         if self.driver:
             return f"{label} {self.state:14} {figures(self.driver)} {figures(self.page)}"
         label += f" {len(self.page)} {self.state}"
@@ -181,7 +180,7 @@ def plan(versions: Sequence[str]) -> Iterator[Case]:
         if version != NEWEST:
             yield version, NotebookPage, (idle,) if version == SIX else (idle, busy, waiting)
     if NEWEST in versions:
-        yield NEWEST, NotebookPage, [state for state in IN_LAB if state is not another_page]
+        yield NEWEST, NotebookPage, IN_LAB
         yield NEWEST, Notebook7Page, IN_ANY
 
 
