@@ -120,6 +120,7 @@ class Answer:
         self._make_conditions()
         self._version = 0
         self._notified: int | None = None
+        self._is_iterated = False
         self._wakers: list[Callable[[], object]] = []
         self._end_wakers: list[Callable[[], object]] = []
         _answers.add(self)
@@ -260,6 +261,7 @@ class Answer:
         return self._outcome()
 
     def __iter__(self) -> Iterator[str]:
+        self._is_iterated = True
         seen = 0
         while new := self._next_deltas(seen):
             yield from new
@@ -363,7 +365,9 @@ class Answer:
             if rest != self._last_rest:  # it mostly is, and thousands come a second
                 self._last_rest = rest
                 self._take_rest(chunk)
-            self._advance()
+            has_woken = self._advance()
+        if has_woken and self._is_iterated:
+            background.let_threads_run()
 
     def _take_delta(self, delta: Delta) -> None:
         if delta.reasoning:
@@ -484,16 +488,18 @@ class Answer:
         self._wakers, self._end_wakers = [], []
         self._end("failed", APIConnectionError("The process was forked; its parent has the rest."))
 
-    def _advance(self) -> None:
+    def _advance(self) -> bool:
         """Notify of the first change in a turn of the loop, and of all later ones together.
 
         One read of the socket can bring hundreds of deltas, and waking a thread for each
-        would cost more than all else.
+        would cost more than all else. Returns whether it was the first.
         """
         self._version += 1
-        if self._notified is None:
-            self._notify()
-            asyncio.get_running_loop().call_soon(self._end_turn)
+        if self._notified is not None:
+            return False
+        self._notify()
+        asyncio.get_running_loop().call_soon(self._end_turn)
+        return True
 
     def _end_turn(self) -> None:
         with self._lock:

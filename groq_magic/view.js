@@ -33,7 +33,7 @@ const build = (el) => {
   const reasoning = element("div", "groq-reasoning", thought);
   thought.hidden = true;
   const text = element("div", "groq-text jp-RenderedHTMLCommon jp-RenderedMarkdown", root);
-  const note = element("div", "groq-note", root);
+  const note = element("div", "groq-note jp-RenderedHTMLCommon", root);
   return { root, header, stop, thought, summary, reasoning, text, note };
 };
 

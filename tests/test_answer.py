@@ -161,6 +161,17 @@ def test_an_observer_that_fails_keeps_no_answer_from_being_stopped() -> None:
     assert closed.wait(5)
 
 
+def test_the_loop_rests_for_who_iterates_and_rarely() -> None:
+    from groq_magic.background import _REST_INTERVAL, Background
+
+    background = Background()
+    begun, rests = time.monotonic(), set()
+    for _ in range(20_000):
+        background.let_threads_run()
+        rests.add(background._rested_at)
+    assert 1 <= len(rests) <= (time.monotonic() - begun) / _REST_INTERVAL + 1
+
+
 def test_an_answer_is_whole_as_soon_as_it_is_among_the_running() -> None:
     is_over = threading.Event()
     faults: list[Exception] = []

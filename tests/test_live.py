@@ -47,9 +47,12 @@ class Hand:
         for piece in deltas:
             self._connection.chunk(event({"choices": [{"index": 0, "delta": piece}]}))
 
-    def end(self) -> None:
-        self._connection.chunk(finish() + DONE)
+    def end(self, reason: str = "stop") -> None:
+        self._connection.chunk(finish(reason) + DONE)
         self._connection.end()
+
+    def fail(self) -> None:
+        self._connection.chunk(event({"error": {"message": "The model is over capacity"}}))
 
     def asked(self) -> Connection:
         """The request, before anything has been said to it."""
@@ -250,7 +253,7 @@ def test_the_wait_for_a_rate_limit_is_counted_down_and_stopped(lab: Lab, page: P
         book.until(lambda: count() >= 3)
         assert 20 < min(left) < max(left) <= 30
         assert answer.get_attribute("data-state") == "waiting"
-        assert answer.get_by_role("status").inner_text() == "waiting"
+        assert page.locator("body > .groq-said").inner_text() == "waiting"
         answer.get_by_role("button", name="Stop").click()
         book.until(lambda: "Stopped. Nothing had come yet." in book.text(0))
         book.until(lambda: stops(page) == 0)
@@ -265,6 +268,42 @@ def test_stop_before_the_first_token(lab: Lab, page: Page, hand: Hand) -> None:
     assert hand.has_been_left()
     book.until(lambda: "Stopped. Nothing had come yet." in book.text(0))
     book.until(lambda: stops(page) == 0)
+
+
+WIDE = f"""\
+https://example.org/{"long" * 40}
+
+| {" | ".join("abcdefgh")} |
+|{"---|" * 8}
+| {" | ".join(["a value"] * 8)} |
+
+```python
+print("{"wide " * 40}")
+```
+
+"""
+
+
+def test_on_a_narrow_page_the_header_wraps_and_stop_is_there(
+    lab: Lab, browser: Browser, hand: Hand
+) -> None:
+    page = browser.new_page(viewport={"width": 420, "height": 800})
+    book = Notebook7Page(page, lab, lab.write("narrow.ipynb", hand.cell))
+    book.run(0)
+    answer = book.answer(0)
+    header = answer.locator(".groq-header > div")
+    hand.say(*"A few words that come one by one, so that there is a speed.".split(), WIDE)
+    header.get_by_text("tokens/s").wait_for()
+    answer.get_by_text("wide wide").wait_for()
+    assert header.evaluate("e => e.clientHeight") >= 2 * 24
+    assert answer.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+    stop = answer.get_by_role("button", name="Stop")
+    box = stop.bounding_box()
+    assert box
+    assert box["x"] + box["width"] <= 420
+    stop.click()
+    assert hand.has_been_left()
+    page.close()
 
 
 def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Browser, hand: Hand) -> None:
@@ -406,8 +445,8 @@ def test_the_last_line_is_followed_while_the_reader_is_there(
     hand.say(*lines(80, 120))
     book.until(lambda: answer.get_by_text("Line 119.").count() == 1)
     assert answer.get_by_text("Line 65.").bounding_box() == seen
-    page.mouse.wheel(0, 10_000)  # and returns
-    book.until(is_at_the_end)
+    page.mouse.wheel(0, 10_000)  # and returns, past the answer's end
+    book.until(lambda: answer.evaluate(BELOW) < 0)
     hand.say(*lines(120, 160))
     book.until(lambda: answer.get_by_text("Line 159.").count() == 1)
     book.until(is_at_the_end)
@@ -436,8 +475,8 @@ async (shots) => {
 
 
 TEXTS = [text for words, text in _answers().items() if words.startswith(("sse", "math", "code"))]
-STATES = ("done", "done", "stopped")
-"""Of the answers below."""
+STATES = ("done", "done", "stopped", "done", "failed")
+"""Of the answers below: the fourth is cut."""
 
 
 def end(hands: list[Hand], book: NotebookPage) -> None:
@@ -445,6 +484,8 @@ def end(hands: list[Hand], book: NotebookPage) -> None:
     hands[0].end()
     hands[1].end()
     book.answer(2).get_by_role("button", name="Stop").click()
+    hands[3].end("length")
+    hands[4].fail()
 
 
 @pytest.mark.parametrize("settings", [{}, DARK], ids=["light", "dark"])
