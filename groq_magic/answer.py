@@ -120,7 +120,7 @@ class Answer:
         self._make_conditions()
         self._version = 0
         self._notified: int | None = None
-        self._is_iterated = False
+        self._is_waited_for = False
         self._wakers: list[Callable[[], object]] = []
         self._end_wakers: list[Callable[[], object]] = []
         _answers.add(self)
@@ -261,7 +261,6 @@ class Answer:
         return self._outcome()
 
     def __iter__(self) -> Iterator[str]:
-        self._is_iterated = True
         seen = 0
         while new := self._next_deltas(seen):
             yield from new
@@ -366,7 +365,8 @@ class Answer:
                 self._last_rest = rest
                 self._take_rest(chunk)
             has_woken = self._advance()
-        if has_woken and self._is_iterated:
+        if has_woken and self._is_waited_for:
+            self._is_waited_for = False
             background.let_threads_run()
 
     def _take_delta(self, delta: Delta) -> None:
@@ -412,7 +412,7 @@ class Answer:
             begun = self.tool_calls.get(call.index)
             self.tool_calls[call.index] = begun.plus(call) if begun else call
         for tool in delta.executed_tools:
-            self.executed_tools[tool.get("index", 0)] = tool
+            self.executed_tools[tool.get("index") or 0] = tool
 
     def _take_turn(self, item: Queued | Asked) -> None:
         if isinstance(item, Queued):
@@ -520,6 +520,7 @@ class Answer:
         self._ending = threading.Condition(self._lock)  # who waits for the end sleeps until then
 
     def _next_deltas(self, seen: int) -> list[str]:
+        self._is_waited_for = True
         with self._stopped_by_interrupt():
             self._wait_for(self._changed, lambda: self.ended or len(self._deltas) > seen, None)
         return self.deltas(seen)

@@ -12,9 +12,6 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
 
-_REST_INTERVAL = 5e-4
-"""Seconds, so that resting takes the loop a tenth of its time at the most."""
-
 
 class Background:
     """The thread with the loop; started when first needed, again after a fork."""
@@ -23,7 +20,7 @@ class Background:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[Future[None]] = set()
-        self._rested_at = 0.0
+        self._rests_at = 0.0
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
         """Run it as a task, in a copy of the caller's context variables.
@@ -44,12 +41,14 @@ class Background:
         """On the loop's thread: let those run that it has just woken, before it goes on.
 
         They need the interpreter, and would get it only when the loop waits for its next
-        bytes, which is a third of the time that a delta takes from the server. The shortest
-        sleep is some 60 µs long, in which no answer comes on; so it is a rare one.
+        bytes, which is a third of the time that a delta takes from the server. No answer comes
+        on meanwhile: the shortest sleep takes some 60 µs, and milliseconds where another
+        thread computes. So it takes a tenth of the loop's time at the most.
         """
-        if monotonic() - self._rested_at > _REST_INTERVAL:
+        begun = monotonic()
+        if begun >= self._rests_at:
             sleep(1e-6)
-            self._rested_at = monotonic()
+            self._rests_at = 10 * monotonic() - 9 * begun
 
     def close(self) -> None:
         """Cancel what runs, so that every connection is closed; at interpreter exit."""

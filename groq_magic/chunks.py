@@ -42,12 +42,10 @@ class BodyReader:
             if data.startswith("[DONE]"):
                 self._is_over = True
                 yield Done()
-            elif data and name == "message":
+            elif data and (name == "message" or '"choices"' in data):  # and not "event: ping"
                 yield self._parser.parse(self._clean(data))
             elif name == "error":
                 raise _error_event(self._clean(data))
-            elif data.lstrip().startswith("{"):  # and not such as "event: ping"
-                yield self._parser.parse(self._clean(data))
 
 
 class _Frame(NamedTuple):
@@ -216,8 +214,8 @@ def _delta(wire: dict[str, Any]) -> Delta:
         content,
         reasoning,
         tuple(map(_tool_call, wire.get("tool_calls") or ())),
-        tuple(map(_executed_tool, wire.get("executed_tools") or ())),
-        tuple(map(_object, wire.get("annotations") or ())),
+        tuple(filter(_is_executed_tool, wire.get("executed_tools") or ())),
+        tuple(filter(_is_object, wire.get("annotations") or ())),
     )
 
 
@@ -234,13 +232,9 @@ def _tool_call(wire: dict[str, Any]) -> ToolCall:
     return call
 
 
-def _executed_tool(wire: Any) -> dict[str, Any]:
-    if type(_object(wire).get("index", 0)) is not int:
-        raise TypeError("index")
-    return _object(wire)
+def _is_executed_tool(wire: Any) -> bool:
+    return _is_object(wire) and isinstance(wire.get("index"), int | None)
 
 
-def _object(wire: Any) -> dict[str, Any]:
-    if not isinstance(wire, dict):
-        raise TypeError("no object")
-    return wire
+def _is_object(wire: Any) -> bool:
+    return isinstance(wire, dict)

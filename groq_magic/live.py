@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import uuid
 from collections import deque
@@ -48,6 +49,8 @@ from .markdown import Operation, StreamingMarkdown
 _log = logging.getLogger(__name__)
 
 _PAINT_INTERVAL = 0.05
+_LONGEST_PAUSE = 1.0  # a view that hears nothing for three seconds asks why
+_FIRST_LOOKS = 200  # deltas
 _COST_FACTOR = 10
 _SHARED_COST_FACTOR = 3
 _AT_FULL_RATE = 20  # views; jupyter_server drops what is beyond 1,000 messages a second
@@ -108,35 +111,47 @@ class LiveView:
 
     async def _run(self) -> None:
         try:
-            await self._follow()
+            await self._follow_to_the_end()
+            self._close()
+            await _turn_to_swap()
         except asyncio.CancelledError:  # the interpreter exits
             self._answer.stop()
+            self._close()
+        finally:
+            self._swap()
+
+    async def _follow_to_the_end(self) -> None:
+        try:
+            await self._follow()
         except Exception:  # whatever it was, the answer goes on and its text is shown
             _log.exception("The live view of an answer broke; its text comes at the end.")
             await self._until_end()
-        self._close()
-        with suppress(asyncio.CancelledError):
-            await _turn_to_swap()
-        self._swap()
 
     async def _follow(self) -> None:
         version, due_at, is_painted = -1, 0.0, True
         end = asyncio.ensure_future(self._until_end())
         while not self._answer.ended:
-            # Once a second at least: the seconds run on.
-            patience = 1.0 if is_painted else due_at - perf_counter()
-            with suppress(TimeoutError):
+            patience = _LONGEST_PAUSE if is_painted else due_at - perf_counter()
+            with suppress(TimeoutError):  # the seconds run on
                 version = await asyncio.wait_for(self._answer.changed(version), patience)
             begun = perf_counter()
             self._render()
             begins = self._begins()
-            is_painted = self._has_begun or begun >= due_at
+            is_painted = self._is_paced or begun >= due_at
             if is_painted:
                 self._send_batch()
                 self._update_early(begins=begins)
                 due_at = perf_counter() + _pause(perf_counter() - begun)
-            if self._has_begun:  # until then each change is looked at: no first word waits
+            if self._is_paced:
                 await asyncio.wait([end], timeout=due_at - perf_counter())
+
+    @property
+    def _is_paced(self) -> bool:
+        """Before the first word each change is looked at, so that it need not wait.
+
+        But not for ever: there is text that shows nothing, as definitions of links.
+        """
+        return self._has_begun or self._fed > _FIRST_LOOKS
 
     def _begins(self) -> bool:
         """Whether there is something to read, for the first time."""
@@ -162,26 +177,27 @@ class LiveView:
             await self._answer
 
     def _close(self) -> None:
+        """Show all of it, and make the output that stays."""
         _painting.discard(self)
-        self._output = self._final_output()
-        self._widget.early = None
-
-    def _swap(self) -> None:
-        data, metadata = self._output
-        update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
-        _keep(self._widget)
-        self.finished.set()
-
-    def _final_output(self) -> tuple[dict[str, str], dict[str, Any]]:
+        self._output = {"text/plain": self._answer.text}, {}
         try:
             self._feed()
             self._operations += self._markdown.close()
             self._send_batch()
-            return static_bundle(self._answer, self._markdown.html)
+            self._widget.early = None
+            self._output = static_bundle(self._answer, self._markdown.html)
         except Exception:  # the text must be shown, whatever it was
             _log.exception("The output of an answer could not be made; its text is printed here.")
-            self._send_batch()  # that it has ended
-            return {"text/plain": self._answer.text}, {}
+            with suppress(Exception):
+                self._send_batch()  # that it has ended
+
+    def _swap(self) -> None:
+        try:
+            data, metadata = self._output
+            update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+        finally:
+            _keep(self._widget)
+            self.finished.set()
 
     def _feed(self) -> None:
         for delta in (new := self._answer.deltas(self._fed)):
@@ -224,10 +240,10 @@ class LiveView:
 
     def _on_message(self, content: Any) -> None:
         """Hear the browser; on any thread, and perhaps twice for one message."""
-        kind, number = (content.get(name) for name in ("type", "id"))
-        if number in self._heard:
+        if not isinstance(content, dict) or content.get("id") in self._heard:
             return
-        self._heard.append(number)
+        kind = content.get("type")
+        self._heard.append(content.get("id"))
         if kind == "stop":
             self._answer.stop()
         if kind in ("stop", "snapshot"):
@@ -237,6 +253,8 @@ class LiveView:
 
 
 _painting: set[LiveView] = set()
+if hasattr(os, "register_at_fork"):  # none of them is painted in the child
+    os.register_at_fork(after_in_child=_painting.clear)
 
 
 def _pause(cost: float) -> float:
@@ -246,7 +264,8 @@ def _pause(cost: float) -> float:
     """
     views = len(_painting)
     interval = _PAINT_INTERVAL * max(1.0, views / _AT_FULL_RATE)
-    return max(interval, cost * max(_COST_FACTOR, _SHARED_COST_FACTOR * views))
+    pause = max(interval, cost * max(_COST_FACTOR, _SHARED_COST_FACTOR * views))
+    return min(pause, _LONGEST_PAUSE)
 
 
 _next_swap = 0.0

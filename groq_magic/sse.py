@@ -67,9 +67,9 @@ class SSEDecoder:
             if rest:
                 self._hold(rest)
         except APIError as fault:
+            self._fault = fault
             if not events:
                 raise
-            self._fault = fault
         return events
 
     def close(self) -> list[ServerSentEvent]:

@@ -136,7 +136,8 @@ const makeFollower = (root) => {
   observer.observe(element("div", "groq-end", root));
 
   const scrolled = ({ target }) => {
-    if (!target.contains(root) || target[BROUGHT_TO] === target.scrollTop) return;
+    const scroller = target === document ? document.scrollingElement : target;
+    if (!scroller.contains(root) || scroller[BROUGHT_TO] === scroller.scrollTop) return;
     brought = false;
     scrolledAt = performance.now();
   };

@@ -482,6 +482,32 @@ def test_a_view_of_what_cannot_be_rendered_is_told_of_the_end(kernel: Kernel) ->
     assert static["output"]["data"]["text/plain"].startswith("Three names")
 
 
+def test_a_view_that_cannot_be_told_still_leaves_the_text(kernel: Kernel) -> None:
+    run = kernel.run(
+        "from groq_magic.live import AnswerWidget\n"
+        "AnswerWidget.send = lambda *_: 1 / 0\n"
+        "answer = stream('cat names', display=True); answer.wait(); None"
+    )
+    plain = kernel.until_static(run)["content"]["data"]
+    kernel.run("del AnswerWidget.send")
+    assert plain["text/plain"].startswith("Three names")
+
+
+def test_at_the_end_of_the_process_no_output_waits_for_another(kernel: Kernel) -> None:
+    """There is a second for all of them."""
+    run = kernel.run(
+        "from groq_magic import live; from groq_magic.background import background\n"
+        "many = [stream('math', model='demo/slow', display=True) for _ in range(40)]\n"
+        "for answer in many: next(iter(answer))\n"
+        "before = len(live._ended_widgets); background.close()\n"
+        "print(len(live._ended_widgets) - before)"
+    )
+    assert run.stdout == "40\n"
+    kernel.collect(run, lambda: len(run.of_type("update_display_data")) == 40)
+    states = {bundle(message)[1]["state"] for message in run.of_type("update_display_data")}
+    assert states == {"stopped"}
+
+
 def test_all_widgets_closed_the_answer_still_ends_in_its_place(kernel: Kernel) -> None:
     run = kernel.run("%%groq\nExplain server-sent events")
     kernel.run("import ipywidgets; ipywidgets.Widget.close_all()")

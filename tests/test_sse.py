@@ -110,6 +110,13 @@ def test_what_came_before_an_event_that_is_too_large_is_kept(
         then(decoder)
 
 
+def test_nothing_comes_behind_an_event_that_is_too_large() -> None:
+    decoder = SSEDecoder(max_event_size=100)
+    for data in (b"data: " + b"x" * 101, b"\n\ndata: one\n\n"):
+        with pytest.raises(APIError, match="larger than 100 bytes"):
+            decoder.feed(data)
+
+
 def test_a_retry_of_many_digits_is_none() -> None:
     assert decode(b"retry: " + b"9" * 5000 + b"\ndata: x\n\n") == [ServerSentEvent("x")]
 

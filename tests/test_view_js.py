@@ -375,3 +375,37 @@ def test_who_has_not_left_the_last_line_is_kept_there(page: Page) -> None:
     page.goto("about:blank")
     source = live.AnswerWidget._esm
     assert page.evaluate(SCROLLED, str(source)) == [0, 0, True, 0, 0, True, True, 0]
+
+
+# A view in a page that scrolls by itself, as Voila's does, which its reader leaves.
+PAGE = """
+async (source) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  document.body.innerHTML = "<div></div>";
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const model = {on, off: () => {}, get: () => null, send: () => {}};
+  view.render({model, el: document.body.firstChild});
+  const frames = () =>
+    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  let n = 0;
+  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  hear({type: "snapshot", n, settled: [], open: "", tail: "", part: "", reasoning: "", status});
+  const say = async () => {
+    const ops = [...Array(50)].map(() => ["settle", "<p>A line.</p>"]);
+    hear({type: "batch", n: ++n, ops, reasoning: "", status});
+    await frames();
+    return scrollY;
+  };
+  const followed = await say();
+  scrollTo(0, 0);
+  await frames();
+  return [followed > 0, await say()];
+}
+"""
+
+
+def test_a_page_that_scrolls_by_itself_can_be_left(page: Page) -> None:
+    page.goto("about:blank")
+    assert page.evaluate(PAGE, str(live.AnswerWidget._esm)) == [True, 0]
