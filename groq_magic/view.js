@@ -123,15 +123,26 @@ const hiddenOf = (root, scroller = scrollerOf(root)) => {
   return root.getBoundingClientRect().bottom - limit;
 };
 
+const beginsInSight = (root, scroller = scrollerOf(root)) => {
+  const { top } = root.getBoundingClientRect();
+  const box = scroller.getBoundingClientRect();
+  return Math.max(box.top, 0) <= top && top < Math.min(box.bottom, innerHeight);
+};
+
 const makeFollower = (root) => {
   let inSight; // not known before the observer has seen it in the page
   let brought = false; // by us, and the reader has not scrolled since
   let scrolledAt = -Infinity; // by the reader; the observer knows of that a little later
   let isDue = false;
   let follows;
+  let isBefore = false; // text came before the view was in the page
 
   const observer = new IntersectionObserver((entries) => {
-    if (root.isConnected) inSight = entries.at(-1).isIntersecting;
+    if (!root.isConnected) return;
+    inSight = entries.at(-1).isIntersecting;
+    if (isBefore) follows = beginsInSight(root);
+    if (isBefore) follow();
+    isBefore = false;
   });
   observer.observe(element("div", "groq-end", root));
 
@@ -164,6 +175,7 @@ const makeFollower = (root) => {
       // The last line also goes out of sight as what is above it grows, or when the notebook
       // makes room late; the reader has not left it then.
       if (!isDue) follows = brought || isInSight();
+      isBefore ||= !root.isConnected;
       if (!isDue) requestAnimationFrame(follow);
       isDue = true;
       change();

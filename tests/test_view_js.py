@@ -409,3 +409,43 @@ async (source) => {
 def test_a_page_that_scrolls_by_itself_can_be_left(page: Page) -> None:
     page.goto("about:blank")
     assert page.evaluate(PAGE, str(live.AnswerWidget._esm)) == [True, 0]
+
+
+# A view whose text is there before it is in the page, at the top of a box that scrolls or below.
+LATE = """
+async ({source, above}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  document.body.innerHTML = `<div style="height: 300px; overflow-y: auto"></div>`;
+  const box = document.body.firstChild;
+  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  const settled = [...Array(50)].map(() => "<p>A line.</p>");
+  const nothing = {open: "", tail: "", part: "", reasoning: ""};
+  const early = {type: "snapshot", n: 3, settled, ...nothing, status};
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const el = document.createElement("div");
+  view.render({model: {on, off: () => {}, get: () => early, send: () => {}}, el});
+  box.innerHTML = `<div style="height: ${above}px"></div>`;
+  box.append(el);
+  const frames = () => new Promise((done) => {
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)));
+  });
+  await frames();
+  hear({type: "batch", n: 4, ops: [["settle", "<p>The last.</p>"]], reasoning: "", status});
+  await frames();
+  const last = box.querySelector(".groq-answer").getBoundingClientRect().bottom;
+  return [Math.round(last - box.getBoundingClientRect().bottom), box.scrollTop];
+}
+"""
+
+
+@pytest.mark.parametrize("above", [0, 1000])
+def test_text_that_was_there_before_its_view_is_followed_where_that_is_in_sight(
+    page: Page, above: int
+) -> None:
+    page.goto("about:blank")
+    told = {"source": str(live.AnswerWidget._esm), "above": above}
+    below, scrolled = page.evaluate(LATE, told)
+    assert (below == 0) is (above == 0)
+    assert (scrolled > 0) is (above == 0)
