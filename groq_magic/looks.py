@@ -60,6 +60,10 @@ _CLASSES = "groq-answer mathjax_ignore tex2jax_ignore"
 _TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown"  # JupyterLab's own for Markdown
 _DOTS = {"waiting": _WARN, "done": _CALM, "stopped": _WARN, "failed": _BAD}
 
+# Values that the API itself names.
+_WORDS = ["none", "default", "minimal", "low", "medium", "high", "parsed", "raw", "hidden"]
+_WORDS += ["auto", "on_demand", "flex", "performance", "required"]
+
 
 class Status(NamedTuple):
     """The answer's state, and the HTML around its text."""
@@ -229,10 +233,10 @@ def note_of(answer: Answer) -> Note | None:
 
 
 def _metadata(answer: Answer) -> dict[str, Any]:
-    """How the answer was made; neither the key nor the prompt is in it."""
+    """How the answer was made; neither the key nor the prompt is in it, nor a secret in `tools`."""
     made = {
         "model": answer.model,
-        "parameters": answer.parameters,
+        "parameters": dict(filter(_is_plain, answer.parameters.items())),
         "state": answer.state,
         "finish_reason": answer.finish_reason,
         "request_id": answer.request_id,
@@ -247,6 +251,12 @@ def _metadata(answer: Answer) -> dict[str, Any]:
         "note": answer.note or None,
     }
     return {name: value for name, value in made.items() if value is not None}
+
+
+def _is_plain(parameter: tuple[str, object]) -> bool:
+    """Whether it is no text of the user's own: tools or a stop may hold a secret."""
+    name, value = parameter
+    return name == "model" or isinstance(value, int | float) or value in _WORDS
 
 
 def _rounded(seconds: float | None) -> float | None:

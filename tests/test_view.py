@@ -67,6 +67,15 @@ def test_done() -> None:
     assert "error" not in made
 
 
+def test_metadata_hold_no_text_of_a_parameter() -> None:
+    plain = {"model": "m", "top_k": 4, "top_p": 0.5, "store": False, "reasoning_effort": "low"}
+    texts = {"stop": ["tok_1"], "user": "tok_2", "tools": [{"headers": {"x": "tok_3"}}]}
+    answer = Answer(items(chunk("a")), model="m", parameters={**plain, **texts})
+    answer.wait()
+    assert static_bundle(answer)[1]["groq"]["parameters"] == plain
+    assert answer.parameters == {**plain, **texts}
+
+
 def test_without_the_servers_time_the_speed_is_about_right_and_says_so() -> None:
     given = (*[chunk("word ")] * 20, chunk(finish_reason="stop"))
     answer = Answer(items(*given), clock=map(float, count()).__next__)
