@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from groq_magic import APIError, Usage, chunks
+from groq_magic import APIError, Usage
 from groq_magic.chat import Chunk, Delta, Done, ToolCall
-from groq_magic.chunks import BodyReader, ChunkParser, parse_chunk
+from groq_magic.chunks import BodyReader, parse_chunk
+
+from .peer import event
 
 
 def parsed(**wire: Any) -> Chunk:
@@ -172,98 +172,9 @@ def test_a_name_that_is_none_is_left_out(name: object) -> None:
     assert parsed(choices=choice(content="a"), x_groq={"id": name}, **named) == Chunk(Delta("a"))
 
 
-# The chunks of a stream, which mostly differ in their text alone
-
-FRAMES = [
-    '{"id":"a","choices":[{"index":0,"delta":{"content":TEXT},"finish_reason":null}]}',
-    '{"id": "b", "choices": [{"delta": {"content": TEXT}}], "model": "m"}',
-    '{"choices":[{"delta":{"reasoning":TEXT,"channel":"analysis"}}],"model":"m"}',
-    '{"choices":[{"delta":{"role":"assistant","content":TEXT},"finish_reason":"stop"}]}',
-    ' {"choices":[{"delta":{"content":TEXT}}],"x_groq":{"id":"r","seed":7}} ',
-    '{"choices":[{"index":0,"delta":{"reasoning_content":TEXT},"finish_reason":null}]}',
-    # Where the text is not the delta's, or not it alone
-    '{"choices":[{"delta":{"content":TEXT,"content":"the last one counts"}}]}',
-    '{"choices":[{"delta":{"content":"the last one counts","content":TEXT}}]}',
-    '{"content":TEXT,"choices":[{"delta":{"content":"a"}}]}',
-    '{"choices":[{"delta":{"content":"a","reasoning":TEXT}}]}',
-    '{"choices":[{"delta":{"reasoning":"a","reasoning_content":TEXT}}]}',
-    '{"choices":[{"delta":{"reasoning":TEXT,"reasoning_content":"a"}}]}',
-    '{"choices":[{"delta":{"a\\"content":TEXT,"reasoning":"a"}}]}',
-    '{"choices":[{"delta":{"executed_tools":[{"content":TEXT}],"content":"a"}}]}',
-    '{"choices":[{"delta":{"content":"a"},"finish_reason":TEXT}],"model":TEXT}',
-    '{"error":{"content":TEXT}}',
-    '{"choices":[{"content":TEXT}]}',
-    # What is no text, no chunk or no JSON
-    '{"choices":[{"delta":{"content":null}}]}',
-    '{"choices":[{"delta":{"content":[TEXT]}}]}',
-    '{"choices":[{"delta":{"content":TEXT}}]}}',
-    "[TEXT]",
-]
-TEXTS = st.text() | st.sampled_from(
-    ["", "a", '"', "\\", '","x":"', '"}}]}', "\ud83d", "\ude00", "\u2028", '"content":"a"']
-)
-EVENTS = st.builds(
-    lambda frame, text, ascii_only: frame.replace(
-        "TEXT", json.dumps(text, ensure_ascii=ascii_only)
-    ),
-    st.sampled_from(FRAMES),
-    TEXTS,
-    st.booleans(),
-)
-BROKEN = st.builds(
-    lambda data, at, put: data[: at % (len(data) + 1)] + put + data[at % (len(data) + 1) + 1 :],
-    EVENTS,
-    st.integers(0, 200),
-    st.sampled_from(["", '"', "\\", "\n", "}", "x"]),
-)
-
-
-def outcome(parse: Any, data: str) -> Any:
-    try:
-        return parse(data)
-    except APIError as error:
-        return str(error)
-
-
-@given(st.lists(EVENTS | BROKEN, max_size=3), st.lists(EVENTS | BROKEN, max_size=6))
-def test_the_chunks_of_a_stream_are_read_as_each_by_itself(
-    begun: list[str], more: list[str]
-) -> None:
-    parser = ChunkParser()
-    for data in [*begun, *begun, *more, *more]:
-        assert outcome(parser.parse, data) == outcome(parse_chunk, data)
-
-
-@given(st.sampled_from(FRAMES), st.lists(TEXTS, min_size=3))
-def test_the_same_frame_again_and_again(frame: str, texts: list[str]) -> None:
-    parser = ChunkParser()
-    for text in texts:
-        data = frame.replace("TEXT", json.dumps(text))
-        assert outcome(parser.parse, data) == outcome(parse_chunk, data)
-
-
-@pytest.mark.parametrize("frame", FRAMES[:6])
-def test_of_the_usual_chunks_only_the_text_is_read(
-    frame: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[str] = []
-
-    def count(data: str) -> Chunk:
-        read.append(data)
-        return parse_chunk(data)
-
-    monkeypatch.setattr(chunks, "parse_chunk", count)
-    parser = ChunkParser()
-    for number in range(100):
-        parser.parse(frame.replace("TEXT", json.dumps(str(number))))
-    assert len(read) == 3  # two that are alike, and one of their kind with another text
-
-
-def test_a_chunk_of_another_kind_between_them_does_not_matter() -> None:
-    parser = ChunkParser()
-    usual, ends = (
-        FRAMES[0].replace("TEXT", '"a"'),
-        '{"choices":[{"delta":{},"finish_reason":"stop"}]}',
-    )
-    said = [parser.parse(data) for data in (usual, usual, usual, ends, usual)]
-    assert said == [parse_chunk(data) for data in (usual, usual, usual, ends, usual)]
+def test_text_comes_whole_whatever_the_other_fields_hold() -> None:
+    repeated = {"choices": choice(reasoning_content="", reasoning=".")}
+    other = {"choices": choice(reasoning_content="", reasoning="a")}
+    chunks = items(b"".join(map(event, [*[repeated] * 4, other])))
+    assert chunks == [parsed(**repeated)] * 4 + [parsed(**other)]
+    assert chunks[-1] == Chunk(Delta("", "a"))
