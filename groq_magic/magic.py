@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import keyword
-import re
 import shlex
 import sys
 from argparse import (
@@ -13,7 +12,7 @@ from argparse import (
     BooleanOptionalAction,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -35,39 +34,14 @@ if TYPE_CHECKING:
 _OURS = "groq_magic"
 _NO_PARAMETERS = {"", "prompt", "system", "images", "chat", "base_url", "timeout", "max_retries"}
 _NO_PARAMETERS |= {"display", "out", "wait", "raw"}
+_NUMBERS: dict[str, Callable[[str], Any]] = {"temperature": float, "top_p": float}
+_NUMBERS |= {"max_completion_tokens": int, "seed": int}
 
 
 def _name(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
         raise ArgumentTypeError(f"{text!r} cannot be the name of a variable")
     return text
-
-
-class _Value(str):
-    """A word with a value in it, which has no meaning beyond its text."""
-
-    __slots__ = ()
-
-
-def _text_or_file(text: str) -> str:
-    if isinstance(text, _Value) or not text.startswith("@"):
-        return text
-    try:
-        return Path(text[1:]).expanduser().read_text("utf-8")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ArgumentTypeError(f"cannot read {text[1:]}: {error}") from None
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    name, _, value = text.partition("=")
-    if name in _NO_PARAMETERS:
-        raise ArgumentTypeError(f"{name or text} is no parameter of the API")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        raise ArgumentTypeError(
-            f"{text!r} is not KEY=JSON, as in top_k=40 or user='\"me\"'"
-        ) from None
 
 
 class _Parser(ArgumentParser):
@@ -86,26 +60,22 @@ def _parser() -> _Parser:
     )
     add = parser.add_argument
     add("-m", "--model", help="default: openai/gpt-oss-120b")
-    add(
-        "-s", "--system", type=_text_or_file, metavar="TEXT", help="what it is told first; or @FILE"
-    )
-    add("-t", "--temperature", type=float, metavar="T", help="0 to 2")
-    add("--top-p", type=float, metavar="P", help="0 to 1")
+    add("-s", "--system", metavar="TEXT", help="what it is told first; or @FILE")
+    add("-t", "--temperature", metavar="T", help="0 to 2")
+    add("--top-p", metavar="P", help="0 to 1")
     add(
         "--max-tokens",
-        type=int,
         metavar="N",
         dest="max_completion_tokens",
         help="the longest answer, reasoning included",
     )
-    add("--seed", type=int, metavar="N", help="the same answer again, as far as possible")
+    add("--seed", metavar="N", help="the same answer again, as far as possible")
     add("--stop", action="append", metavar="TEXT", help="end before it; up to four times")
     add("--reasoning-effort", metavar="WORD", help="none, low, medium, high: as the model has it")
     add("--reasoning-format", metavar="WORD", help="parsed, raw, hidden")
     add("--service-tier", metavar="WORD", help="auto, on_demand, flex, performance")
     add(
         "--param",
-        type=_parameter,
         action="append",
         metavar="KEY=JSON",
         help="any other parameter of the API; as often as wanted",
@@ -190,10 +160,8 @@ class GroqMagic(Magics):
     def _asked(self, line: str, cell: str) -> tuple[Answer, bool | None]:
         from .api import stream
 
-        given = _flags(_words(line, self._notebook))
+        given = _flags(line, self._notebook)
         out, wait = given.pop("out", None), given.pop("wait", self.wait)
-        if "chat" in given:
-            given["chat"] = self._notebook.chat(given["chat"])
         given["images"] = list(map(self._notebook.image, given.get("images", ())))
         text = cell if given.pop("raw", False) else self._filled(cell, given["images"])
         answer = stream(text, **(self._defaults(given.get("chat")) | given))
@@ -292,45 +260,80 @@ def _in_a_line() -> Iterator[None]:
         ) from None
 
 
-def _words(line: str, notebook: Notebook) -> list[str]:
-    """The words of the line; an expression's value is within one word, whatever it is."""
-    from .prompt import interpolate
+def _flags(line: str, notebook: Notebook) -> dict[str, Any]:
+    """The flags by `stream()`'s names, those not given left out.
 
-    if _is_raw(line):
-        return _split(line)
-    values: list[str] = []
-
-    def hold(value: object) -> str:
-        told = notebook.tell(value)
-        if isinstance(told, bytes):
-            raise InputError("it is an image: give its name to --image")
-        values.append(told)
-        return f"\0{len(values) - 1}\0"
-
-    words = _split(interpolate(line, notebook.names, hold).text)
-    filled = [re.sub("\0(\\d+)\0", lambda held: values[int(held[1])], word) for word in words]
-    return [one if one == word else _Value(one) for one, word in zip(filled, words, strict=True)]
+    Values are filled in when the flags are known: a value is text, never a flag or a file.
+    """
+    parsed = vars(GroqMagic.parser.parse_args(_words(line)))
+    given = {name: value for name, value in parsed.items() if value is not None}
+    fill = _unfilled if "raw" in given else notebook.fill
+    parameters = dict(_parameter(text, fill) for text in given.pop("param", ()))
+    meant = {name: _meant(name, value, fill) for name, value in given.items()}
+    if "chat" in given and meant["chat"] == given["chat"]:  # a value names no variable
+        meant["chat"] = notebook.chat(given["chat"])
+    return meant | parameters
 
 
-def _is_raw(line: str) -> bool:
+def _words(line: str) -> list[str]:
+    """The words of the line, each expression within one of them."""
+    from .prompt import marked
+
     try:
-        return "--raw" in shlex.split(line)
-    except ValueError:  # an expression may have quotes of its own
-        return "--raw" in line.split()
-
-
-def _split(line: str) -> list[str]:
-    try:
+        text, expressions = marked(line)
+        words = shlex.split(text)
+    except InputError:
+        if "--raw" not in line.split():
+            raise
         return shlex.split(line)
     except ValueError as error:
         raise InputError(f"%%groq {line}: {error}.") from None
+    for number, expression in enumerate(expressions):
+        words = [word.replace(f"\0{number}\0", expression) for word in words]
+    return words
 
 
-def _flags(words: list[str]) -> dict[str, Any]:
-    """The flags by `stream()`'s names, those not given left out."""
-    given = vars(GroqMagic.parser.parse_args(words))
-    given |= dict(given.pop("param") or ())
-    return {name: value for name, value in given.items() if value is not None}
+def _meant(name: str, value: Any, fill: Callable[..., str]) -> Any:
+    """What was typed behind a flag, with its values."""
+    if name == "stop":
+        return list(map(fill, value))
+    if name == "out" or not isinstance(value, str):
+        return value
+    if name == "system" and value.startswith("@"):
+        return _content(fill(value[1:]))
+    text = fill(value)
+    with suppress(ValueError):  # `stream()` says what is no number
+        return _NUMBERS.get(name, str)(text)
+    return text
+
+
+def _unfilled(text: str, _form: object = None) -> str:
+    return text
+
+
+def _content(path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text("utf-8")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"-s cannot read {path}: {error}") from None
+
+
+def _parameter(text: str, fill: Callable[..., str]) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    if name in _NO_PARAMETERS or "{{" in name:
+        raise InputError(f"--param {text}: {name or text} is no parameter of the API.")
+    filled = fill(value, str if value.startswith("{{") else _within_quotes)
+    try:
+        return name, json.loads(filled)
+    except ValueError:
+        raise InputError(
+            f"--param {text!r} is not KEY=JSON, as in top_k=40 or user='\"me\"'."
+        ) from None
+
+
+def _within_quotes(text: str) -> str:
+    """The text as JSON has it between quotes, which it cannot end."""
+    return json.dumps(text)[1:-1]
 
 
 def load(shell: InteractiveShell) -> None:

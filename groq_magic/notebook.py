@@ -11,7 +11,8 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from .conversation import DEFAULT_CHAT, Conversation
-from .errors import GroqError
+from .errors import GroqError, InputError
+from .prompt import interpolate
 from .values import shown
 
 _OWN_ERRORS = (GroqError, KeyboardInterrupt, UsageError)
@@ -42,6 +43,17 @@ class Notebook:
         """A value as a prompt says it, see `values.shown`."""
         return shown(value, self._formats)
 
+    def fill(self, text: str, form: Callable[[str], str] = str) -> str:
+        """A flag's text with its values, each in that form."""
+
+        def tell(value: object) -> str:
+            told = self.tell(value)
+            if isinstance(told, bytes):
+                raise InputError("it is an image: give its name to --image")
+            return form(told)
+
+        return interpolate(text, self.names, tell).text
+
     def chat(self, name: str | None) -> str | Conversation:
         """The variable of that name, if it holds a chat, else the chat of that name."""
         variable = self._shell.user_ns.get(name)
@@ -49,6 +61,8 @@ class Notebook:
 
     def image(self, name: str) -> object:
         """What the variable of that name holds, else the name, which is a path or address."""
+        if "{{ " in name:
+            raise InputError("--image takes no {{ }}: give a variable's name, or a path.")
         return self._shell.user_ns.get(name, name) if name.isidentifier() else name
 
     def _formats(self, value: object) -> Callable[[str], Any]:

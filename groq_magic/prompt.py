@@ -123,6 +123,14 @@ def interpolate(
     return filled._replace(text="".join([*pieces, text[at:]]))
 
 
+def marked(text: str) -> tuple[str, list[str]]:
+    """The text with a number between NULs for each expression, and those, not evaluated."""
+    expressions = [text[one.start : one.end] for one in _expressions(text)]
+    for number, expression in enumerate(expressions):
+        text = text.replace(expression, f"\0{number}\0", 1)
+    return text, expressions
+
+
 def unspaced(text: str, namespace: Mapping[str, Any]) -> list[str]:
     """The variables that stand as ``{{name}}``, which is no expression, though it may be meant."""
     return [name for name in dict.fromkeys(_UNSPACED.findall(text)) if name in namespace]

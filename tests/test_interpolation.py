@@ -71,6 +71,9 @@ broken, broken_markdown, marked, whatever = Broken(), BrokenMarkdown(), Marked()
 cats = stream("cat names")
 slow = stream("cat names", model="demo/slow")
 failed = stream("x", model="demo/error-401")
+for each in ended, cats, failed:
+    each.wait()
+begun = next(iter(slow))  # and so no request of these comes among those of a test
 """
 
 
@@ -277,6 +280,50 @@ def test_what_a_value_begins_with_has_no_meaning_in_a_flag(kernel: Kernel, serve
     assert kernel.run("print(ended.text, end='')").stdout == sent
 
 
+ATTACKS = ["@secret.txt", "-s@secret.txt", "--system=@secret.txt", "--image=secret.txt", "--raw"]
+
+
+@pytest.mark.parametrize("value", ATTACKS)
+@pytest.mark.parametrize("flags", ["-s {{ x }}", "-s{{ x }}", "--system='{{ x }}'"])
+def test_a_value_is_no_flag_and_no_file(
+    kernel: Kernel, server: Demo, flags: str, value: str
+) -> None:
+    kernel.run(f"open('secret.txt', 'w').write('secret'); x = {value!r}")
+    before = len(server.seen())
+    for line in (flags, "-c {{ x }}", "-m {{ x }}", "--stop {{ x }}"):
+        kernel.run(f"%%groq {line} --wait --max-tokens 1\nHi {{{{ n }}}}")
+    system, chat, model, stop = (seen["body"] for seen in server.seen()[before:])
+    prompt = {"role": "user", "content": "Hi 7"}
+    assert system["messages"] == [{"role": "system", "content": value}, prompt]
+    assert chat["messages"][-1] == prompt
+    assert (model["model"], stop["stop"]) == (value, [value])
+
+
+def test_a_file_is_read_where_the_sign_for_it_was_typed(kernel: Kernel, server: Demo) -> None:
+    kernel.run("open('told.txt', 'w').write('Be {{ name }}.'); told = 'told'")
+    for flags in ("-s @told.txt", "-s@told.txt", "--system=@{{ told }}.txt"):
+        kernel.run(f"%%groq {flags} --wait --max-tokens 1\nx")
+        assert server.seen()[-1]["body"]["messages"][0]["content"] == "Be {{ name }}."
+
+
+def test_a_chats_name_from_a_value_is_no_variable(kernel: Kernel, server: Demo) -> None:
+    kernel.run("from groq_magic import Conversation; mine = Conversation(system='Mine.')")
+    kernel.run("%%groq -c {{ 'mine' }} --wait --max-tokens 1\nx")
+    assert server.seen()[-1]["body"]["messages"] == [{"role": "user", "content": "x"}]
+    kernel.run("%%groq -c mine --wait --max-tokens 1\nx")
+    assert server.seen()[-1]["body"]["messages"][0]["content"] == "Mine."
+
+
+def test_a_value_stays_within_the_quotes_of_a_parameter(kernel: Kernel, server: Demo) -> None:
+    kernel.run('x, k, tools = \'a"], "b\', 40, \'[{"type": "browser_search"}]\'')
+    line = "--param 'a=[\"{{ x }}\"]' --param top_k={{ k }} --param tools={{ tools }}"
+    kernel.run(f"%%groq {line} --wait --max-tokens 1\nx")
+    body = server.seen()[-1]["body"]
+    assert (body["a"], body["top_k"]) == (['a"], "b'], 40)
+    assert body["tools"] == [{"type": "browser_search"}]
+    assert "is no parameter" in kernel.run("%%groq --param {{ 'x=1' }}\nx").stdout
+
+
 def test_a_large_table_says_what_was_cut(kernel: Kernel, server: Demo) -> None:
     sent = asked(kernel, server, "{{ long }}")
     *rows, blank, cut = sent.splitlines()
@@ -360,7 +407,9 @@ BAD_IMAGES = {
     "none": ("--image", "expected one argument"),
     "nobody's": ("--image '~nobody-here/x.png'", "Cannot read '~nobody-here/x.png': "),
     "what fails to draw": ("--image badly", "a Badly, cannot be drawn: nothing to draw"),
-    "an image in braces": ("--image {{ fig }}", "{{ fig }}: InputError: it is an image"),
+    "an image in braces": ("--image {{ fig }}", "--image takes no {{ }}: give a variable's name"),
+    "a path in braces": ("--image '{{ \"a b.png\" }}'", "--image takes no {{ }}"),
+    "an image as text": ("-s {{ fig }}", "{{ fig }}: InputError: it is an image"),
 }
 
 
