@@ -32,6 +32,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Name, Punctuation, Text, Whitespace
 
+from .formula import is_safe_formula
+
 Token = markdown_it.token.Token
 FILLED_UP_CELLS = MAX_AUTOCOMPLETED_CELLS
 """How many cells of a table may be missing, in all its rows; at the next one it ends."""
@@ -400,7 +402,7 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
         opener = _inline_opener(state.src, state.pos)
         token = state.push("math_inline", "", 0)
         token.content = state.src[state.pos + len(opener) : end - len(opener)]
-        token.markup = "\\(" if opener in ("$", "\\(") else "\\["
+        token.markup = opener
     state.pos = end
     return True
 
@@ -429,7 +431,7 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         token = state.push("math_block", "", 0)
         token.block, token.map = True, [start, last + 1]
         token.content = "\n".join(lines).rstrip()[: None if environment else -len(closer)]
-        token.markup = "" if environment else "\\["
+        token.markup = opener
         state.line = last + 1
     return True
 
@@ -459,22 +461,25 @@ def _line(state: StateBlock, line: int) -> str:
     return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
 
 
-def _math_html(token: Token, tag: str) -> str:
-    closer = _CLOSERS.get(token.markup, "")
-    tex = f"{token.markup}{escape_html(token.content)}{closer}"
-    return f'<{tag} class="{_MATH_CLASSES}">{tex}</{tag}>'
+def _math_html(token: Token, plain: tuple[str, str], tag: str) -> str:
+    """The formula for MathJax, or between ``plain`` as its source, as it was written."""
+    opener, content = token.markup, escape_html(token.content)
+    if not is_safe_formula(token.content):
+        return f"{plain[0]}{opener}{content}{_CLOSERS.get(opener, opener)}{plain[1]}"
+    opener = {"$": "\\(", "$$": "\\["}.get(opener, opener)
+    return f'<{tag} class="{_MATH_CLASSES}">{opener}{content}{_CLOSERS.get(opener, "")}</{tag}>'
 
 
 def _render_math_inline(
     self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
-    return _math_html(tokens[index], "span")
+    return _math_html(tokens[index], ("<code>", "</code>"), "span")
 
 
 def _render_math_block(
     self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
-    return _math_html(tokens[index], "div") + "\n"
+    return _math_html(tokens[index], code_frame(""), "div").rstrip("\n") + "\n"
 
 
 # The parser
