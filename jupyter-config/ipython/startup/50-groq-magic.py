@@ -2,10 +2,18 @@
 
 
 def _load_groq_magic():
+    import sys
     from contextlib import suppress
+    from pathlib import Path
 
+    path = sys.path[:]
     with suppress(Exception):  # a kernel must start, whatever is wrong with us
+        # No cell has run yet, so nothing of the working folder may run. It is "" in the path;
+        # python -m puts its name at the head, behind the folder of this file.
+        head = [folder for folder in path[:2] if folder != str(Path.cwd())]
+        sys.path[:] = filter(None, head + path[2:])
         get_ipython().extension_manager.load_extension("groq_magic")  # noqa: F821
+    sys.path[:] = path
 
 
 _load_groq_magic()
