@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
-from typing import Any, cast
+from typing import Any
 
 import httpx
 
+from .body import pieces
 from .chat import Chunk, Item, Responded, Waiting
 from .chunks import BodyReader
 from .endpoint import Endpoint
@@ -20,6 +21,7 @@ from .errors import (
     APIStatusError,
     APITimeoutError,
     GroqError,
+    IncompleteStreamError,
     InputError,
     NotFoundError,
     SetUpError,
@@ -40,6 +42,8 @@ from .opening import Opening
 _PAST_PROXIES = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 _MODELS_SECONDS = 3.0
 _ERROR_BODY_LIMIT = 64 * 1024
+_ERROR_BODY_SECONDS = 10.0
+_IDLE_CONNECTIONS = 4
 _MODELS_LIMIT = 4 * 2**20
 _COMMON_HEADERS = {
     "User-Agent": f"groq-magic httpx/{httpx.__version__}",
@@ -121,7 +125,11 @@ class Client:
     def _built(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             transport=self._transport,
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=300.0),
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=_IDLE_CONNECTIONS,
+                keepalive_expiry=300.0,
+            ),
             # A proxy from the environment never sits between us and this machine.
             mounts=None if self._transport else dict.fromkeys(_PAST_PROXIES, None),
             follow_redirects=False,
@@ -148,7 +156,7 @@ class Client:
                 if is_document(response):
                     raise not_a_stream(response, await _start_of_body(response), endpoint)
                 reader = BodyReader(endpoint.without_key)
-                async for piece in _pieces(response):  # read to its end, the connection
+                async for piece in pieces(response):  # read to its end, the connection
                     for item in reader.feed(piece):  # can be used again
                         yield item
                 for item in reader.close():
@@ -190,21 +198,16 @@ class Client:
         return endpoint.without_key(body)
 
 
-def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as it comes; to decode what nobody encoded costs a tenth of the time."""
-    if "content-encoding" in response.headers:
-        return response.aiter_bytes()
-    return aiter(cast("AsyncIterable[bytes]", response.stream))
-
-
 async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMIT) -> str:
     body = bytearray()
+    silence = response.request.extensions["timeout"]["read"]
     try:
-        async for data in response.aiter_bytes():
-            body += data
-            if len(body) >= limit:
-                break
-    except (httpx.HTTPError, OSError):
+        async with asyncio.timeout(min(silence, _ERROR_BODY_SECONDS)):
+            async for data in pieces(response):
+                body += data
+                if len(body) >= limit:
+                    break
+    except (httpx.HTTPError, OSError, IncompleteStreamError):  # TimeoutError among them
         if response.status_code == 200:
             raise
         # Otherwise the status says what is wrong, however little comes behind it.

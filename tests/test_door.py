@@ -15,14 +15,14 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat chunks models endpoint failures opening client".split()
+ROOMS = "errors sse chat chunks models endpoint failures body opening client".split()
 ROOMS += "background pieces answer session".split()
 ROOMS += "formula dialect source stable blocks calm markdown looks host live view table".split()
 ROOMS += "images values prompt conversation api notebook demo commands magic __init__".split()
 
 # Each of these is imported in the one room that is about it.
 ONLY_IN = {
-    "httpx": ("endpoint", "failures", "opening", "client"),
+    "httpx": ("endpoint", "failures", "body", "opening", "client"),
     "markdown_it": "dialect",
     "pygments": "dialect",
     "anywidget": "live",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import gzip
 import os
@@ -18,6 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 import trustme
 
@@ -33,6 +35,7 @@ from groq_magic import (
     RateLimitError,
 )
 from groq_magic.answer import Answer
+from groq_magic.body import pieces
 from groq_magic.chat import Waiting
 from groq_magic.endpoint import Endpoint
 
@@ -105,6 +108,17 @@ def without_end(data: bytes) -> Script:
 wait = Connection.until_closed
 
 
+def drip_an_error(connection: Connection) -> None:
+    connection.send(b"HTTP/1.1 500 Oh\r\ncontent-length: 100000\r\n\r\n")
+    while not connection.closed.wait(0.01):
+        connection.send(b"x")
+
+
+def packed(body: bytes, packing: str) -> Script:
+    """A whole answer, as packed as it says."""
+    return refuse("200 OK", body, content_type="text/event-stream", content_encoding=packing)
+
+
 class Fault(NamedTuple):
     play: Script
     error: type[Exception] | None = None
@@ -119,6 +133,7 @@ class Fault(NamedTuple):
 LATE = event({"error": {"message": "Hot", "code": "c", "status_code": 503}})
 HTML = b"<html><body>Bad gateway</body></html>"
 GZIP = gzip.compress(BEGUN + finish() + DONE)
+BOMB = gzip.compress(b"data: " + bytes(2**26))
 LONG = b"x" * 2**16
 
 FAULTS = {
@@ -162,11 +177,18 @@ FAULTS = {
     "500": Fault(refuse("500 Oh", b'{"error": "boom"}'), InternalServerError),
     "502 with HTML": Fault(refuse("502 Oh", HTML, content_type="text/html"), InternalServerError),
     "503, huge": Fault(refuse("503 Full", LONG * 64), InternalServerError),
-    "gzip all the same": Fault(
-        refuse("200 OK", GZIP, content_encoding="gzip", content_type="text/event-stream"),
-        None,
-        TEXT,
+    "gzip all the same": Fault(packed(GZIP, "gzip"), None, TEXT),
+    "gzip that holds an event of 64 MiB": Fault(packed(BOMB, "gzip"), APIError),
+    "gzip that breaks": Fault(packed(GZIP[:30] + b"\xff" * 99, "gzip"), IncompleteStreamError),
+    "gzip in gzip": Fault(packed(gzip.compress(GZIP), "gzip, gzip"), IncompleteStreamError),
+    "br": Fault(packed(GZIP, "br"), IncompleteStreamError),
+    "deflate": Fault(packed(GZIP, "deflate"), IncompleteStreamError),
+    "zstd": Fault(packed(GZIP, "zstd"), IncompleteStreamError),
+    "500 in br": Fault(refuse("500 Oh", b"?", content_encoding="br"), InternalServerError),
+    "500 in a large gzip": Fault(
+        refuse("500 Oh", BOMB, content_encoding="gzip"), InternalServerError
     ),
+    "500, dripping": Fault(drip_an_error, InternalServerError),
     "never stops sending": Fault(
         begin_and(chunk(finish() + DONE), without_end(b"1\r\n:\r\n")), None, TEXT
     ),
@@ -199,6 +221,49 @@ def check(answer: Answer, error: type[Exception] | None, text: str = "", words: 
     assert type(answer.error) is (error or type(None))
     assert answer.error is None or len(str(answer.error).splitlines()) == 1
     assert words in str(answer.error)
+
+
+def test_the_loop_is_free_between_the_steps_of_unpacking() -> None:
+    bomb = gzip.compress(bytes(2**24))
+    response = httpx.Response(
+        200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(bomb)
+    )
+
+    async def turns_and_sizes() -> tuple[int, list[int]]:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        running = asyncio.ensure_future(others())
+        sizes = [len(piece) async for piece in pieces(response)]
+        running.cancel()
+        return turns, sizes
+
+    turns, sizes = asyncio.run(turns_and_sizes())
+    assert sum(sizes) == 2**24
+    assert max(sizes) <= 2**16
+    assert turns >= 2**24 // 2**16
+
+
+def test_few_idle_connections_are_kept(ask: Asker) -> None:
+    together = threading.Barrier(10)
+
+    def play(connection: Connection) -> None:
+        together.wait(10)
+        connection.begin()
+        connection.chunk(BEGUN + finish() + DONE)
+        connection.end()
+        connection.until_closed()
+
+    with peer(play) as server:
+        client = ask.client()
+        asked = [Answer(client.stream(Endpoint(server.base_url), {})) for _ in range(10)]
+        assert [answer.result(10) for answer in asked] == [TEXT] * 10
+        assert len(ask.held()) == 4
 
 
 def test_a_redirect_gets_nothing(ask: Asker) -> None:

@@ -22,6 +22,7 @@ from groq_magic.errors import (
     APIStatusError,
     APITimeoutError,
     AuthenticationError,
+    IncompleteStreamError,
 )
 from groq_magic.looks import static_bundle
 from groq_magic.models import Model, known_models, parse_models
@@ -293,6 +294,14 @@ def test_what_goes_wrong_is_said() -> None:
     with peer(unauthorized, models=True) as server, wrong_key:
         fetch_models(server.base_url)
     with peer(listed(b"", "302 Found"), models=True) as server, pytest.raises(APIStatusError):
+        fetch_models(server.base_url)
+
+
+def test_a_list_that_is_packed_otherwise_than_asked_is_refused() -> None:
+    def play(connection: Connection) -> None:
+        connection.respond(LISTED, content_encoding="gzip, gzip")
+
+    with peer(play, models=True) as server, pytest.raises(IncompleteStreamError, match="packed"):
         fetch_models(server.base_url)
 
 
