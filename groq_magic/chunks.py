@@ -57,7 +57,7 @@ def parse_chunk(data: str) -> Chunk:
         raise APIError(f"The server sent an event that is not JSON: {data[:80]!r}") from None
     if not isinstance(wire, dict):
         raise APIError(f"The server sent an event that is no JSON object: {data[:80]!r}")
-    if wire.get("error"):
+    if is_error(wire):
         raise in_stream_error(wire)
     try:
         return _chunk(wire)
@@ -83,20 +83,51 @@ def _error_event(data: str) -> APIError:
         wire = _json(data)
     except (ValueError, RecursionError):
         wire = None
-    if not isinstance(wire, dict):
-        return APIError(data or _NO_MESSAGE)
-    return in_stream_error(wire if wire.get("error") else {"error": wire})
+    return in_stream_error(wire) if isinstance(wire, dict) else APIError(data or _NO_MESSAGE)
 
 
 _NO_MESSAGE = "The server reported an error"
 
 
+def is_error(wire: Mapping[str, Any]) -> bool:
+    """Whether a body or event says an error, in one of the forms that servers have for that."""
+    if "choices" in wire:
+        return bool(wire.get("error"))
+    return wire.get("object") == "error" or any(map(wire.get, ("error", "errors", "detail")))
+
+
 def in_stream_error(wire: Mapping[str, Any]) -> APIError:
-    """The error of a body or event ``{"error": {"message": …}}`` or ``{"error": "…"}``."""
-    detail = wire["error"]
-    if not isinstance(detail, dict):
-        return APIError(str(detail))
-    return APIError(str(detail.get("message") or _NO_MESSAGE), detail)
+    """The error of a body or event that is one."""
+    return APIError(said_in(wire) or _NO_MESSAGE, fields_of(wire))
+
+
+def fields_of(wire: Mapping[str, Any]) -> dict[str, Any]:
+    """The object that has an error's ``code`` and the like."""
+    match wire:
+        case {"error": dict() as fields} | {"errors": [dict() as fields, *_]}:
+            return fields
+    return dict(wire)
+
+
+def said_in(wire: Any, depth: int = 4) -> str:
+    """The sentences in what a server says of an error; empty where there are none.
+
+    >>> said_in({"detail": [{"msg": "Field required", "loc": ["body", "model"]}]})
+    'Field required (body.model)'
+    """
+    match wire:
+        case str():
+            return wire
+        case {"msg": str(said), "loc": list(place)}:
+            return (
+                f"{said} ({'.'.join(str(step) for step in place if isinstance(step, str | int))})"
+            )
+        case dict() if depth:
+            names = ("message", "msg", "detail", "error", "errors")
+            return next(filter(None, (said_in(wire.get(name), depth - 1) for name in names)), "")
+        case list() if depth:
+            return "; ".join(filter(None, (said_in(part, depth - 1) for part in wire[:3])))
+    return ""
 
 
 def _chunk(wire: dict[str, Any]) -> Chunk:
@@ -128,6 +159,9 @@ def _delta(wire: dict[str, Any]) -> Delta:
     if reasoning is None:
         reasoning = wire.get("reasoning_content")  # as vLLM, DeepSeek and llama.cpp call it
     reasoning = reasoning or ""
+    if isinstance(content, list):
+        content, thoughts = _joined(content)
+        reasoning = reasoning or thoughts
     if not (isinstance(content, str) and isinstance(reasoning, str)):
         raise TypeError("content")
     if content and len(wire) == 1:  # as nearly all are
@@ -139,6 +173,16 @@ def _delta(wire: dict[str, Any]) -> Delta:
         tuple(filter(_is_executed_tool, wire.get("executed_tools") or ())),
         tuple(filter(_is_object, wire.get("annotations") or ())),
     )
+
+
+def _joined(parts: list[Any]) -> tuple[str, str]:
+    """The text and the reasoning of a content in parts, as Mistral sends it."""
+    thoughts = [part for whole in parts for part in whole.get("thinking") or ()]
+    return "".join(map(_text_of, parts)), "".join(map(_text_of, thoughts))
+
+
+def _text_of(part: dict[str, Any]) -> Any:
+    return part["text"] if part.get("type") == "text" else ""
 
 
 def _tool_call(wire: dict[str, Any]) -> ToolCall:

@@ -16,7 +16,7 @@ from urllib.request import getproxies
 import httpx
 
 from .chat import parse_duration
-from .chunks import in_stream_error
+from .chunks import fields_of, in_stream_error, is_error, said_in
 from .endpoint import Endpoint
 from .errors import (
     PROXY_LOGIN,
@@ -115,7 +115,7 @@ def _kind(response: httpx.Response) -> str:
 def not_a_stream(response: httpx.Response, body: str, endpoint: Endpoint) -> GroqError:
     """The error of a response of status 200 that is a document."""
     wire = json_object(endpoint.without_key(body))
-    if wire.get("error"):
+    if is_error(wire):
         return in_stream_error(wire)
     return IncompleteStreamError(
         f"The server sent {_kind(response)}, not a stream. Check GROQ_BASE_URL."
@@ -124,14 +124,12 @@ def not_a_stream(response: httpx.Response, body: str, endpoint: Endpoint) -> Gro
 
 def status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> APIStatusError:
     """The error of a response of another status than 200."""
-    detail = json_object(endpoint.without_key(body)).get("error") or {}
-    if not isinstance(detail, dict):
-        detail = {"message": str(detail)}
+    wire = json_object(endpoint.without_key(body))
     reason = endpoint.without_key(response.reason_phrase) or "The server gave no reason"
-    said = str(detail.get("message") or reason)
+    said = said_in(wire) or reason
     return status_error_class(response.status_code)(
         said,
-        detail,
+        fields_of(wire),
         status_code=response.status_code,
         request_id=response.headers.get("x-request-id"),
         retry_after=_retry_after(response.headers, said),

@@ -127,6 +127,45 @@ def test_an_error_that_stops_an_answer() -> None:
         parsed(choices=choice(content="a"), x_groq={"error": "over capacity"})
 
 
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+OTHER = {"type": "reference", "reference_ids": [1]}
+PART = {"type": "text", "text": "a"}
+
+
+def test_content_in_parts() -> None:
+    delta = parsed(choices=choice(content=[THOUGHT, PART, OTHER, PART])).delta
+    assert delta == Delta("aa", "hm")
+    for strange in (["a"], [{"type": "text"}], [{"type": "text", "text": 5}]):
+        with pytest.raises(APIError, match="a chunk of another form"):
+            parsed(choices=choice(content=strange))
+
+
+ERRORS = [
+    ({"detail": "Not Found"}, "Not Found"),
+    ({"detail": [{"msg": "Field required", "loc": ["body", 0]}]}, r"Field required \(body.0\)"),
+    ({"detail": [{"msg": "a", "loc": 5}, {"msg": "b"}, "c", "d"]}, "a; b; c"),
+    ({"object": "error", "message": "Bad model", "code": 400}, "Bad model"),
+    ({"object": "error", "message": {"detail": [{"msg": "Missing"}]}}, "Missing"),
+    ({"errors": [{"message": "No route", "code": 7003}]}, "No route"),
+    ({"errors": ["one", {"message": "two"}]}, "one; two"),
+    ({"error": True, "message": "Hot"}, "Hot"),
+]
+
+
+@pytest.mark.parametrize(("wire", "said"), ERRORS)
+def test_errors_of_other_servers(wire: dict[str, Any], said: str) -> None:
+    with pytest.raises(APIError, match=f"^{said}. Run the cell again.$"):
+        items(event(wire))
+    with pytest.raises(APIError, match=f"^{said}. Run the cell again.$"):
+        items(b"event: error\n" + event(wire))
+
+
+def test_an_error_of_another_server_keeps_its_code() -> None:
+    with pytest.raises(APIError) as caught:
+        parsed(errors=[{"message": "m", "code": 7}])
+    assert caught.value.code == "7"
+
+
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
 def test_reasoning_by_either_name(name: str) -> None:
     assert parsed(choices=choice(**{name: "hm", "content": ""})).delta == Delta("", "hm")

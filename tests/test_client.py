@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import select
 import socket
 import sys
@@ -40,6 +41,7 @@ from groq_magic.endpoint import Endpoint
 from groq_magic.opening import Opening, _sockets
 
 from .peer import DONE, Connection, Script, answers, delta, event, finish, peer
+from .test_chunks import ERRORS
 
 KEY = "gsk_a_key_that_must_not_be_seen"
 
@@ -569,6 +571,13 @@ def test_an_environment_that_cannot_be_followed(
 def test_a_chunk_of_another_form(data: object) -> None:
     answer = ask(begins_then(lambda c: c.chunk(event(data))))
     assert (type(answer.error), answer.text) == (APIError, "one two")
+
+
+@pytest.mark.parametrize(("wire", "said"), ERRORS)
+def test_bodies_of_other_servers_errors(wire: object, said: str) -> None:
+    body = json.dumps(wire).encode()
+    assert re.match(f"400 {said}. ", str(ask(refusal("400 No", body)).error))
+    assert re.match(f"{said}. ", str(ask(refusal("200 OK", body)).error))
 
 
 def test_a_message_of_several_lines_is_shown_in_one() -> None:
