@@ -148,11 +148,19 @@ def _image(
     image = tokens[index]
     source = str(image.attrs["src"])
     text = escape_html(self.renderInlineAsText(image.children or [], options, env) or source)
-    links = [token.nesting for token in tokens[:index] if token.type.startswith("link_")]
-    if sum(links):
+    if image.meta["is_in_link"]:
         return text
     attributes = " ".join(f'{name}="{value}"' for name, value in _REL.items())
     return f'<a href="{escape_html(source)}" {attributes}>{text}</a>'
+
+
+def _mark_images(state: StateCore) -> None:
+    """Note of each image whether it is in a link, where it cannot be a link itself."""
+    for inline in state.tokens:
+        depth = 0
+        for token in inline.children or []:
+            depth += token.nesting if token.type.startswith("link_") else 0
+            token.meta["is_in_link"] = depth > 0
 
 
 _BARE_URL = re.compile(r"://[^\s<>\"`]*[^\s<>\"`.,:;!?'*_~|\\\]]")
@@ -495,6 +503,7 @@ def _make_parser() -> MarkdownIt:
     interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("fence", "math", _math_block, interrupts)
     parser.block.ruler.at("fence", _fence, interrupts)
+    parser.core.ruler.push("images", _mark_images)
     parser.core.ruler.push("tasks", _mark_tasks)
     for name, rule in _RENDER_RULES.items():
         parser.add_render_rule(name, rule)

@@ -280,6 +280,8 @@ PATHOLOGICAL = {
     "titles": lambda n: '[a]: u "t\n' * n,
     "wide table": lambda n: "|" + "a|" * n + "\n|" + "-|" * n + "\n",
     "ordered": lambda n: "1. a\n" * n,
+    "images of https": lambda n: "![a](https://e.org) " * n,
+    "images in links": lambda n: "[![a](https://e.org)](https://e.org) " * n,
     "nested lists": lambda n: "- " * n,
     "setext": lambda n: "a\n" * n + "=",
     "formulas": lambda n: "\\(" * n,
@@ -318,6 +320,11 @@ def test_no_text_makes_the_work_grow_faster_than_itself(name: str) -> None:
     render(make(100))
     small, large = work(make(150)), work(make(600))
     assert large / small < 5.5  # 4 is linear, 16 quadratic
+
+
+def test_an_image_looks_at_no_other_one() -> None:
+    image = "![a](https://e.org)"
+    assert work(image * 2_000) / work(image * 500) < 5.5
 
 
 # Attacks
