@@ -60,19 +60,6 @@ def parse(text: str, env: Environment) -> list[Token]:
     return _parser.parse(text, env)
 
 
-def fenced_lines(text: str) -> set[int]:
-    """The lines in fences but for the first of each, whether a renderer knows math or not.
-
-    Not indented code: where it begins is what Markdown renderers disagree on.
-    """
-    return _fenced_lines(_parser, text) & _fenced_lines(_without_math, text)
-
-
-def _fenced_lines(parser: MarkdownIt, text: str) -> set[int]:
-    maps = (token.map for token in parser.parse(text) if token.type == "fence" and token.map)
-    return {line for start, end in maps for line in range(start + 1, end)}
-
-
 def code_blocks(text: str) -> list[str]:
     r"""The text of each fenced code block, wherever it stands, as it was written.
 
@@ -524,5 +511,3 @@ _RENDER_RULES: Mapping[str, Any] = {
     "math_block": _render_math_block,
 }
 _parser = _make_parser()
-_without_math = _make_parser()
-_without_math.disable("math")

@@ -43,7 +43,7 @@ from traitlets import Instance
 from .answer import Answer
 from .background import background
 from .host import is_voila
-from .looks import Status, shown_reasoning, static_bundle
+from .looks import CONTROLS, Status, shown_reasoning, static_bundle
 from .markdown import Operation, StreamingMarkdown
 
 _log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class LiveView:
     def _close(self) -> None:
         """Show all of it, and make the output that stays."""
         _painting.discard(self)
-        self._output = {"text/plain": self._answer.text}, {}
+        self._output = {"text/plain": self._answer.text.translate(CONTROLS)}, {}
         try:
             self._feed()
             self._operations += self._markdown.close()

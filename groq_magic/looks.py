@@ -15,20 +15,25 @@ from .answer import Answer
 from .chat import Queued
 from .dialect import render
 from .models import dollars
-from .source import safe_source
 
 _unthinking: WeakSet[Answer] = WeakSet()
+# Escape sequences could write to a terminal's title, clipboard and history.
+CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+# Where another program ends a line, it would leave what nbconvert indents: rst would run it.
+# NEL has no reference of its own.
+_LINE_ENDS = {ord(end): f"&#{ord(end)};" for end in "\r\v\f\x1c\x1d\x1e\u2028\u2029"}
+_LINE_ENDS[0x85] = "&#10;"
 
 
 def static_bundle(answer: Answer, html: str | None = None) -> tuple[dict[str, str], dict[str, Any]]:
     """The output that stays: its data by mime type, and its metadata.
 
-    ``html`` is that of the text, where it has been rendered already.
+    ``html`` is that of the text, where it has been rendered already. There is no Markdown in
+    it: renderers disagree on what is code, and exports to LaTeX run TeX commands.
     """
     data = {
         "text/html": _static_html(answer, render(answer.text) if html is None else html),
-        "text/markdown": safe_source(answer.text),
-        "text/plain": answer.text,
+        "text/plain": answer.text.translate(CONTROLS),
     }
     return data, {"groq": _metadata(answer)}
 
@@ -118,7 +123,7 @@ def _static_html(answer: Answer, html: str) -> str:
     text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
     whole = f'<div class="{_CLASSES}">{status.header}{reasoning}{text}{status.note}</div>'
     # In the Markdown that nbconvert makes, a blank line would end the HTML.
-    return re.sub(r"\n(?=[ \t]*\n)", "&#10;", whole)
+    return re.sub(r"\n(?=[^\S\n]*\n)", "&#10;", whole.translate(_LINE_ENDS))
 
 
 def _header(answer: Answer) -> str:

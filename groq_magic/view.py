@@ -14,7 +14,7 @@ from .answer import Answer
 from .errors import GroqError
 from .host import is_terminal, somebody_watches
 from .live import LiveView
-from .looks import line_of, note_of, show_reasoning, static_bundle
+from .looks import CONTROLS, line_of, note_of, show_reasoning, static_bundle
 
 _KEPT = 100
 _shown_in: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
@@ -82,7 +82,7 @@ def _print(answer: Answer) -> None:
     try:
         with suppress(GroqError):  # the caller has it as ``answer.error``
             for delta in answer:
-                print(delta.translate(_CONTROLS), end="", flush=True)
+                print(delta.translate(CONTROLS), end="", flush=True)
     except KeyboardInterrupt:  # perhaps while it printed; a wait would have stopped the answer
         answer.stop()
         raise
@@ -91,7 +91,3 @@ def _print(answer: Answer) -> None:
         said = f"\n{note.strong} {note.rest}" if note else ""
         line = " · ".join(filter(None, [answer.model, line_of(answer), answer.note]))
         print(f"\n\n{line}{said}", file=sys.stderr)
-
-
-# Escape sequences could write to a terminal's title, clipboard and history.
-_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}

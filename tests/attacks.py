@@ -95,6 +95,14 @@ _MARKDOWN = [
     f"$\\href{{javascript:{CANARY}}}{{x}}$",
     f"$$\n~~~\n$$\n~~~\n<img src=x onerror={CANARY}>",
     f"\\[\n```\n\\]\n```\n<img src=x onerror={CANARY}>",
+    *(
+        f"```\na\n```{end}\n<img src=x onerror={CANARY}>\n```"
+        for end in (" `", "\t", "\v", " \u2028")
+    ),
+    "```mermaid\ngraph TD\nA[\"<img src='https://evil.example/'>\"]\n```",
+    "\\input{/etc/passwd} \\immediate\\write18{id}",
+    "\\end{Verbatim}\n\\input{/etc/passwd}",
+    *(f"a{end}.. include:: /etc/passwd{end}# a" for end in "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"),
     f"https://e.org/`<img src=x onerror={CANARY}>`",
     f"www.e.org/`<img src=x onerror={CANARY}>`",
     f"a@e.org`<img src=x onerror={CANARY}>`",
@@ -207,17 +215,15 @@ _VALUES = {
 
 
 class _Checker(HTMLParser):
-    def __init__(self, *, foreign: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._foreign = foreign
         self._open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in _ALLOWED, tag
         for name, value in attrs:
-            assert name in _ALLOWED[tag] or (self._foreign and name == "class"), (tag, name)
-            is_theirs = self._foreign and (name == "class" or (name, value) == ("href", ""))
-            if name in _VALUES and not is_theirs:
+            assert name in _ALLOWED[tag], (tag, name)
+            if name in _VALUES:
                 assert re.fullmatch(_VALUES[name], value or "", re.DOTALL | re.IGNORECASE), (
                     name,
                     value,
@@ -245,8 +251,8 @@ class _Checker(HTMLParser):
         raise AssertionError(data)
 
 
-def assert_harmless(html: str, *, foreign: bool = False) -> None:
-    """No element, attribute or link but the allowed ones; ``foreign`` is another's output."""
-    checker = _Checker(foreign=foreign)
+def assert_harmless(html: str) -> None:
+    """No element, attribute or link but the allowed ones."""
+    checker = _Checker()
     checker.feed(html)
     checker.close()

@@ -112,7 +112,7 @@ def test_a_kernel_has_the_magic_at_its_start(environment: Environment, tmp_path:
         static = kernel.until_static(asked)["content"]
         sent = [m["content"]["data"].get("content", {}) for m in asked.messages if _is_comm(m)]
         assert [one["type"] for one in sent if one].count("batch") > 3
-        assert set(static["data"]) == {"text/html", "text/markdown", "text/plain"}
+        assert set(static["data"]) == {"text/html", "text/plain"}
         assert static["data"]["text/plain"].endswith("a radio broadcast.\n")
         assert "<table" in static["data"]["text/html"]
         assert static["metadata"]["groq"]["state"] == "done"

@@ -17,7 +17,7 @@ PACKAGE = Path(groq_magic.__file__).parent
 # Top to bottom: a room imports from those above it only.
 ROOMS = "errors sse chat chunks models endpoint failures body opening client".split()
 ROOMS += "background pieces answer session".split()
-ROOMS += "formula dialect source stable blocks calm markdown looks host live view table".split()
+ROOMS += "formula dialect stable blocks calm markdown looks host live view table".split()
 ROOMS += "images values prompt conversation api notebook demo commands magic __init__".split()
 
 # Each of these is imported in the one room that is about it.

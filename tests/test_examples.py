@@ -35,7 +35,7 @@ def test_it_runs_headless_and_leaves_the_answers_in_the_file(tmp_path: Path) -> 
         (output,) = cell.outputs
         assert output.metadata["groq"]["state"] == "done"
         assert len(output.data["text/plain"]) > 100
-        assert set(output.data) == {"text/html", "text/markdown", "text/plain"}
+        assert set(output.data) == {"text/html", "text/plain"}
     assert "widgets" not in done.metadata
 
 

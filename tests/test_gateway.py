@@ -72,7 +72,7 @@ def test_an_answer_is_live_is_stopped_and_is_saved(tmp_path: Path) -> None:
         page.close()
     for cell, state, text in ((WHOLE, "done", "a radio"), (SLOW, "stopped", "A short history")):
         (output,) = saved["cells"][cell]["outputs"]
-        assert set(output["data"]) == {"text/html", "text/markdown", "text/plain"}
+        assert set(output["data"]) == {"text/html", "text/plain"}
         assert output["metadata"]["groq"]["state"] == state
         assert text in output["data"]["text/plain"]
     assert "widgets" not in saved["metadata"]

@@ -58,7 +58,7 @@ def test_the_cell_returns_before_the_answer_ends(kernel: Kernel, server: Demo) -
     assert server.seen()[-1]["state"] == "streaming"
     run.messages += other.messages
     data, metadata = bundle(kernel.until_static(run))
-    assert set(data) == {"text/html", "text/markdown", "text/plain"}
+    assert set(data) == {"text/html", "text/plain"}
     assert "<h2>Server-sent events</h2>" in data["text/html"]
     assert data["text/plain"].startswith("## Server-sent events\n\nOne HTTP response")
     assert "<table" in data["text/html"]

@@ -95,7 +95,7 @@ def is_whole(book: NotebookPage) -> bool:
 
 def check_saved(book: NotebookPage) -> None:
     (output,) = book.save()["cells"][0]["outputs"]
-    assert set(output["data"]) == {"text/html", "text/markdown", "text/plain"}
+    assert set(output["data"]) == {"text/html", "text/plain"}
     assert output["data"]["text/plain"] == HALF + REST
     assert output["metadata"]["groq"]["state"] == "done"
     assert book.text(0).count("A title") == 1

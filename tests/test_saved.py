@@ -15,7 +15,6 @@ from markdown_it import MarkdownIt
 from nbconvert import HTMLExporter, MarkdownExporter, PythonExporter
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page
-from traitlets.config import Config
 
 from .conftest import running_demo
 from .lab import KERNEL, Lab, running_lab
@@ -87,11 +86,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
-def test_the_file_is_valid_and_has_each_answer_in_three_formats(saved: Saved) -> None:
+def test_the_file_is_valid_and_has_each_answer_as_html_and_text(saved: Saved) -> None:
     nbformat.validate(nbformat.read(saved.path, as_version=4))
     for output in saved.outputs().values():
         assert output.output_type == "display_data"
-        assert set(output.data) == {"text/html", "text/markdown", "text/plain"}
+        assert set(output.data) == {"text/html", "text/plain"}
     plain = {name: output.data["text/plain"] for name, output in saved.outputs().items()}
     assert plain["done"].startswith("The sieve of Eratosthenes")
     assert plain["done"].endswith("one byte for each number.\n")
@@ -145,14 +144,6 @@ def test_as_markdown_it_is_the_same_once_rendered(saved: Saved, page: Page) -> N
     assert answers["done"].locator("pre code").evaluate("e => e.textContent") == code
     assert answers["done"].locator("p").last.inner_text().startswith("It crosses out")
     assert "Failed." in answers["failed"].inner_text()
-
-
-def test_as_markdown_source_where_that_is_asked_for(saved: Saved) -> None:
-    first = Config({"NbConvertBase": {"display_data_priority": ["text/markdown", "text/plain"]}})
-    markdown, _ = MarkdownExporter(config=first).from_filename(str(saved.path))
-    for output in saved.outputs().values():
-        assert output.data["text/markdown"].strip() in markdown
-    assert "```python\ndef primes(limit: int) -> list[int]:\n" in markdown
 
 
 def test_as_a_script_it_has_the_cells(saved: Saved) -> None:

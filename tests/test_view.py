@@ -13,12 +13,16 @@ from itertools import count
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
+from nbconvert import LatexExporter, MarkdownExporter, RSTExporter
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from groq_magic.answer import Answer
 from groq_magic.chat import Chunk, Delta, Usage
 from groq_magic.looks import static_bundle
 from groq_magic.view import show
 
+from .attacks import ATTACKS
 from .conftest import Demo
 from .test_answer import chunk, items
 
@@ -58,7 +62,7 @@ def test_done() -> None:
         r"m 1,234 \+ 100 tokens · 400 tokens/s · first after [\d.]+ s · [\d.]+ s", words
     )
     assert 'title="By the time that the server says it took">400' in data["text/html"]
-    assert data["text/plain"] == data["text/markdown"] == "**Hi**"
+    assert data["text/plain"] == "**Hi**"
     made = metadata["groq"]
     assert made["state"] == "done"
     assert made["parameters"] == {"model": "m", "temperature": 0.5}
@@ -123,6 +127,27 @@ def test_no_line_of_the_html_is_blank() -> None:
     assert all(line.strip() for line in html(answer).splitlines())
 
 
+def test_no_attack_leaves_its_place_in_an_export() -> None:
+    """In Markdown the HTML stays HTML, in rst it stays indented, in LaTeX all is escaped."""
+    outputs = []
+    for attack in ATTACKS:
+        answer = ended(Chunk(Delta(reasoning=attack)), chunk(attack), chunk(finish_reason="stop"))
+        outputs.append(new_output("display_data", data=static_bundle(answer)[0]))
+    notebook = new_notebook(cells=[new_code_cell(outputs=outputs)])
+    markdown, rst, latex = (
+        exporter().from_notebook_node(notebook)[0]
+        for exporter in (MarkdownExporter, RSTExporter, LatexExporter)
+    )
+    shown = MarkdownIt("commonmark").render(markdown)
+    assert all(output.data["text/html"] in shown for output in outputs)
+    places = {line for line in rst.splitlines() if line.strip() and not line.startswith("    ")}
+    assert places == {".. raw:: html"}
+    body = latex.partition("\\begin{document}")[2]
+    assert body.count("\\end{Verbatim}") == body.count("\\begin{Verbatim}")
+    commands = "maketitle prompt boxspacing begin end textbackslash textasciitilde textasciicircum"
+    assert set(re.findall(r"\\([A-Za-z]+)", body)) <= set(commands.split())
+
+
 def test_both_versions_of_mathjax_see_formulas_and_no_prices() -> None:
     made = html(ended(chunk("$5 or $6, and $a_1$", finish_reason="stop")))
     assert made.startswith('<div class="groq-answer mathjax_ignore tex2jax_ignore">')
@@ -136,8 +161,6 @@ def test_nothing_a_model_or_server_says_becomes_markup(end: Any) -> None:
     answer = ended(reasoning, chunk(HOSTILE), end, model=HOSTILE)
     data, _ = static_bundle(answer)
     Allowed().feed(data["text/html"])
-    assert "<script" not in data["text/markdown"]
-    assert "<img" not in data["text/markdown"]
     assert data["text/plain"] == HOSTILE
 
 
@@ -184,6 +207,7 @@ def test_a_terminal_gets_no_escape_sequences(capsys: pytest.CaptureFixture[str])
     answer = ended(chunk("a\x1b]0;owned\x07\tb\x9bc\r\n"), chunk(finish_reason="stop"))
     show(answer)
     assert capsys.readouterr().out == "a]0;owned\tbc\n"
+    assert static_bundle(answer)[0]["text/plain"] == "a]0;owned\tbc\n"
 
 
 def test_an_interrupt_while_it_prints_stops_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
