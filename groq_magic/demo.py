@@ -2,8 +2,10 @@
 
     python -m groq_magic.demo --port 0 --tokens-per-second 500
 
-It prints its base URL and serves until it is interrupted. The answers are those of
-``demo.md``, picked by words of the prompt. Any model name works; these misbehave:
+It prints its base URL, with a key that is none, and serves until it is interrupted. The
+path of the URL holds a secret, so that nobody else on this machine can use the server, and
+no page in a browser can. The answers are those of ``demo.md``, picked by words of the
+prompt. Any model name works; these misbehave:
 
     demo/slow               20 tokens per second
     demo/long               its answer again and again, all of them where the prompt means
@@ -15,9 +17,10 @@ It prints its base URL and serves until it is interrupted. The answers are those
     demo/mid-stream-error   an error behind 40 tokens
     demo/cut-off            the connection breaks behind 40 tokens
 
-``GET /demo/requests`` tells what the server saw: each request's body, how many tokens
-it was sent, and whether that was "streaming", "done" or ended by the client, "closed";
-when the first token was sent and when it was over, in seconds since 1970.
+With ``--keep-requests``, ``/demo/requests`` in place of ``/openai/v1`` tells what the
+server saw: each request's body, how many tokens it was sent, and whether that was
+"streaming", "done" or ended by the client, "closed"; when the first token was sent and when
+it was over, in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -26,14 +29,16 @@ import argparse
 import asyncio
 import atexit
 import json
+import os
 import re
+import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +80,14 @@ MODELS: dict[str, dict[str, Any]] = {
 _REQUESTS_A_DAY = 14_400
 _TICK_SECONDS = 0.005
 _FAULT_AFTER = 40
+_LARGEST_BODY = 2**25
+_PATH = "/groq-demo-"  # as `groq_magic.endpoint` knows it, which sends no key there
+_NEEDED = (
+    *("PATH", "HOME", "USERPROFILE", "APPDATA", "SYSTEMROOT", "TEMP", "TMP", "LANG", "LC_ALL"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONDONTWRITEBYTECODE"),
+)
+"""What Python needs of the environment; the rest, and any key, is not handed on."""
 _RETRY_AFTER = 2
 _THOUGHT = (
     "The demo server has nothing to think about, but a thought looks like this: "
@@ -101,7 +114,7 @@ def start(tokens_per_second: float = 200.0) -> str:
 
 
 def _start(tokens_per_second: float) -> Started:
-    command = [sys.executable, "-m", __name__, "--port", "0", "--with-parent"]
+    command = [sys.executable, "-P", __file__, "--port", "0", "--with-parent"]
     command += ["--tokens-per-second", str(tokens_per_second)]
     process = subprocess.Popen(
         command,
@@ -109,14 +122,26 @@ def _start(tokens_per_second: float) -> Started:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        env={name: os.environ[name] for name in _NEEDED if name in os.environ},
         start_new_session=True,  # an interrupt of the kernel is not meant for it
     )
     atexit.register(process.terminate)
     assert process.stdout is not None
-    return Started(process, process.stdout.readline().strip())
+    if not (url := process.stdout.readline().strip()):
+        raise RuntimeError("The demo server does not start.")
+    return Started(process, url)
 
 
-class Models(RequestHandler):
+class Guarded(RequestHandler):
+    """A page that a browser has open has an Origin, or another name for this host."""
+
+    def prepare(self) -> None:
+        if self.request.host not in self.settings["hosts"] or "Origin" in self.request.headers:
+            self.set_status(403)
+            self.finish()
+
+
+class Models(Guarded):
     """``GET /openai/v1/models``."""
 
     def get(self) -> None:
@@ -128,19 +153,24 @@ def _owner(name: str) -> str:
     return "OpenAI" if name.startswith("openai/") else "Demo"
 
 
-class Requests(RequestHandler):
-    """``GET /demo/requests``."""
+class Requests(Guarded):
+    """``GET /demo/requests``, where requests are kept."""
 
     def get(self) -> None:
         self.write({"requests": self.settings["seen"]})
 
 
-class ChatCompletions(RequestHandler):
+class ChatCompletions(Guarded):
     """``POST /openai/v1/chat/completions``, streaming alone."""
 
     def prepare(self) -> None:
+        super().prepare()
         self.seen: dict[str, Any] = {"body": None, "tokens": 0, "state": "streaming"}
-        self.settings["seen"].append(self.seen)
+        if self._finished:
+            return
+        self.number = next(self.settings["numbers"])
+        if self.settings["keep_requests"]:
+            self.settings["seen"].append(self.seen)
 
     async def post(self) -> None:
         body = self.seen["body"] = json.loads(self.request.body)
@@ -149,7 +179,7 @@ class ChatCompletions(RequestHandler):
         if model == "demo/error-401":
             self._refuse(401, "Invalid API Key", "invalid_api_key")
             return
-        if model == "demo/rate-limit" and self._is_first_try(body):
+        if model == "demo/rate-limit" and self._is_first_try():
             self.set_header("retry-after", str(_RETRY_AFTER))
             self._refuse(429, "Rate limit reached: demo/rate-limit", "rate_limit_exceeded")
             return
@@ -166,14 +196,14 @@ class ChatCompletions(RequestHandler):
         self.seen |= {"state": state, "ended_at": self.seen.get("ended_at", time.time())}
 
     def _say_limits(self) -> None:
-        left = _REQUESTS_A_DAY - len(self.settings["seen"])
+        left = _REQUESTS_A_DAY - self.number - 1
         self.set_header("x-ratelimit-limit-requests", str(_REQUESTS_A_DAY))
         self.set_header("x-ratelimit-remaining-requests", str(left))
         self.set_header("x-ratelimit-reset-requests", f"{6 * (_REQUESTS_A_DAY - left)}s")
 
-    def _is_first_try(self, body: dict[str, Any]) -> bool:
-        tries = [seen for seen in self.settings["seen"] if seen["body"] == body]
-        return len(tries) % 2 == 1
+    def _is_first_try(self) -> bool:
+        self.settings["refused"] ^= {hash(self.request.body)}
+        return hash(self.request.body) in self.settings["refused"]
 
     def _refuse(self, status: int, message: str, code: str) -> None:
         self._over("done")
@@ -224,7 +254,7 @@ class ChatCompletions(RequestHandler):
 
     @property
     def _id(self) -> str:
-        return f"req_demo{self.settings['seen'].index(self.seen):06}"
+        return f"req_demo{self.number:06}"
 
     def _chunk(self, choice: dict[str, Any], **more: Any) -> dict[str, Any]:
         return {
@@ -304,32 +334,40 @@ def _tokenised(text: str) -> list[str]:
     return re.findall(r" ?\w{1,6}|\s+(?=\s)|\s|[^\w\s]{1,2}", text)
 
 
-async def serve(port: int, tokens_per_second: float) -> str:
+async def serve(port: int, tokens_per_second: float, *, keep_requests: bool = False) -> str:
     """Listen on 127.0.0.1; return the base URL. Port 0 takes a free one."""
+    sockets = bind_sockets(port, "127.0.0.1")
+    port = sockets[0].getsockname()[1]
+    path = _PATH + secrets.token_urlsafe(16)
+    handlers: dict[str, type[RequestHandler]] = {
+        "/openai/v1/chat/completions": ChatCompletions,
+        "/openai/v1/models": Models,
+    }
+    if keep_requests:
+        handlers["/demo/requests"] = Requests
     application = Application(
-        [
-            ("/openai/v1/chat/completions", ChatCompletions),
-            ("/openai/v1/models", Models),
-            ("/demo/requests", Requests),
-        ],
+        [(path + rest, handler) for rest, handler in handlers.items()],
+        hosts=(f"127.0.0.1:{port}", f"localhost:{port}"),
         tokens_per_second=tokens_per_second,
+        keep_requests=keep_requests,
         seen=[],
+        numbers=count(),
+        refused=set(),
         log_function=lambda _handler: None,
     )
-    server = HTTPServer(application)
-    sockets = bind_sockets(port, "127.0.0.1")
-    server.add_sockets(sockets)
-    return f"http://127.0.0.1:{sockets[0].getsockname()[1]}/openai/v1"
+    HTTPServer(application, max_buffer_size=_LARGEST_BODY).add_sockets(sockets)
+    return f"http://127.0.0.1:{port}{path}/openai/v1"
 
 
 async def _main() -> None:
     parser = argparse.ArgumentParser("python -m groq_magic.demo")
     parser.add_argument("--port", type=int, default=8311)
     parser.add_argument("--tokens-per-second", type=float, default=500.0, metavar="N")
+    parser.add_argument("--keep-requests", action="store_true", help="for /demo/requests")
     parser.add_argument("--with-parent", action="store_true", help="end when stdin does")
     options = parser.parse_args()
-    url = await serve(options.port, options.tokens_per_second)
-    print(f"GROQ_BASE_URL={url}" if not options.with_parent else url, flush=True)
+    url = await serve(options.port, options.tokens_per_second, keep_requests=options.keep_requests)
+    print(url if options.with_parent else f"GROQ_BASE_URL={url} GROQ_API_KEY=demo", flush=True)
     if options.with_parent:
         await asyncio.to_thread(sys.stdin.read)
     else:

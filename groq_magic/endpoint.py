@@ -15,6 +15,7 @@ from .errors import InputError, MissingKeyError
 GROQ_URL = "https://api.groq.com"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """This machine, by the names that count as that."""
+_DEMO_PATH = "/groq-demo-"
 _UNENCRYPTED = "GROQ_SEND_KEY_UNENCRYPTED"
 _SHORTEST_SECRET = 16
 """A shorter key is a word, for a server that wants any: it may stand in answers and their JSON."""
@@ -46,7 +47,7 @@ class Endpoint:
                 f"{base.url} would get the key unencrypted. Use https://, "
                 f"or set {_UNENCRYPTED}=yes if you mean it."
             )
-        key = _key()
+        key = None if base.is_demo else _key()
         if not (key or base.is_loopback):
             raise MissingKeyError
         return cls(base.url, key)
@@ -124,6 +125,8 @@ class _BaseUrl(NamedTuple):
     is_loopback: bool
     is_safe: bool
     """Whether nobody on the way can read what is sent there."""
+    is_demo: bool
+    """Whether it is a `groq_magic.demo`, which has no business with the key."""
 
 
 def _configured(base_url: str | None) -> _BaseUrl:
@@ -147,7 +150,8 @@ def _base_url(text: str) -> _BaseUrl:
     path = url.path.rstrip("/") or "/openai/v1"
     whole = str(url.copy_with(path=path, query=None, fragment=None))
     is_loopback = host in LOOPBACK
-    return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https")
+    is_demo = is_loopback and path.startswith(_DEMO_PATH)
+    return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https", is_demo)
 
 
 def _key() -> str | None:

@@ -29,14 +29,14 @@ class Demo:
     def __init__(self, tokens_per_second: float) -> None:
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "groq_magic.demo", "--port", "0"),
+                *(sys.executable, "-m", "groq_magic.demo", "--port", "0", "--keep-requests"),
                 *("--tokens-per-second", str(tokens_per_second)),
             ],
             stdout=subprocess.PIPE,
             text=True,
         )
         assert self._process.stdout is not None
-        self.base_url = self._process.stdout.readline().strip().partition("=")[2]
+        self.base_url = self._process.stdout.readline().split()[0].partition("=")[2]
 
     def seen(self) -> list[dict[str, Any]]:
         """What the server saw of each request."""

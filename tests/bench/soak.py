@@ -36,7 +36,7 @@ def main() -> None:
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        base_url = server.stdout.readline().strip().partition("=")[2]
+        base_url = server.stdout.readline().split()[0].partition("=")[2]
         soak(base_url, options.answers, options.rate * options.seconds, options.rounds)
     finally:
         server.terminate()
