@@ -51,6 +51,7 @@ _log = logging.getLogger(__name__)
 _PAINT_INTERVAL = 0.05
 _LONGEST_PAUSE = 1.0  # a view that hears nothing for three seconds asks why
 _FIRST_LOOKS = 200  # deltas
+_AT_ONCE = 6_000  # characters, for which a list of nothing but markers holds the loop for 0.2 s
 _COST_FACTOR = 10
 _SHARED_COST_FACTOR = 3
 _AT_FULL_RATE = 20  # views; jupyter_server drops what is beyond 1,000 messages a second
@@ -83,6 +84,8 @@ class LiveView:
         self._operations: list[Operation] = []
         """Those of one flush, which the next batch says; or of several that showed nothing."""
         self._fed = 0
+        self._behind = ""
+        """What is to be fed by later flushes."""
         self._thought = 0
         self._batches = 0
         self._heard: deque[Any] = deque(maxlen=100)
@@ -131,7 +134,8 @@ class LiveView:
         version, due_at, is_painted = -1, 0.0, True
         end = asyncio.ensure_future(self._until_end())
         while not self._answer.ended:
-            patience = _LONGEST_PAUSE if is_painted else due_at - perf_counter()
+            is_idle = is_painted and not self._behind
+            patience = _LONGEST_PAUSE if is_idle else due_at - perf_counter()
             with suppress(TimeoutError):  # the seconds run on
                 version = await asyncio.wait_for(self._answer.changed(version), patience)
             begun = perf_counter()
@@ -144,6 +148,16 @@ class LiveView:
                 due_at = perf_counter() + _pause(perf_counter() - begun)
             if self._is_paced:
                 await asyncio.wait([end], timeout=due_at - perf_counter())
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Leave one step to `_close`; the loop has a turn after each of the others."""
+        self._feed()
+        while self._behind:
+            self._operations += self._markdown.flush()
+            self._send_batch()
+            await asyncio.sleep(0)
+            self._feed()
 
     @property
     def _is_paced(self) -> bool:
@@ -181,7 +195,7 @@ class LiveView:
         _painting.discard(self)
         self._output = {"text/plain": self._answer.text.translate(CONTROLS)}, {}
         try:
-            self._feed()
+            self._feed(at_once=None)
             self._operations += self._markdown.close()
             self._send_batch()
             self._widget.early = None
@@ -199,10 +213,13 @@ class LiveView:
             _keep(self._widget)
             self.finished.set()
 
-    def _feed(self) -> None:
-        for delta in (new := self._answer.deltas(self._fed)):
-            self._markdown.feed(delta)
+    def _feed(self, at_once: int | None = _AT_ONCE) -> None:
+        new = self._answer.deltas(self._fed)
         self._fed += len(new)
+        text = self._behind + "".join(new)
+        if text:
+            self._markdown.feed(text[:at_once])
+        self._behind = text[at_once:] if at_once else ""
 
     def _render(self) -> None:
         self._feed()

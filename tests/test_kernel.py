@@ -178,6 +178,35 @@ def test_what_is_not_shown_does_not_make_batches_many(kernel: Kernel) -> None:
     assert 3 < len(batches) < 21 * made["seconds"] + 5
 
 
+FLOOD = """
+import asyncio
+from groq_magic.answer import Answer
+from groq_magic.chat import Chunk, Delta, Done
+from groq_magic.view import show
+
+async def floods():
+    yield Chunk(Delta("- a\\n" * 6_000))
+    await asyncio.sleep(PAUSE)
+    yield Chunk(Delta("- b\\n" * 6_000), "stop")
+    yield Done()
+
+show(Answer(floods()))
+"""
+
+
+@pytest.mark.parametrize("pause", [0, 60])
+def test_a_flood_is_painted_in_steps(kernel: Kernel, pause: int) -> None:
+    """Between them the loop sees what else there is, such as a Stop; so it does at the end."""
+    run = kernel.run(FLOOD.replace("PAUSE", str(pause)))
+    widget = widget_of(run)
+    batches = lambda: [str(m) for m in custom(run, widget) if m["type"] == "batch"]  # noqa: E731
+    kernel.collect(run, lambda: sum(batch.count("<li>") for batch in batches()) > 3_000)
+    kernel.send_to_widget(widget, {"type": "stop"})
+    data, _ = bundle(kernel.until_static(run))
+    assert data["text/html"].count("<li>") == data["text/plain"].count("- ")
+    assert max(batch.count("<li>") for batch in batches()) < 2 * 1_500 + 100
+
+
 MANY = """
 from groq_magic import stream
 many = [
