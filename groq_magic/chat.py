@@ -317,7 +317,7 @@ def _amount(value: Any) -> Any:
 
 
 def _check(model: str, parameters: Mapping[str, Any]) -> None:
-    if not (isinstance(model, str) and model.strip()):
+    if not (isinstance(model, str) and model.strip() and model.isprintable()):
         raise InputError(f"model must be a name such as {DEFAULT_MODEL!r}, not {model!r}.")
     for name, value in parameters.items():
         if name in ("messages", "stream"):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError, MissingKeyError, span
+from .errors import InputError, MissingKeyError, printable, span
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -193,9 +193,8 @@ def _forget(words: Sequence[str], _shell: Any, _settings: Settings) -> None:
         near = get_close_matches(name, names, 1)
         known = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names) or 'none'}."
         raise InputError(f"%groq forget takes the name of a chat, not {name!r}. {known}")
-    print(
-        f"Forgot {name}, {_count(len(forgotten.turns), 'turn')}. Its answers stay where they are."
-    )
+    count = _count(len(forgotten.turns), "turn")
+    print(printable(f"Forgot {name}, {count}. Its answers stay where they are."))
 
 
 # The models

@@ -42,6 +42,9 @@ class GroqError(Exception):
     401 Set GROQ_API_KEY to a key from https://console.groq.com/keys, or run %groq login.
     """
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), self.args), self.__dict__
 
@@ -262,9 +265,23 @@ def _text(value: Any) -> str | None:
 
 
 def _sentence(text: str) -> str:
-    text = " ".join(text.encode("utf-8", "replace").decode().split())  # one line, and sendable
-    text = "".join(filter(str.isprintable, text))  # an escape sequence would steer a terminal
+    text = text.encode("utf-8", "replace").decode()  # sendable
+    text = printable(" ".join(text.split()))
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def printable(text: str) -> str:
+    r"""The text without what would steer a terminal or turn its lines around.
+
+    >>> printable("a\x1b]0;owned\x07\n")
+    'a]0;owned\n'
+    """
+    return text.translate(_STEERING)
+
+
+# Escape sequences could write to a terminal's title, clipboard and history.
+_STEERING = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+_STEERING |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 def span(seconds: float) -> str:

@@ -42,8 +42,9 @@ from traitlets import Instance
 
 from .answer import Answer
 from .background import background
+from .errors import printable
 from .host import is_voila
-from .looks import CONTROLS, Status, shown_reasoning, static_bundle
+from .looks import Status, shown_reasoning, static_bundle
 from .markdown import Operation, StreamingMarkdown
 
 _log = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ class LiveView:
     def _close(self) -> None:
         """Show all of it, and make the output that stays."""
         _painting.discard(self)
-        self._output = {"text/plain": self._answer.text.translate(CONTROLS)}, {}
+        self._output = {"text/plain": printable(self._answer.text)}, {}
         try:
             self._feed(at_once=None)
             self._operations += self._markdown.close()

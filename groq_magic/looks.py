@@ -14,11 +14,10 @@ from weakref import WeakSet
 from .answer import Answer
 from .chat import Queued
 from .dialect import render
+from .errors import printable
 from .models import dollars
 
 _unthinking: WeakSet[Answer] = WeakSet()
-# Escape sequences could write to a terminal's title, clipboard and history.
-CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 # Where another program ends a line, it would leave what nbconvert indents: rst would run it.
 # NEL has no reference of its own.
 _LINE_ENDS = {ord(end): f"&#{ord(end)};" for end in "\r\v\f\x1c\x1d\x1e\u2028\u2029"}
@@ -33,7 +32,7 @@ def static_bundle(answer: Answer, html: str | None = None) -> tuple[dict[str, st
     """
     data = {
         "text/html": _static_html(answer, render(answer.text) if html is None else html),
-        "text/plain": answer.text.translate(CONTROLS),
+        "text/plain": printable(answer.text),
     }
     return data, {"groq": _metadata(answer)}
 

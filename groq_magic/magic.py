@@ -22,7 +22,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import Bool, Float, Int, Unicode
 
-from .errors import InputError
+from .errors import InputError, printable
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -46,7 +46,7 @@ def _name(text: str) -> str:
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"%%groq: {message}. The flags: %%groq?")
+        raise UsageError(printable(f"%%groq: {message}. The flags: %%groq?"))
 
 
 def _parser() -> _Parser:

@@ -8,6 +8,7 @@ from html import escape
 
 from IPython.display import display
 
+from .errors import printable
 from .looks import theme_style
 
 _CELL = theme_style("border-bottom:1px solid var(--jp-border-color2, #80808055)")
@@ -72,7 +73,8 @@ class Table:
         return "\n".join([*lines, *(("", _in_markdown(self.note)) if self.note else ())])
 
     def _plain(self) -> str:
-        rows = [*([self.head] if self.head else []), *self.rows]
+        texts = [*([self.head] if self.head else []), *self.rows]
+        rows = [list(map(printable, row)) for row in texts]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = (
             "  ".join(map(self._padded, range(len(widths)), row, widths)).rstrip() for row in rows

@@ -11,10 +11,10 @@ from IPython import get_ipython
 from IPython.display import display
 
 from .answer import Answer
-from .errors import GroqError
+from .errors import GroqError, printable
 from .host import is_terminal, somebody_watches
 from .live import LiveView
-from .looks import CONTROLS, line_of, note_of, show_reasoning, static_bundle
+from .looks import line_of, note_of, show_reasoning, static_bundle
 
 _KEPT = 100
 _shown_in: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
@@ -82,7 +82,7 @@ def _print(answer: Answer) -> None:
     try:
         with suppress(GroqError):  # the caller has it as ``answer.error``
             for delta in answer:
-                print(delta.translate(CONTROLS), end="", flush=True)
+                print(printable(delta), end="", flush=True)
     except KeyboardInterrupt:  # perhaps while it printed; a wait would have stopped the answer
         answer.stop()
         raise
@@ -90,4 +90,4 @@ def _print(answer: Answer) -> None:
         note = note_of(answer)
         said = f"\n{note.strong} {note.rest}" if note else ""
         line = " · ".join(filter(None, [answer.model, line_of(answer), answer.note]))
-        print(f"\n\n{line}{said}", file=sys.stderr)
+        print(printable(f"\n\n{line}{said}"), file=sys.stderr)

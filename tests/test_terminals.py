@@ -15,6 +15,7 @@ import pexpect
 import pytest
 
 from .conftest import Demo
+from .peer import answers, peer
 
 TOKENS_PER_SECOND = 100
 
@@ -174,6 +175,42 @@ def test_a_console_that_waits_prints_the_text_as_it_comes(console: Terminal, ser
     console.until("## Server-sent events")
     assert server.seen()[-1]["state"] == "streaming"
     console.until("a radio broadcast.")
+
+
+# What is typed is echoed: only where the sequence is gone, its rest stands behind our words.
+STEERED = "bad = chr(27) + ']0;owned' + chr(7)"
+
+
+def test_in_ipython_nothing_of_a_value_steers_the_terminal(ipython: Terminal) -> None:
+    ipython.type(STEERED)
+    ipython.until("In [")
+    ipython.type("%%groq -c {{ bad }} --max-tokens 5\ncat names\n\n")
+    ipython.until("Turn 1 of ]0;owned.")
+    ipython.type("%groq chats")
+    ipython.until("]0;owned      1")
+    ipython.type("get_ipython().run_line_magic('groq', 'forget x' + bad)")
+    ipython.until("Did you mean ]0;owned?")
+    ipython.type("get_ipython().run_line_magic('groq', 'forget ' + bad)")
+    ipython.until("Forgot ]0;owned, 1 turn")
+    ipython.type("get_ipython().run_cell_magic('groq', '--x' + bad, 'cat names')")
+    ipython.until("arguments: --x]0;owned.")
+    ipython.until("In [")
+
+
+def test_in_a_console_nothing_of_an_answer_steers_the_terminal(console: Terminal) -> None:
+    with peer(answers("a\x1b]0;owned\x07b")) as server:
+        console.type(f"%config GroqMagic.base_url = '{server.base_url}'\n\n")
+        console.until("In [")
+        console.type("%%groq -o steering\ncat names\n\n")
+        console.until("%groq last")
+        console.until("In [")
+        console.type("steering.wait(); print(steering.state)\n\n")
+        console.until("done\r\n")
+        console.type("%groq last\n\n")
+        console.until("a]0;ownedb")
+        console.until("In [")
+    console.type("%config GroqMagic.base_url = None\n\n")
+    console.until("In [")
 
 
 def run_python(code: str, base_url: str) -> str:

@@ -17,9 +17,11 @@ from markdown_it import MarkdownIt
 from nbconvert import LatexExporter, MarkdownExporter, RSTExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from groq_magic import InputError, Message
 from groq_magic.answer import Answer
-from groq_magic.chat import Chunk, Delta, Usage
+from groq_magic.chat import Chunk, Delta, Usage, request_body
 from groq_magic.looks import static_bundle
+from groq_magic.table import Table
 from groq_magic.view import show
 
 from .attacks import ATTACKS
@@ -208,6 +210,16 @@ def test_a_terminal_gets_no_escape_sequences(capsys: pytest.CaptureFixture[str])
     show(answer)
     assert capsys.readouterr().out == "a]0;owned\tbc\n"
     assert static_bundle(answer)[0]["text/plain"] == "a]0;owned\tbc\n"
+
+
+def test_nothing_that_prints_has_an_escape_sequence() -> None:
+    steering = "a\x1b]0;owned\x07\u202eb"
+    answer = ended(chunk(steering), chunk(finish_reason="stop"))
+    plain = static_bundle(answer)[0]["text/plain"], Table([(steering, "x")]).bundle()["text/plain"]
+    assert plain == ("a]0;ownedb", "a]0;ownedb  x")
+    assert str(InputError(steering)) == "a]0;ownedb"
+    with pytest.raises(InputError, match="model must be a name"):
+        request_body([Message("user", "Hi")], model=steering)
 
 
 def test_an_interrupt_while_it_prints_stops_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
