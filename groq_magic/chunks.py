@@ -46,6 +46,9 @@ class BodyReader:
                 raise _error_event(self._clean(data))
 
 
+_LONGEST_WORD = 200
+
+
 def parse_chunk(data: str) -> Chunk:
     """Read one event's data. Unknown fields are ignored.
 
@@ -136,22 +139,25 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
         raise APIError(f"The server stopped the answer: {x_groq['error']}")
     choices = wire.get("choices") or [{}]  # the usage-only chunk has none
     choice = choices[0]
+    seed = x_groq.get("seed")
     usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
     return Chunk(
         _delta(choice.get("delta") or {}),
-        _word(choice.get("finish_reason")),
+        word(choice.get("finish_reason")),
         Usage.from_wire(usage) if usage else None,
-        _word(wire.get("model")),
-        _word(x_groq.get("id")),
-        x_groq.get("seed"),
-        _word(wire.get("system_fingerprint")),
-        _word(wire.get("service_tier")),
+        word(wire.get("model")),
+        word(x_groq.get("id")),
+        seed if type(seed) is int else None,
+        word(wire.get("system_fingerprint")),
+        word(wire.get("service_tier")),
     )
 
 
-def _word(value: object) -> str | None:
-    """A name that the server gives; None for one that is no text, or could steer a terminal."""
-    return value if isinstance(value, str) and value.isprintable() else None
+def word(value: object) -> str | None:
+    """A name that the server gives; None for one that is no text, is long, or steers a terminal."""
+    if not isinstance(value, str) or len(value) > _LONGEST_WORD:
+        return None
+    return value if value.isprintable() else None
 
 
 def _delta(wire: dict[str, Any]) -> Delta:

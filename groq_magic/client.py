@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from .body import pieces
-from .chat import Chunk, Item, Responded, Waiting
+from .chat import Chunk, Item, Waiting
 from .chunks import BodyReader
 from .endpoint import Endpoint
 from .errors import (
@@ -32,6 +32,7 @@ from .failures import (
     json_object,
     not_a_stream,
     reason_of,
+    responded,
     retry_delay,
     status_error,
     without_frames,
@@ -44,7 +45,9 @@ _MODELS_SECONDS = 3.0
 _ERROR_BODY_LIMIT = 64 * 1024
 _ERROR_BODY_SECONDS = 10.0
 _IDLE_CONNECTIONS = 4
-_MODELS_LIMIT = 4 * 2**20
+_MODELS_LIMIT = 2 * 2**20
+_LONGEST_NEAR_NAME = 100
+_NEAR_SECONDS = 1.0
 _COMMON_HEADERS = {
     "User-Agent": f"groq-magic httpx/{httpx.__version__}",
     "Accept-Encoding": "identity",  # gzip holds tokens back, up to a second
@@ -150,7 +153,7 @@ class Client:
         with as_our_errors(endpoint):
             request = self._request("POST", "/chat/completions", endpoint, _to_json(body))
             async with aclosing(await Opening().response(self._http, request)) as response:
-                yield Responded(response.headers.get("x-request-id"), response.headers)
+                yield responded(response, endpoint)
                 if response.status_code != 200:
                     raise status_error(response, await _start_of_body(response), endpoint)
                 if is_document(response):
@@ -168,8 +171,7 @@ class Client:
             return
         with suppress(GroqError):
             names = [known.id for known in await self.models(endpoint)]
-            near = get_close_matches(model, names, cutoff=0.4)
-            if near:
+            if near := await _near(model, names):
                 error.next_step = f"Near names, for -m: {', '.join(near)}."
 
     async def models(self, endpoint: Endpoint, *, within: float = _MODELS_SECONDS) -> list[Model]:
@@ -212,6 +214,18 @@ async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMI
             raise
         # Otherwise the status says what is wrong, however little comes behind it.
     return body[:limit].decode("utf-8", "replace")
+
+
+async def _near(model: str, names: list[str]) -> list[str]:
+    """The nearest of the names, as far as a second allows; other answers come meanwhile."""
+    near: list[str] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_NEAR_SECONDS):
+            for name in names:
+                if max(len(name), len(model)) <= _LONGEST_NEAR_NAME:  # the time is its cube
+                    near = get_close_matches(model, [*near, name], cutoff=0.4)
+                    await asyncio.sleep(0)
+    return near
 
 
 @lru_cache(maxsize=32)  # parsed for every request, URLs would cost a tenth of its own time

@@ -85,13 +85,15 @@ def keep_key(text: str) -> None:
     for what is no key; the one so far stays then.
     """
     global _kept_key  # noqa: PLW0603  # one key per process, as the environment has it
-    if not text.strip():
+    text = text.strip()
+    if not text:
         raise InputError(
             "No key was given; nothing has changed. Keys: https://console.groq.com/keys."
         )
-    if not _is_key(text.strip()):
+    if not _is_key(text):
+        del text  # no frame that the error comes through holds it
         raise InputError("That has characters that no key has; nothing has changed. Try again.")
-    _kept_key = text.strip()
+    _kept_key = text
 
 
 def key_source() -> str:

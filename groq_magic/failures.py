@@ -15,8 +15,8 @@ from urllib.request import getproxies
 
 import httpx
 
-from .chat import parse_duration
-from .chunks import fields_of, in_stream_error, is_error, said_in
+from .chat import Responded, parse_duration
+from .chunks import fields_of, in_stream_error, is_error, said_in, word
 from .endpoint import Endpoint
 from .errors import (
     PROXY_LOGIN,
@@ -131,10 +131,16 @@ def status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> API
         said,
         fields_of(wire),
         status_code=response.status_code,
-        request_id=response.headers.get("x-request-id"),
+        request_id=responded(response, endpoint).request_id,
         retry_after=_retry_after(response.headers, said),
         should_retry=_should_retry(response),
     )
+
+
+def responded(response: httpx.Response, endpoint: Endpoint) -> Responded:
+    """What the headers say, less the key."""
+    headers = {name: endpoint.without_key(said) for name, said in response.headers.items()}
+    return Responded(word(headers.get("x-request-id")), headers)
 
 
 def json_object(body: str) -> dict[str, Any]:

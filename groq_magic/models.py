@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 from .chat import Usage
 
 _LARGEST_COUNT = 10**12
+_MOST_MODELS = 5000  # some servers have hundreds
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Model:
 def parse_models(wire: Any) -> list[Model]:
     """The models in a body of ``/models``, by name, each name once; of anything else none."""
     listed = wire.get("data") if isinstance(wire, Mapping) else None
-    found = map(Model.from_wire, listed) if isinstance(listed, list) else ()
+    found = map(Model.from_wire, listed[:_MOST_MODELS]) if isinstance(listed, list) else ()
     models = {model.id: model for model in found if model}
     return [models[name] for name in sorted(models)]
 

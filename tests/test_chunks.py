@@ -205,7 +205,7 @@ def test_white_space_around_a_chunk_is_no_matter() -> None:
     assert parse_chunk(' {"choices": [{"delta": {"content": "x"}}]}\n').delta == Delta("x")
 
 
-@pytest.mark.parametrize("name", ["m\x1b]0;owned\x07", "one\ntwo", 7, {"a": 1}])
+@pytest.mark.parametrize("name", ["m\x1b]0;owned\x07", "one\ntwo", 7, {"a": 1}, "m" * 201])
 def test_a_name_that_is_none_is_left_out(name: object) -> None:
     named = dict.fromkeys(("model", "system_fingerprint", "service_tier"), name)
     assert parsed(choices=choice(content="a"), x_groq={"id": name}, **named) == Chunk(Delta("a"))
@@ -217,3 +217,9 @@ def test_text_comes_whole_whatever_the_other_fields_hold() -> None:
     chunks = items(b"".join(map(event, [*[repeated] * 4, other])))
     assert chunks == [parsed(**repeated)] * 4 + [parsed(**other)]
     assert chunks[-1] == Chunk(Delta("", "a"))
+
+
+@pytest.mark.parametrize("seed", [True, "7", 7.5, [7], {"a": 7}])
+def test_a_seed_that_is_none_is_left_out(seed: object) -> None:
+    assert parsed(x_groq={"seed": seed}).seed is None
+    assert parsed(x_groq={"seed": 7}).seed == 7

@@ -38,6 +38,7 @@ from groq_magic.background import background
 from groq_magic.chat import RateLimits, Waiting
 from groq_magic.client import Client
 from groq_magic.endpoint import Endpoint
+from groq_magic.models import known_models
 from groq_magic.opening import Opening, _sockets
 
 from .peer import DONE, Connection, Script, answers, delta, event, finish, peer
@@ -464,6 +465,16 @@ def test_a_key_that_the_server_says_is_not_said_on(monkeypatch: pytest.MonkeyPat
         assert KEY not in str(vars(answer.error))
 
 
+def test_a_key_in_a_header_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    said = {"x_request_id": f"req-{KEY}", "x_other": KEY}
+    done = ask(lambda c: c.respond(delta("ok") + finish() + DONE, **said))
+    refused = ask(refusal("401 No", b"", **said))
+    assert isinstance(refused.error, APIError)
+    assert done.request_id == refused.request_id == refused.error.request_id == "req-[API key]"
+    assert KEY not in f"{done._headers}{refused._headers}"
+
+
 @pytest.mark.parametrize("key", ["none", "content", "x"])
 def test_a_key_that_is_a_word_changes_no_answer(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_KEY", key)
@@ -527,6 +538,22 @@ def test_near_model_names() -> None:
         answer.wait(10)
         assert server.connection(1).request.line.startswith("GET /openai/v1/models ")
     assert str(answer.error).endswith("Near names, for -m: openai/gpt-oss-20b.")
+
+
+@pytest.mark.parametrize("length", [100, 200])
+def test_a_stop_is_heard_while_near_names_are_sought(length: int) -> None:
+    """These names are slow to compare: a thousand take ten seconds and more."""
+    names = [f"{'ab' * (length // 2 - 3)}{number:06}" for number in range(4000)]
+    missing = b'{"error": {"message": "No", "code": "model_not_found"}}'
+    listed = json.dumps({"data": [{"id": name} for name in names]}).encode()
+    with peer(refusal("404 No", missing), refusal("200 OK", listed), models=True) as server:
+        answer = stream("Hello", model="aabb" * (length // 4), base_url=server.base_url)
+        until(lambda: known_models.of(server.base_url))
+        other = stream("Hello", base_url=server.base_url)
+        other.stop()
+        assert other.wait(10)
+        assert answer.wait(20)
+    assert str(answer.error).startswith("404 No.")
 
 
 def test_rate_limits_are_read() -> None:

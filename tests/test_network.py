@@ -6,7 +6,7 @@ import base64
 import os
 import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from groq_magic import (
 )
 from groq_magic.answer import Answer
 from groq_magic.client import Client
-from groq_magic.endpoint import _NETWORK_SETTINGS, Endpoint
+from groq_magic.endpoint import _NETWORK_SETTINGS, Endpoint, keep_key
 
 from .asker import Asker
 from .peer import Connection, answers, delta, peer
@@ -241,6 +241,17 @@ def test_the_key_is_in_no_frame_behind_an_error(never_reads: str) -> None:
     assert isinstance(answer.error, APITimeoutError)
     assert type(answer.error.__cause__).__name__ == "WriteTimeout"
     assert key not in whole_traceback(answer.error)
+
+
+@pytest.mark.parametrize("use", [lambda: keep_key("typo" * 4 + "\nü"), Endpoint.from_environment])
+def test_a_mistyped_key_is_in_no_frame(
+    use: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "typo" * 4 + "\nü")
+    with pytest.raises(InputError) as caught:
+        use()
+    ours = caught.value.with_traceback(caught.tb.tb_next)  # pytest's own frame has the word
+    assert "typotypo" not in whole_traceback(ours)
 
 
 def whole_traceback(error: BaseException) -> str:
