@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from groq_magic.errors import APIError
 from groq_magic.sse import ServerSentEvent, SSEDecoder
 
+from .event_streams import STREAMS
+
 
 def decode(*pieces: bytes) -> list[ServerSentEvent]:
     decoder = SSEDecoder()
@@ -149,3 +151,13 @@ def test_no_cut_changes_anything(body: bytes, places: list[int]) -> None:
 @given(st.lists(st.binary()))
 def test_no_bytes_raise(pieces: list[bytes]) -> None:
     decode(*pieces)
+
+
+@pytest.mark.parametrize(("body", "expected"), STREAMS.values(), ids=STREAMS)
+def test_the_cases_of_web_platform_tests_cut_anywhere(
+    body: bytes, expected: list[ServerSentEvent]
+) -> None:
+    assert decode(body) == expected
+    assert decode(*(bytes([byte]) for byte in body)) == expected
+    for cut in range(len(body)):
+        assert decode(body[:cut], body[cut:]) == expected
