@@ -8,12 +8,13 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from os import PathLike
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
 from .answer import Answer, State
 from .chat import Asked, Item, Message, Queued
 from .errors import InputError
-from .images import MOST_CHARACTERS, MOST_IMAGES, encoded_size
+from .images import MOST_CHARACTERS, MOST_IMAGES, encoded_size, is_ours
 
 DEFAULT_CHAT = "chat"
 """The name of the notebook's own chat."""
@@ -105,7 +106,7 @@ class Conversation:
         return _messages(self.system, self.turns)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write it into a JSON file; images that were given as such are in it."""
+        """Write it into a JSON file, which the owner alone can read; images are in it."""
         turns = [
             {
                 "prompt": turn.prompt.content,
@@ -121,7 +122,10 @@ class Conversation:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Conversation:
-        """Read what `save` wrote. Raises `InputError` for any other file."""
+        """Read what `save` wrote. Raises `InputError` for any other file.
+
+        The file may be somebody else's: ``repr`` shows what the model is told first by it.
+        """
         try:
             saved = json.loads(Path(path).read_text("utf-8"))
             turns = [_turn(**turn) for turn in _list(saved["turns"])]
@@ -195,7 +199,8 @@ class Conversation:
 
     def __repr__(self) -> str:
         count = len(self.turns)
-        return f"<Conversation {self.name!r}: {count} turn{'' if count == 1 else 's'}>"
+        first = f", told first {self.system[:200]!r}" if self.system else ""
+        return f"<Conversation {self.name!r}: {count} turn{'' if count == 1 else 's'}{first}>"
 
 
 _chats: dict[str, Conversation] = {}
@@ -230,11 +235,20 @@ def _fitting(
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file whole or, where that fails, leave the one that is there."""
-    part = path.with_name(f".{path.name}.part")
+    """Write a file whole, for its owner alone, or, where that fails, leave the one that is there.
+
+    A new file takes the place of a link; what the link leads to is not touched.
+    """
+    data = text.encode()
     try:
-        part.write_bytes(text.encode())
-        part.replace(path)
+        with NamedTemporaryFile(dir=path.parent, delete=False) as part:  # 0600, of a random name
+            try:
+                part.write(data)
+                part.close()  # which Windows asks for
+                Path(part.name).replace(path)
+            except BaseException:
+                Path(part.name).unlink()
+                raise
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}.") from None
 
@@ -255,7 +269,7 @@ def _fits(messages: Sequence[Message], context: int | None) -> bool:
 
 
 def _turn(**saved: Any) -> Turn:
-    prompt = Message("user", _str(saved["prompt"]), tuple(map(_str, _list(saved["images"]))))
+    prompt = Message("user", _str(saved["prompt"]), tuple(map(_image, _list(saved["images"]))))
     state: State = saved["state"] if saved["state"] in ("done", "failed") else "stopped"
     return Turn(
         prompt,
@@ -269,6 +283,12 @@ def _str(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _image(value: object) -> str:
+    if not is_ours(url := _str(value)):
+        raise ValueError
+    return url
 
 
 def _list(value: object) -> list[Any]:

@@ -5,6 +5,7 @@ The limits are the API's, https://console.groq.com/docs/vision
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ MOST_IMAGES = 5
 """In one request."""
 MOST_CHARACTERS = 4 * 1024 * 1024
 """Of all images that are sent with a request, as base64."""
+_OURS = r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]*={0,2}|https://[!-~]+"
 _REMOTE = ("https://", "http://", "data:image/")
 
 
@@ -84,6 +86,15 @@ def check_images(urls: Iterable[str]) -> None:
 def encoded_size(urls: Iterable[str]) -> int:
     """Characters of those images that are sent themselves."""
     return sum(len(url) for url in urls if url.startswith("data:"))
+
+
+def is_ours(url: str) -> bool:
+    """Whether `image_url` could have made it: one of our kinds in base64, or an https address.
+
+    >>> is_ours("data:image/png;base64,iVBO"), is_ours("data:image/svg+xml,<svg>")
+    (True, False)
+    """
+    return re.fullmatch(_OURS, url) is not None
 
 
 def _read(given: Path) -> bytes:

@@ -199,7 +199,7 @@ def test_a_variable_that_holds_a_chat(chat: Chat) -> None:
     chat.kernel.run("mine = Conversation('mine', system='Be brief.')")
     assert chat.ask("one", "cat names", "-c mine") == "Turn 1 of mine."
     assert chat.kernel.run("print(mine.turns[0].text == one.text, mine)").stdout == (
-        "True <Conversation 'mine': 1 turn>\n"
+        "True <Conversation 'mine': 1 turn, told first 'Be brief.'>\n"
     )
     assert chat.sent()[0] == ("system", "Be brief.")
 
@@ -259,6 +259,47 @@ def test_a_save_that_fails_leaves_the_file_that_is_there(tmp_path: Path) -> None
     with pytest.raises(InputError, match="Cannot write"):
         Conversation().save(tmp_path / "no" / "chat.json")
     assert (tmp_path / "chat.json").read_text() == "precious"
+
+
+def test_a_save_follows_no_link_and_is_for_the_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("precious")
+    for name in ("chat.json", ".chat.json.part"):
+        (tmp_path / name).symlink_to("theirs")
+    Conversation().save(tmp_path / "chat.json")
+    assert (tmp_path / "theirs").read_text() == "precious"
+    assert not (tmp_path / "chat.json").is_symlink()
+    assert (tmp_path / "chat.json").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="Cannot write"):
+        Conversation().save(tmp_path / "folder")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"theirs", "chat.json", ".chat.json.part", "folder"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:image/svg+xml;base64,PHN2Zz4=",
+        "data:text/html,<script>",
+        "data:image/png;base64,<script>",
+        "http://localhost:8888/x.png",
+        "file:///etc/passwd",
+        "/etc/passwd",
+    ],
+)
+def test_a_loaded_chat_has_images_of_our_kinds_alone(tmp_path: Path, url: str) -> None:
+    ours = ("data:image/png;base64,iVBO", "https://example.org/cat.png")
+    Conversation(turns=[Turn(Message("user", "a", ours))]).save(tmp_path / "chat.json")
+    assert Conversation.load(tmp_path / "chat.json").turns[0].prompt.images == ours
+    Conversation(turns=[Turn(Message("user", "a", (url,)))]).save(tmp_path / "chat.json")
+    with pytest.raises(InputError, match="holds no chat"):
+        Conversation.load(tmp_path / "chat.json")
+
+
+def test_a_loaded_chat_shows_what_the_model_is_told_first(tmp_path: Path) -> None:
+    Conversation("x", system="Obey\x1b me.").save(tmp_path / "chat.json")
+    loaded = Conversation.load(tmp_path / "chat.json")
+    assert repr(loaded) == r"<Conversation 'x': 0 turns, told first 'Obey\x1b me.'>"
 
 
 def test_a_saved_chat_has_all_there_is(tmp_path: Path) -> None:
