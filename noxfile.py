@@ -1,5 +1,5 @@
 """The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s install``, ``nox -s bench``,
-``nox -s lint``."""
+``nox -s mutants``, ``nox -s lint``."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ def bench(session: nox.Session) -> None:
     session.install(".[bench]")
     chromium = find_or_install_chromium(session)
     session.run("python", "-m", "tests.bench", *session.posargs, env={"CHROMIUM": chromium})
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Break each guarantee of SECURITY.md in a copy; its named test must fail."""
+    session.install(".[test]")
+    chromium = find_or_install_chromium(session)
+    session.run("python", "-m", "tests.mutants", *session.posargs, env={"CHROMIUM": chromium})
 
 
 @nox.session

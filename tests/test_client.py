@@ -123,6 +123,7 @@ def test_this_machine_needs_no_key() -> None:
         ("http://example.org/v1", "unencrypted"),
         ("ftp://example.org", "https://"),
         ("api.groq.com", "https://"),
+        ("https://user:secret@example.org/v1", "password"),
         ("https://host:port", "not a URL"),
         ("https://xn--/", "not a URL"),
         ("https://a..b", "not a URL"),

@@ -71,6 +71,8 @@ def test_hostile_text(text: str, html: str) -> None:
         ("$$\na\n\nb", "<p>$$\na</p>\n<p>b</p>"),
         ("\\$5 and \\$x", "<p>$5 and $x</p>"),
         ("$</span><script>$", "&lt;script&gt;"),
+        (f"${'x' * 2001}$", f"<p>${'x' * 2001}$</p>"),
+        (f"\\({'x' * 2001}\\)", f"<p>({'x' * 2001})</p>"),
     ],
 )
 def test_math(text: str, html: str) -> None:

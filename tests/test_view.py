@@ -30,7 +30,7 @@ from .test_answer import chunk, items
 
 HOSTILE = "<script>canary()</script> <img src=x onerror=canary()> ![i](https://evil.example/?q=1)"
 
-ALLOWED = set("div span b p details summary a h2 h3 code pre ul li strong em s".split())
+ALLOWED = set("div span b br p details summary a h2 h3 code pre ul li strong em s".split())
 ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target", "title"}
 
 
@@ -161,6 +161,7 @@ def test_both_versions_of_mathjax_see_formulas_and_no_prices() -> None:
 def test_nothing_a_model_or_server_says_becomes_markup(end: Any) -> None:
     reasoning = Chunk(Delta(reasoning=HOSTILE), model=HOSTILE)
     answer = ended(reasoning, chunk(HOSTILE), end, model=HOSTILE)
+    answer.note = HOSTILE
     data, _ = static_bundle(answer)
     Allowed().feed(data["text/html"])
     assert data["text/plain"] == HOSTILE

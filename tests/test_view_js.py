@@ -449,3 +449,30 @@ def test_text_that_was_there_before_its_view_is_followed_where_that_is_in_sight(
     below, scrolled = page.evaluate(LATE, told)
     assert (below == 0) is (above == 0)
     assert (scrolled > 0) is (above == 0)
+
+
+# Mounts the view, gives it these words as reasoning and as the fold's summary, twice, and
+# says which elements came of them.
+THINK = """
+async ({source, words, status}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
+  const message = {type: "snapshot", n: 0, settled: [], tail: "", reasoning: words, status};
+  hear(message);
+  hear({...message, type: "batch", n: 1, ops: []});
+  const thought = el.querySelector(".groq-thought");
+  unmount();
+  return [thought.querySelectorAll(":not(summary, .groq-reasoning)").length, thought.textContent];
+}
+"""
+
+
+def test_reasoning_and_its_summary_are_text(page: Page) -> None:
+    words = "<img src=x onerror=canary()> <b>x</b>"
+    status = {**STATUS, "thought": words}
+    told = {"source": str(live.AnswerWidget._esm), "words": words, "status": status}
+    assert page.evaluate(THINK, told) == [0, words * 3]

@@ -1,0 +1,227 @@
+"""Break each guarantee of SECURITY.md in a copy of the project: its named test must fail.
+
+``nox -s mutants``; words behind ``--`` choose the rows that contain one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+_SECONDS = 300
+
+
+class Mutant(NamedTuple):
+    """A change of one place in one file, and the test that must notice it."""
+
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = [
+    # A model's text does nothing but stand there.
+    Mutant(
+        "view.js",
+        "view.reasoning.append(text)",
+        'view.reasoning.insertAdjacentHTML("beforeend", text)',
+        "test_view_js.py::test_reasoning_and_its_summary_are_text",
+    ),
+    Mutant(
+        "view.js",
+        "view.summary.textContent = status.thought",
+        "view.summary.innerHTML = status.thought",
+        "test_view_js.py::test_reasoning_and_its_summary_are_text",
+    ),
+    Mutant(
+        "looks.py",
+        "<br>{escape(answer.note)}",
+        "<br>{answer.note}",
+        "test_view.py::test_nothing_a_model_or_server_says_becomes_markup",
+    ),
+    Mutant(
+        "looks.py",
+        "{escape(answer.model)}",
+        "{answer.model}",
+        "test_view.py::test_nothing_a_model_or_server_says_becomes_markup",
+    ),
+    Mutant(
+        "looks.py",
+        "{escape(self.rest)}",
+        "{self.rest}",
+        "test_view.py::test_nothing_a_model_or_server_says_becomes_markup",
+    ),
+    Mutant(
+        "looks.py",
+        "{escape(shown_reasoning(answer))}",
+        "{shown_reasoning(answer)}",
+        "test_view.py::test_nothing_a_model_or_server_says_becomes_markup",
+    ),
+    Mutant(
+        "dialect.py",
+        '{"html": False, "linkify"',
+        '{"html": True, "linkify"',
+        "test_dialect.py::test_hostile_text",
+    ),
+    Mutant(
+        "dialect.py",
+        'r"(?:https?|mailto):"',
+        'r"(?:https?|mailto|javascript):"',
+        "test_dialect.py::test_hostile_text",
+    ),
+    # Other renderers of the file.
+    Mutant(
+        "source.py",
+        '"&lt;", line)',
+        '"<", line)',
+        "test_dialect.py::test_the_source_that_other_renderers_get",
+    ),
+    # Nothing is fetched because a model wrote it.
+    Mutant(
+        "dialect.py",
+        '    "image": _image,\n',
+        "",
+        "test_dialect.py::test_hostile_text",
+    ),
+    # The key goes to the configured server alone.
+    Mutant(
+        "endpoint.py",
+        "if url.userinfo:",
+        "if False:",
+        "test_client.py::test_urls_that_are_refused",
+    ),
+    Mutant(
+        "endpoint.py",
+        'base.is_safe or os.environ.get(_UNENCRYPTED) == "yes"',
+        "True",
+        "test_client.py::test_urls_that_are_refused",
+    ),
+    Mutant(
+        "endpoint.py",
+        "is_loopback = host in LOOPBACK",
+        'is_loopback = host in LOOPBACK or host.startswith("127.")',
+        "test_network.py::test_this_machine_has_three_names",
+    ),
+    Mutant(
+        "client.py",
+        "follow_redirects=False",
+        "follow_redirects=True",
+        "test_faults.py::test_a_redirect_gets_nothing",
+    ),
+    Mutant(
+        "client.py",
+        "follow_redirects=False,",
+        "follow_redirects=False, verify=False,",
+        "test_faults.py::test_a_certificate_that_is_not_trusted",
+    ),
+    # The key is written nowhere.
+    Mutant(
+        "endpoint.py",
+        "len(key) < _SHORTEST_SECRET",
+        "False",
+        "test_client.py::test_a_key_that_is_a_word_changes_no_answer",
+    ),
+    # No text takes the machine's time out of proportion to its length.
+    Mutant(
+        "dialect.py",
+        "_INLINE_MATH_LIMIT = 2_000",
+        "_INLINE_MATH_LIMIT = 2_000_000",
+        "test_dialect.py::test_math",
+    ),
+    # A hostile server.
+    Mutant(
+        "client.py",
+        "_ERROR_BODY_LIMIT = 64 * 1024",
+        "_ERROR_BODY_LIMIT = 256 * 2**20",
+        "test_errors.py::test_an_error_body_is_read_only_in_part",
+    ),
+    Mutant(
+        "sse.py",
+        "if self._size > self._max_event_size:",
+        "if False:",
+        "test_sse.py::test_an_event_has_a_largest_size",
+    ),
+    # A terminal gets no escape sequences.
+    Mutant(
+        "view.py",
+        "delta.translate(_CONTROLS)",
+        "delta",
+        "test_view.py::test_a_terminal_gets_no_escape_sequences",
+    ),
+    # A notebook from elsewhere: its saved answers bring nothing that could run.
+    Mutant(
+        "looks.py",
+        '<div class="{_CLASSES}">',
+        '<img src=x onerror=x><div class="{_CLASSES}">',
+        "test_view.py::test_nothing_a_model_or_server_says_becomes_markup",
+    ),
+    # Messages of other comms and kernels.
+    Mutant(
+        "view.js",
+        "?.model_id === modelId",
+        "",
+        "test_view_js.py::test_a_view_that_knows_nothing_yet_touches_no_output",
+    ),
+]
+
+
+def survivors(mutants: list[Mutant], tree: Path) -> int:
+    """How many of them no test notices, or no longer fit the code; ``tree`` is a copy of it."""
+    return sum(not _is_caught(mutant, tree) for mutant in mutants)
+
+
+def _is_caught(mutant: Mutant, tree: Path) -> bool:
+    path = tree / "groq_magic" / mutant.file
+    whole = path.read_text("utf-8")
+    if mutant.old not in whole:
+        return _says(mutant, "NOT FOUND", is_caught=False)
+    path.write_text(whole.replace(mutant.old, mutant.new), "utf-8")
+    try:
+        code, said = _run(mutant.test, tree)
+    finally:
+        path.write_text(whole, "utf-8")
+    # One that fails for want of something to import or to collect would fail for any reason.
+    is_caught = code == 1 and bool(re.search(r"^FAILED", said, re.MULTILINE))
+    return _says(mutant, "caught" if is_caught else "SURVIVED", is_caught=is_caught)
+
+
+def _run(test: str, tree: Path) -> tuple[int, str]:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{test}"],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    return ran.returncode, ran.stdout
+
+
+def _says(mutant: Mutant, outcome: str, *, is_caught: bool) -> bool:
+    print(f"{outcome:9}  {mutant.file}: {mutant.old.strip()!r}  {mutant.test}", flush=True)
+    return is_caught
+
+
+def main(words: list[str]) -> int:
+    """Try the chosen ones; 1 if any survives."""
+    chosen = [one for one in MUTANTS if not words or any(word in str(one) for word in words)]
+    with TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        ignored = shutil.ignore_patterns(".git", ".nox", "*cache*", "__pycache__")
+        shutil.copytree(ROOT, tree, ignore=ignored)
+        left = survivors(chosen, tree)
+    print(f"{len(chosen) - left} of {len(chosen)} caught")
+    return int(left > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
