@@ -55,15 +55,34 @@ const addCopyButtons = (node) => {
   }
 };
 
+// Nobody sees these in the code, and they would be pasted with it: control characters,
+// zero-width ones, and those that change the direction of what is written.
+const HIDDEN =
+  /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
+
+const put = async (text, code) => {
+  try {
+    return await navigator.clipboard.writeText(text);
+  } catch {
+    getSelection().selectAllChildren(code); // no clipboard on plain http: the older way
+  }
+  const copy = (event) => {
+    event.clipboardData.setData("text/plain", text);
+    event.preventDefault();
+  };
+  document.addEventListener("copy", copy);
+  const isDone = document.execCommand("copy");
+  document.removeEventListener("copy", copy);
+  if (!isDone) throw new Error("Nothing is copied; it is selected, for the reader's own keys");
+};
+
 const copyCode = async (button) => {
   const code = button.parentElement.firstChild;
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-  } catch {
-    getSelection().selectAllChildren(code); // no clipboard on plain http: the older way,
-    if (!document.execCommand("copy")) return; // or the reader's own keys, as it is selected
-  }
-  say("Copied");
+  const text = code.textContent.replace(HIDDEN, "");
+  const count = code.textContent.length - text.length;
+  await put(text, code);
+  button.title = count ? `Copied without ${count} hidden character${count === 1 ? "" : "s"}` : "";
+  say(button.title || "Copied");
   button.classList.add("groq-copied");
   setTimeout(() => button.classList.remove("groq-copied"), 1500);
 };

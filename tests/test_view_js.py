@@ -476,3 +476,50 @@ def test_reasoning_and_its_summary_are_text(page: Page) -> None:
     status = {**STATUS, "thought": words}
     told = {"source": str(live.AnswerWidget._esm), "words": words, "status": status}
     assert page.evaluate(THINK, told) == [0, words * 3]
+
+
+# Mounts the view with that code, clicks Copy, and says what is copied and what is said of it.
+COPY = """
+async ({source, code, isSecure}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  document.body.append(el);
+  let hear, copied;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
+  const writeText = async (text) => { copied = text; };
+  const value = isSecure ? {writeText} : undefined;
+  Object.defineProperty(navigator, "clipboard", {value, configurable: true});
+  const keep = (event) => { copied = event.clipboardData.getData("text/plain"); };
+  addEventListener("copy", keep);
+  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  const settled = ["<pre><code></code></pre>"];
+  hear({type: "snapshot", n: 0, settled, tail: "", reasoning: "", status});
+  el.querySelector("code").textContent = code;
+  const button = el.querySelector(".groq-copy");
+  button.click();
+  await new Promise((done) => setTimeout(done));
+  removeEventListener("copy", keep);
+  const said = document.querySelector("body > .groq-said").textContent;
+  unmount();
+  el.remove();
+  return [copied, said, button.title];
+}
+"""
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+@pytest.mark.parametrize(
+    ("code", "copied", "words"),
+    [
+        ("a\tb\nc é 🙂", "a\tb\nc é 🙂", ""),
+        ("a\u202eb\nc", "ab\nc", "Copied without 1 hidden character"),
+        ("\u2066a\u200b\x1b[0m\ufeff\u2069", "a[0m", "Copied without 5 hidden characters"),
+    ],
+)
+def test_copy_leaves_out_what_nobody_sees_and_says_so(
+    page: Page, code: str, copied: str, words: str, *, is_secure: bool
+) -> None:
+    told = {"source": str(live.AnswerWidget._esm), "code": code, "isSecure": is_secure}
+    assert page.evaluate(COPY, told) == [copied, words or "Copied", words]
