@@ -184,7 +184,7 @@ class NotebookPage:
         self.until(lambda: self.path.read_text("utf-8").endswith("}\n"))  # written whole
         return dict(nbformat.read(self.path, as_version=4))
 
-    def until(self, met: Callable[[], Any], timeout: float = 20.0) -> None:
+    def until(self, met: Callable[[], Any], timeout: float = 60.0) -> None:
         deadline = time.monotonic() + timeout
         while not met():
             assert time.monotonic() < deadline, self.page.locator(".jp-Notebook").all_inner_texts()

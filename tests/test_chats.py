@@ -234,7 +234,7 @@ def test_a_turn_that_waits_is_told_what_was_meant_for_it(server: Demo) -> None:
     next(iter(first))
     del chat.turns[0]
     first.stop()
-    assert third.wait(20)
+    assert third.wait(30)
     assert second.state == "done"
     sent = [entry["body"]["messages"] for entry in server.seen()[-2:]]
     assert sent[0] == [{"role": "system", "content": "A"}, {"role": "user", "content": "math"}]

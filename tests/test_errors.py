@@ -128,8 +128,8 @@ def test_an_error_body_is_read_only_in_part() -> None:
 
     with peer(play) as server:
         answer = stream("Hello", base_url=server.base_url)
-        assert answer.wait(10)
-        assert server.connection().closed.wait(5)
+        assert answer.wait(30)
+        assert server.connection().closed.wait(30)
     assert str(answer.error) == "400 Big. Change the cell or its flags."
     assert sent < 2**26  # what fits between two sockets, and no more
 

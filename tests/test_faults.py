@@ -212,11 +212,11 @@ def test_a_fault(fault: Fault, scheme: str, authority: trustme.CA, ask: Asker) -
         assert len(ask.held()) == fault.is_used_again
         assert len(server.connections) == fault.requests
         for connection in server.connections:
-            assert fault.is_used_again or connection.closed.wait(3)
+            assert fault.is_used_again or connection.closed.wait(30)
 
 
 def check(answer: Answer, error: type[Exception] | None, text: str = "", words: str = "") -> None:
-    assert answer.wait(20)
+    assert answer.wait(30)
     assert (answer.state, answer.text) == ("failed" if error else "done", text)
     assert type(answer.error) is (error or type(None))
     assert answer.error is None or len(str(answer.error).splitlines()) == 1
@@ -272,7 +272,7 @@ def test_a_redirect_gets_nothing(ask: Asker) -> None:
         with peer(only(redirect, wait)) as server:
             check(ask(server.base_url, max_retries=2), APIStatusError)
             assert ask.held() == []
-            assert server.connection().closed.wait(3)
+            assert server.connection().closed.wait(30)
             assert (server.accepted, other.accepted) == (1, 0)
 
 
@@ -307,7 +307,7 @@ def test_a_fault_of_the_handshake(play: Script, error: type[Exception], ask: Ask
     server = Unanswering([play])
     check(ask(server.base_url.replace("http:", "https:")), error, words="127.0.0.1")
     assert ask.held() == []
-    assert server.connections[0].closed.wait(3)
+    assert server.connections[0].closed.wait(30)
     server.close()
 
 
@@ -438,7 +438,7 @@ def test_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch, ask: Asker
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", "no-such-host.invalid")
     answer = ask("https://no-such-host.invalid/v1")
-    assert answer.wait(20)
+    assert answer.wait(30)
     assert answer.state == "failed"
     assert proxy.asked == []
     proxy.close()
@@ -575,13 +575,13 @@ def test_a_stop_while_a_name_is_looked_up(ask: Asker, monkeypatch: pytest.Monkey
 
     def slow(*given: Any, **more: Any) -> Any:  # no resolver here can be told to take its time
         asked.set()
-        may_answer.wait(10)
+        may_answer.wait(30)
         return look_up(*given, **more)
 
     with peer(answers("too late")) as server:
         monkeypatch.setattr(socket, "getaddrinfo", slow)
         answer = ask(server.base_url.replace("127.0.0.1", "localhost"))
-        assert asked.wait(10)
+        assert asked.wait(30)
         answer.stop()
         assert answer.state == "stopped"
         may_answer.set()

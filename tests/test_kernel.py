@@ -258,15 +258,20 @@ def test_stop_from_the_view(kernel: Kernel, server: Demo) -> None:
     assert server.until("closed")["tokens"] < 100
 
 
-def test_stop_is_heard_while_another_cell_runs(kernel: Kernel, server: Demo) -> None:
+def test_stop_is_heard_while_another_cell_runs(
+    kernel: Kernel, server: Demo, tmp_path: Path
+) -> None:
     run = kernel.run("%%groq -m demo/slow\nExplain server-sent events")
     widget = widget_of(run)
-    busy = kernel.start("import time; time.sleep(2); print('slept')")
+    is_closed = tmp_path / "closed"
+    until_closed = f"while not os.path.exists({str(is_closed)!r}): time.sleep(0.01)"
+    busy = kernel.start(f"import os, time\n{until_closed}\nprint('It is closed.')")
     kernel.collect(run, lambda: sum(m["type"] == "batch" for m in custom(run, widget)) > 3)
     kernel.send_to_widget(widget, {"type": "stop"})
-    server.until("closed", timeout=1.0)
+    server.until("closed")
     busy.messages = run.messages
     assert busy.stdout == ""
+    is_closed.touch()
     kernel.collect(busy, lambda: busy.reply is not None)
 
 

@@ -162,7 +162,7 @@ def serving(models: Script, *, usage: Any = USAGE, after: threading.Event | None
         headers = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
         headers += "x-ratelimit-remaining-tokens: 7970\r\nx-ratelimit-limit-tokens: 8000\r\n\r\n"
         connection.send(headers.encode() + delta("Hi"))
-        assert after is None or after.wait(10)
+        assert after is None or after.wait(30)
         connection.send(finish(usage=usage) + DONE)
 
     return play
@@ -191,7 +191,7 @@ def test_an_answer_has_a_price_where_its_model_has_one() -> None:
     before = spent()
     with peer(serving(models, after=asked), models=True) as server:
         answer = stream("Hello", model="m", base_url=server.base_url)
-        answer.wait(10)
+        answer.wait(30)
         learnt(server.base_url)
         assert answer.cost == 0.0014
         html, metadata = static_bundle(answer)[0]["text/html"], static_bundle(answer)[1]
@@ -237,7 +237,7 @@ def test_an_answer_does_not_wait_for_the_models() -> None:
     may_end = threading.Event()
 
     def silent(_connection: Connection) -> None:
-        may_end.wait(10)
+        may_end.wait(30)
 
     with peer(serving(silent), models=True) as server:
         answer = stream("Hello", model="m", base_url=server.base_url)
@@ -272,7 +272,7 @@ def test_the_limits_of_the_last_response() -> None:
 def test_the_demo_answers_have_a_price(demo: Demo) -> None:
     fetch_models()
     answer = stream("cat names")
-    answer.wait(10)
+    answer.wait(30)
     assert answer.usage is not None
     assert answer.usage.prompt_tokens is not None
     assert answer.usage.completion_tokens is not None
@@ -333,7 +333,7 @@ def test_a_list_without_end_is_read_only_in_part() -> None:
     with peer(play, models=True) as server:
         assert fetch_models(server.base_url) == []
         assert server.connection().request.headers["accept-encoding"] == "identity"
-        assert server.connection().closed.wait(5)
+        assert server.connection().closed.wait(30)
     assert sent >= 2 * 2**20
 
 

@@ -109,7 +109,7 @@ def test_tls_that_breaks_is_a_broken_connection(
     monkeypatch.setenv("SSL_CERT_FILE", path)
     with tls_peer(play, authority=authority) as server:
         answer = ask(server.base_url)
-        assert answer.wait(10)
+        assert answer.wait(30)
     assert (type(answer.error), answer.text) == (APIConnectionError, "one")
     assert "broke" in str(answer.error)
 
@@ -129,7 +129,7 @@ def test_proxies_that_cannot_be_read(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv(name, value)
     answer = ask("https://api.invalid/v1", max_retries=2)
-    assert answer.wait(10)
+    assert answer.wait(30)
     assert isinstance(answer.error, SetUpError)
     assert name in str(answer.error)
     assert "secret" not in whole_traceback(answer.error)
@@ -212,7 +212,7 @@ def test_a_forwarding_proxy_that_wants_a_password(
     with peer(refusal("407 Who", b"")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.base_url.removesuffix("/openai/v1"))
         answer = ask("http://api.invalid/v1", max_retries=2)
-        assert answer.wait(10)
+        assert answer.wait(30)
         assert len(proxy.connections) == 1
     assert str(answer.error) == "407 Who. Set HTTPS_PROXY as http://user:password@host:port."
 
@@ -237,7 +237,7 @@ def test_the_key_is_in_no_frame_behind_an_error(never_reads: str) -> None:
     key = "gsk_0123456789abcdef"
     impatient = Client(timeout=0.2, max_retries=0)
     answer = Answer(impatient.stream(Endpoint(never_reads, key), {"x": "y" * 2**24}))
-    assert answer.wait(10)
+    assert answer.wait(30)
     assert isinstance(answer.error, APITimeoutError)
     assert type(answer.error.__cause__).__name__ == "WriteTimeout"
     assert key not in whole_traceback(answer.error)

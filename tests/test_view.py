@@ -42,7 +42,7 @@ class Allowed(HTMLParser):
 
 def ended(*given: Any, model: str = "m") -> Answer:
     answer = Answer(items(*given), model=model, parameters={"model": model, "temperature": 0.5})
-    answer.wait(5)
+    answer.wait(30)
     return answer
 
 
@@ -85,7 +85,7 @@ def test_metadata_hold_no_text_of_a_parameter() -> None:
 def test_without_the_servers_time_the_speed_is_about_right_and_says_so() -> None:
     given = (*[chunk("word ")] * 20, chunk(finish_reason="stop"))
     answer = Answer(items(*given), clock=map(float, count()).__next__)
-    answer.wait(5)
+    answer.wait(30)
     speed = re.search(r'title="([^"]*)">~[\d.]+ tokens/s', html(answer))
     assert speed is not None
     assert speed[1] == "By this machine&#x27;s clock"

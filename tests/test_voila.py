@@ -57,7 +57,7 @@ def answers(url: str) -> bool:
         return hasattr(error, "code")  # whatever it says, it is there
 
 
-def until(met: Callable[[], object], timeout: float = 20.0) -> None:
+def until(met: Callable[[], object], timeout: float = 60.0) -> None:
     deadline = time.monotonic() + timeout
     while not met():
         assert time.monotonic() < deadline
