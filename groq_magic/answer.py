@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -19,38 +18,44 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, contextmanager, suppress
-from functools import partial
+from contextlib import aclosing, suppress
 from time import monotonic
+from traceback import clear_frames
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 from weakref import WeakSet
 
-from .background import background
+from .accumulator import Accumulator, SoFar
+from .background import Job, background
 from .chat import (
     Asked,
     Chunk,
-    Delta,
     Done,
     Item,
     Queued,
     RateLimits,
     Responded,
-    ThinkTags,
     ToolCall,
     Usage,
     Waiting,
 )
 from .errors import APIConnectionError, IncompleteStreamError
-from .pieces import Pieces
+from .waiters import Waiters
 
 _log = logging.getLogger(__name__)
 
 State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
 """The first three are a life, the last three its only ends."""
 
-_ENDS = ("done", "stopped", "failed")
 _DRAIN_SECONDS = 1.0
+
+
+class _End(NamedTuple):
+    state: State
+    at: float
+    so_far: SoFar
+    error: BaseException | None
+    traceback: TracebackType | None
 
 
 class Answer:
@@ -60,8 +65,10 @@ class Answer:
     Iterating gives the text's deltas as they come, from the first one, as often as
     wanted; ``async for`` does too, and ``await answer`` is `result()`. To interrupt
     what waits for an answer is to stop the answer, but for the async faces: there
-    a cancelled wait is the waiter's own affair. Those that wait for the end raise the
-    answer's error if it failed, a `GroqError`; iterating does so behind the last delta.
+    a cancelled wait is the waiter's own affair. No iterator is told that its loop's body
+    was interrupted: ``with answer:``, or ``async with``, stops it when left by an exception.
+    Those that wait for the end raise the answer's error if it failed, a `GroqError`;
+    iterating does so behind the last delta.
 
     >>> from groq_magic import demo, stream
     >>> answer = stream("Three names for a cat", base_url=demo.start())
@@ -82,21 +89,13 @@ class Answer:
         observer: Callable[[Answer], object] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.model = model
-        """The model, as the server names it once it has answered."""
         self.parameters: dict[str, Any] = dict(parameters or {})
         """What was asked for beside the messages."""
-        self.request_id: str | None = None
-        self.seed: int | None = None
-        self.system_fingerprint: str | None = None
-        self.service_tier: str | None = None
         self.waiting: Waiting | Queued | None = None
         """Why and, but for a turn in a chat's queue, how long, while the state is "waiting"."""
         self.note = ""
         """What became of the chat by it, where it is part of one."""
-        self.tool_calls: dict[int, ToolCall] = {}
-        self.executed_tools: dict[int, dict[str, Any]] = {}
-        self.annotations: list[dict[str, Any]] = []
+        self._content = Accumulator(model)
         self._headers: Mapping[str, str] = {}
         self._source = source
         self._show = show
@@ -104,63 +103,99 @@ class Answer:
         self._observer = observer
         self._clock = clock
         self._state: State = "connecting"
-        self._deltas = Pieces()
-        self._reasoning = Pieces()
-        self._think_tags: ThinkTags | None = ThinkTags()
-        self._last_rest: tuple[Any, ...] = ()
-        self._finish_reason: str | None = None
-        self._usage: Usage | None = None
-        self._error: BaseException | None = None
-        self._traceback: TracebackType | None = None
+        self._ends: dict[str, _End] = {}
+        self._is_over = False
         self._started = clock()
         self._reasoning_at: float | None = None
         self._text_at: float | None = None
         self._retry_at = 0.0
-        self._ended_at: float | None = None
-        self._make_conditions()
         self._version = 0
         self._notified: int | None = None
-        self._is_waited_for = False
-        self._wakers: list[Callable[[], object]] = []
-        self._end_wakers: list[Callable[[], object]] = []
+        self._changing = Waiters()
+        self._ending = Waiters()
+        self._job = Job(self._live)
         _answers.add(self)
-        with self._lock:  # without which it cannot end: then it is whole
-            self._task = background.start(self._live())
-            _running[self] = None
+        _running[self] = None
+        try:
+            self._job.start()
+        except BaseException:
+            self._enter("stopped")  # for it may be on its way
+            _running.pop(self, None)
+            raise
 
     # What it is
 
     @property
     def state(self) -> State:
         """Where it is in its life, or which of the three ends it had."""
-        return self._state
+        end = self._end
+        return end.state if end else self._state
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
-        return self._state in _ENDS
+        return bool(self._ends)
 
     @property
     def text(self) -> str:
         """The answer so far; it is kept whatever the end."""
-        with self._lock:
-            return self._deltas.text()
+        return "".join(self.deltas())
 
     @property
     def reasoning(self) -> str:
         """What the model thought so far, where the API sends it."""
-        with self._lock:
-            return self._reasoning.text()
+        end = self._end
+        return "".join(self._content.thoughts(self._so_far(end), ended=end is not None))
+
+    @property
+    def model(self) -> str:
+        """The model, as the server names it once it has answered."""
+        return self._content.model
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's name for the request."""
+        return self._content.request_id
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that the server used."""
+        return self._content.seed
+
+    @property
+    def system_fingerprint(self) -> str | None:
+        """The server's name for its own setup."""
+        return self._content.system_fingerprint
+
+    @property
+    def service_tier(self) -> str | None:
+        """The service tier that the server used."""
+        return self._content.service_tier
+
+    @property
+    def tool_calls(self) -> dict[int, ToolCall]:
+        """The functions that the model wants called so far, by their index."""
+        return self._content.tool_calls
+
+    @property
+    def executed_tools(self) -> dict[int, dict[str, Any]]:
+        """The tools that the server ran, as sent, by their index."""
+        return self._content.executed_tools
+
+    @property
+    def annotations(self) -> list[dict[str, Any]]:
+        """The annotations of the text, as sent."""
+        return self._content.annotations
 
     @property
     def finish_reason(self) -> str | None:
         """Why the model ended: "stop", "length", "tool_calls" …; None before it did."""
-        return self._finish_reason
+        return self._content.finish_reason
 
     @property
     def usage(self) -> Usage | None:
         """What the server counted; it comes with the last chunk."""
-        return self._usage
+        return self._content.usage
 
     @property
     def cost(self) -> float | None:
@@ -169,14 +204,14 @@ class Answer:
         A process asks for them when the first answer comes, so they may be known a little
         after it has ended. What was stopped has no usage, and so no known cost.
         """
-        if self._usage is None or self._price is None:
+        if self.usage is None or self._price is None:
             return None
-        return self._price((self.model, str(self.parameters.get("model"))), self._usage)
+        return self._price((self.model, str(self.parameters.get("model"))), self.usage)
 
     @property
     def error(self) -> BaseException | None:
         """What went wrong, in state "failed"."""
-        return self._error
+        return self._end.error if self._end else None
 
     @property
     def rate_limits(self) -> RateLimits:
@@ -186,13 +221,14 @@ class Answer:
     @property
     def tokens(self) -> int:
         """Tokens of the answer, reasoning included: deltas so far, in the end the usage's."""
-        counted = self._usage.completion_tokens if self._usage else None
-        return len(self._deltas) + len(self._reasoning) if counted is None else counted
+        counted = self.usage.completion_tokens if self.usage else None
+        so_far = self._so_far(self._end)
+        return so_far.texts + so_far.thoughts if counted is None else counted
 
     @property
     def seconds(self) -> float:
         """Seconds since it was asked, or that it took."""
-        return (self._ended_at or self._clock()) - self._started
+        return self._now() - self._started
 
     @property
     def time_to_first_token(self) -> float | None:
@@ -205,7 +241,7 @@ class Answer:
         """Seconds from the first token of the reasoning to the first of the text."""
         if self._reasoning_at is None:
             return None
-        until = self._text_at or self._ended_at or self._clock()
+        until = self._text_at or self._now()
         return max(0.0, until - self._reasoning_at)  # there is text that comes before it
 
     @property
@@ -230,8 +266,26 @@ class Answer:
         >>> answer.state, answer.text == "".join(answer)
         ('stopped', True)
         """
-        if self._end("stopped"):
-            self._task.cancel()
+        if not self.ended:
+            try:
+                background.call(self._stop_here)
+            except KeyboardInterrupt:
+                background.call(self._stop_here)
+                raise
+            self._enter("stopped")  # at once, for who looks before the loop has come to it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.__exit__(kind)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end, at most ``timeout`` seconds; return whether it has come.
@@ -243,8 +297,7 @@ class Answer:
         >>> answer.wait(60), answer.state
         (True, 'failed')
         """
-        with self._stopped_by_interrupt():
-            return self._wait_for(self._ending, lambda: self.ended, timeout)
+        return self._wait_for(self._ending, lambda: self._is_over, timeout)
 
     def result(self, timeout: float | None = None) -> str:
         """The whole text; of a stopped answer, what had come.
@@ -265,7 +318,7 @@ class Answer:
         while new := self._next_deltas(seen):
             yield from new
             seen += len(new)
-        self._outcome()
+        self.result()
 
     async def __aiter__(self) -> AsyncIterator[str]:
         seen = 0
@@ -278,7 +331,7 @@ class Answer:
                 break
             if not new:
                 await self.changed(version)
-        self._outcome()
+        await self
 
     def __await__(self) -> Generator[Any, None, str]:
         return self._ended_async().__await__()
@@ -291,8 +344,8 @@ class Answer:
         >>> answer.wait() and answer.deltas(3)[:2]
         [' a', ' cat']
         """
-        with self._lock:
-            return self._deltas.since(start)
+        end = self._end
+        return self._content.texts(self._so_far(end), start, ended=end is not None)
 
     async def changed(self, version: int) -> int:
         """Wait, in any loop, until the answer is past ``version``; return its version.
@@ -310,7 +363,7 @@ class Answer:
         >>> asyncio.run(count_changes()) > 1
         True
         """
-        await self._woken(self._wakers, lambda: self._version != version or self.ended)
+        await self._changing.woken(lambda: self._version != version or self.ended)
         return self._version
 
     def __repr__(self) -> str:
@@ -335,7 +388,7 @@ class Answer:
                         async for _ in items:
                             pass
         except asyncio.CancelledError:
-            self._end("stopped")
+            self._finish("stopped")
         except Exception as error:  # a fault of ours, too, must end the answer
             self._end_with(error)
 
@@ -346,73 +399,25 @@ class Answer:
             elif isinstance(item, Done):
                 return
             elif isinstance(item, Responded):
-                self.request_id, self._headers = item
+                self._content.request_id, self._headers = item
             elif isinstance(item, Waiting):
                 await self._wait_to_retry(item)
             else:
                 self._take_turn(item)
 
     def _take(self, chunk: Chunk) -> None:
-        with self._lock:
-            if self._state != "streaming":
-                if self.ended:
-                    return
-                self._state = "streaming"
-                asyncio.get_running_loop().call_soon(self._observe_beginning)
-            self._take_delta(chunk.delta)
-            rest = chunk[1:]
-            if rest != self._last_rest:  # it mostly is, and thousands come a second
-                self._last_rest = rest
-                self._take_rest(chunk)
-            has_woken = self._advance()
-        if has_woken and self._is_waited_for:
-            self._is_waited_for = False
-            background.let_threads_run()
-
-    def _take_delta(self, delta: Delta) -> None:
-        if delta.reasoning:
-            self._add_reasoning(delta.reasoning)
-        if delta.content:
-            self._take_content(delta.content)
-        if delta.tool_calls or delta.executed_tools or delta.annotations:
-            self._take_tools(delta)
-
-    def _take_rest(self, chunk: Chunk) -> None:
-        self.model = chunk.model or self.model
-        self.request_id = self.request_id or chunk.request_id
-        self.system_fingerprint = chunk.system_fingerprint or self.system_fingerprint
-        self.service_tier = chunk.service_tier or self.service_tier
-        self.seed = self.seed if chunk.seed is None else chunk.seed
-        self._finish_reason = chunk.finish_reason or self._finish_reason
-        self._usage = chunk.usage or self._usage
-
-    def _take_content(self, content: str) -> None:
-        if self._think_tags is None:
-            self._add_text(content)
+        if self.ended:
             return
-        reasoning, text = self._think_tags.split(content)
-        if self._think_tags.is_over:
-            self._think_tags = None
-        self._add_reasoning(reasoning)
-        self._add_text(text)
-
-    def _add_reasoning(self, reasoning: str) -> None:
-        if reasoning:
-            self._reasoning_at = self._reasoning_at or self._clock()
-            self._reasoning.append(reasoning)
-
-    def _add_text(self, text: str) -> None:
-        if text:
-            self._text_at = self._text_at or self._clock()
-            self._deltas.append(text)
-
-    def _take_tools(self, delta: Delta) -> None:
-        self.annotations += delta.annotations
-        for call in delta.tool_calls:
-            begun = self.tool_calls.get(call.index)
-            self.tool_calls[call.index] = begun.plus(call) if begun else call
-        for tool in delta.executed_tools:
-            self.executed_tools[tool.get("index") or 0] = tool
+        if self._state != "streaming":
+            self._state = "streaming"
+            asyncio.get_running_loop().call_soon(self._observe_beginning)
+        self._content.take(chunk)
+        so_far = self._content.so_far
+        if self._reasoning_at is None and so_far.thoughts:
+            self._reasoning_at = self._clock()
+        if self._text_at is None and so_far.texts:
+            self._text_at = self._clock()
+        self._advance()
 
     def _take_turn(self, item: Queued | Asked) -> None:
         if isinstance(item, Queued):
@@ -428,51 +433,47 @@ class Answer:
         self._change_to("connecting", None)
 
     def _change_to(self, state: State, waiting: Waiting | Queued | None) -> None:
-        with self._lock:
-            if not self.ended:
-                self._state, self.waiting = state, waiting
-                self._advance()
+        if not self.ended:
+            self._state, self.waiting = state, waiting
+            self._advance()
 
     def _end_with(self, error: Exception | None) -> None:
         """Done if a ``finish_reason`` came, whatever came behind it; else failed."""
-        if self._finish_reason:
-            self._end("done")
+        if self.finish_reason:
+            self._finish("done")
         else:
-            self._end(
-                "failed",
-                error
-                or IncompleteStreamError(
-                    "The stream ended before the answer did. Run the cell again."
-                ),
-            )
+            cut = "The stream ended before the answer did. Run the cell again."
+            self._finish("failed", error or IncompleteStreamError(cut))
 
-    def _end(self, state: State, error: BaseException | None = None) -> bool:
-        """Enter an end; False where it had ended before."""
-        with self._lock:
-            if self.ended:
-                return False
-            if self._think_tags is not None:
-                reasoning, text = self._think_tags.close()
-                self._add_reasoning(reasoning)
-                self._add_text(text)
-            self._deltas.close()
-            self._reasoning.close()
-            self._state, self._error, self.waiting = state, error, None
-            self._traceback = None if error is None else error.__traceback__
-            self._ended_at = self._clock()
-            _running.pop(self, None)
-            self._version += 1
-            self._notify()
-            self._ending.notify_all()
-            _call_all(self._end_wakers)
-            self._observe()
-            return True
+    def _stop_here(self) -> None:
+        self._finish("stopped")
+        self._job.cancel_here()
+
+    def _enter(self, state: State, error: BaseException | None = None) -> None:
+        """Enter an end, on any thread; it is the first that counts."""
+        if error is not None:
+            _forget_request(error)
+        traceback = error.__traceback__ if error else None
+        end = _End(state, self._clock(), self._content.so_far, error, traceback)
+        self._ends.setdefault("end", end)
+
+    def _finish(self, state: State, error: BaseException | None = None) -> None:
+        """Enter an end unless there is one, and tell everybody, once."""
+        self._enter(state, error)
+        if self._is_over:
+            return
+        self.waiting = None
+        _running.pop(self, None)
+        self._observe()
+        self._is_over = True
+        self._version += 1
+        self._notify()
+        self._ending.wake()
 
     def _observe_beginning(self) -> None:
         """Behind the first delta, which somebody waits for."""
-        with self._lock:  # so that it cannot end meanwhile, and be told as ended twice
-            if not self.ended:
-                self._observe()
+        if not self.ended:
+            self._observe()
 
     def _observe(self) -> None:
         try:
@@ -484,108 +485,77 @@ class Answer:
     def _orphan(self) -> None:
         """In the child of a fork: task, lock and observer are the parent's."""
         self._observer = None
-        self._make_conditions()
-        self._wakers, self._end_wakers = [], []
-        self._end("failed", APIConnectionError("The process was forked; its parent has the rest."))
+        self._changing, self._ending = Waiters(), Waiters()
+        if not self._is_over:
+            self._finish(
+                "failed", APIConnectionError("The process was forked; its parent has the rest.")
+            )
 
-    def _advance(self) -> bool:
+    def _advance(self) -> None:
         """Notify of the first change in a turn of the loop, and of all later ones together.
 
         One read of the socket can bring hundreds of deltas, and waking a thread for each
-        would cost more than all else. Returns whether it was the first.
+        would cost more than all else.
         """
         self._version += 1
-        if self._notified is not None:
-            return False
-        self._notify()
-        asyncio.get_running_loop().call_soon(self._end_turn)
-        return True
+        if self._notified is None:
+            self._notify()
+            asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        with self._lock:
-            if self._notified != self._version:
-                self._notify()
-            self._notified = None
+        if self._notified != self._version:
+            self._notify()
+        self._notified = None
 
     def _notify(self) -> None:
         self._notified = self._version
-        self._changed.notify_all()
-        _call_all(self._wakers)
+        self._changing.wake()
 
     # How it is waited for
 
-    def _make_conditions(self) -> None:
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._ending = threading.Condition(self._lock)  # who waits for the end sleeps until then
-
     def _next_deltas(self, seen: int) -> list[str]:
-        self._is_waited_for = True
-        with self._stopped_by_interrupt():
-            self._wait_for(self._changed, lambda: self.ended or len(self._deltas) > seen, None)
+        self._wait_for(self._changing, lambda: self.ended or self._content.so_far.texts > seen)
         return self.deltas(seen)
 
     def _wait_for(
-        self, change: threading.Condition, met: Callable[[], bool], timeout: float | None
+        self, waiters: Waiters, met: Callable[[], bool], timeout: float | None = None
     ) -> bool:
-        deadline = None if timeout is None else monotonic() + timeout
-        with change:
-            while not met():
-                left = 0.5 if deadline is None else min(0.5, deadline - monotonic())
-                if left <= 0:
-                    return False
-                change.wait(left)  # in slices: on Windows no interrupt ends a wait
-        return True
-
-    @contextmanager
-    def _stopped_by_interrupt(self) -> Iterator[None]:
         try:
-            yield
+            return waiters.wait(met, timeout)
         except KeyboardInterrupt:
             self.stop()
             raise
 
     async def _ended_async(self) -> str:
-        await self._woken(self._end_wakers, lambda: self.ended)
+        await self._ending.woken(lambda: self._is_over)
         return self._outcome()
 
-    async def _woken(self, wakers: list[Callable[[], object]], met: Callable[[], bool]) -> None:
-        """Wait, in any loop, until the wakers are called; not at all where it is met."""
-        loop = asyncio.get_running_loop()
-        woken = loop.create_future()
-        wake = partial(_wake, loop, woken)
-        with self._lock:
-            if met():
-                return
-            wakers.append(wake)
-        try:
-            await woken
-        finally:
-            with self._lock, suppress(ValueError):  # a cancelled wait leaves nothing behind
-                wakers.remove(wake)
-
     def _outcome(self) -> str:
-        if self._error is not None:
-            raise self._error.with_traceback(self._traceback)  # else each raise would add to it
+        end = self._end
+        if end and end.error is not None:
+            raise end.error.with_traceback(end.traceback)  # else each raise would add to it
         return self.text
 
+    @property
+    def _end(self) -> _End | None:
+        return self._ends.get("end")
 
-def _call_all(wakers: list[Callable[[], object]]) -> None:
-    """Each once, and none again."""
-    called = wakers[:]
-    wakers.clear()
-    for wake in called:
-        wake()
+    def _so_far(self, end: _End | None) -> SoFar:
+        return end.so_far if end else self._content.so_far
 
-
-def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
-    with suppress(RuntimeError):  # the loop that waited was closed meanwhile
-        loop.call_soon_threadsafe(_resolve, woken)
+    def _now(self) -> float:
+        return self._end.at if self._end else self._clock()
 
 
-def _resolve(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
+def _forget_request(error: BaseException) -> None:
+    """Keep the lines that an error came through, and not what their variables held."""
+    seen: list[BaseException | None] = [None]
+    behind: BaseException | None = error
+    while behind is not None and behind not in seen:
+        seen.append(behind)
+        clear_frames(behind.__traceback__)
+        vars(behind).pop("_request", None)  # httpx's
+        behind = behind.__cause__ or behind.__context__
 
 
 _answers: WeakSet[Answer] = WeakSet()
@@ -594,7 +564,7 @@ _running: dict[Answer, None] = {}
 
 def running() -> list[Answer]:
     """The answers of this process that have not ended, the one asked last at the end."""
-    return list(_running)
+    return [answer for answer in list(_running) if not answer.ended]
 
 
 def _after_fork() -> None:

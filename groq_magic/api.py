@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from concurrent.futures import wait
 from functools import lru_cache, partial
 from typing import Any
 
 from .answer import Answer
-from .background import background
+from .background import Job
 from .chat import DEFAULT_MODEL, Item, Message, request_body
 from .client import Client
 from .conversation import Cell, Conversation, chat_named
@@ -190,14 +189,14 @@ def fetch_models(base_url: str | None = None, *, within: float = 10.0) -> list[M
     async def ask() -> None:
         found.extend(await client.models(endpoint, within=within))
 
-    asked = background.start(ask())
+    asked = Job(ask).start()
     try:
-        while not asked.done():
-            wait([asked], 0.5)  # in slices: on Windows no interrupt ends a wait
+        asked.wait()
     except KeyboardInterrupt:
         asked.cancel()
         raise
-    asked.result()
+    if asked.error is not None:
+        raise asked.error
     return found
 
 
@@ -208,5 +207,5 @@ def models_soon(base_url: str | None = None, *, timeout: float = 0.3) -> list[Mo
     """
     endpoint = _endpoint_for(base_url)
     if not known_models.of(endpoint.base_url):
-        wait([learn_models(_client_for(), endpoint)], timeout)
+        learn_models(_client_for(), endpoint).wait(timeout)
     return known_models.of(endpoint.base_url)

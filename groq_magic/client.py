@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -108,11 +108,14 @@ class Client:
                 return
             yield waiting
 
-    @cached_property
+    @property
     def _http(self) -> httpx.AsyncClient:
         # Built at the first request, on the thread that makes it: the TLS context takes 40 ms.
+        # No cached_property: Python 3.11's has a lock, which a forked child would find held.
         try:
-            return self._built()
+            built: httpx.AsyncClient = vars(self).get("_http") or self._built()
+            vars(self)["_http"] = built
+            return built
         except (ImportError, OSError) as error:  # no such file, or no package for SOCKS
             raise SetUpError(
                 f"Cannot connect as the environment says: {error}. "

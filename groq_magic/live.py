@@ -41,7 +41,7 @@ from IPython.display import display, update_display
 from traitlets import Instance
 
 from .answer import Answer
-from .background import background
+from .background import Job, background
 from .errors import printable
 from .host import is_voila
 from .looks import Status, shown_reasoning, static_bundle
@@ -100,7 +100,7 @@ class LiveView:
         self._widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
         _hear_while_busy(self._widget.comm, self._on_message)
         display(self._placeholder(), raw=True, display_id=self._display_id)
-        background.start(self._run())
+        Job(self._run).start()
 
     def _placeholder(self) -> dict[str, Any]:
         return {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
 from .answer import Answer
-from .background import background
+from .background import Job
 from .chat import RateLimits, Usage
 from .client import Client
 from .endpoint import Endpoint
@@ -41,7 +41,7 @@ class _Used(NamedTuple):
 
 _used: list[_Used] = []
 _limits: tuple[RateLimits, float] | None = None
-_learning: dict[Endpoint, Future[None]] = {}
+_learning: dict[Endpoint, Job] = {}
 if hasattr(os, "register_at_fork"):  # what the parent asks, it is told
     os.register_at_fork(after_in_child=_learning.clear)
 
@@ -64,17 +64,12 @@ def observer(client: Client, endpoint: Endpoint) -> Callable[[Answer], None]:
     return note
 
 
-def learn_models(client: Client, endpoint: Endpoint) -> Future[None]:
+def learn_models(client: Client, endpoint: Endpoint) -> Job:
     """Ask for the server's models in the background, once in a process, for each key.
 
-    A failure is silent. The future is done when that has come to an end, one way or the other.
+    A failure is silent. The job is done when that has come to an end, one way or the other.
     """
-    mine: Future[None] = Future()
-    learning = _learning.setdefault(endpoint, mine)
-    if learning is mine:
-        asked = background.start(_learn(client, endpoint))
-        asked.add_done_callback(lambda _: mine.set_result(None))
-    return learning
+    return _learning.setdefault(endpoint, Job(partial(_learn, client, endpoint))).start()
 
 
 async def _learn(client: Client, endpoint: Endpoint) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from functools import partial
+from itertools import count, islice
+from types import FrameType, MethodType, ModuleType
 from typing import Any
 
 import pytest
@@ -121,7 +127,7 @@ def test_a_wait_that_is_given_up_leaves_nothing_behind() -> None:
     answer = Answer(items(chunk("a"), 60.0))
     next(iter(answer))
     asyncio.run(give_up(answer))
-    assert (answer._wakers, answer._end_wakers) == ([], [])
+    assert (answer._changing._wakers, answer._ending._wakers) == ([], [])
     answer.stop()
 
 
@@ -159,20 +165,6 @@ def test_an_observer_that_fails_keeps_no_answer_from_being_stopped() -> None:
     answer.stop()
     assert answer.state == "stopped"
     assert closed.wait(30)
-
-
-def test_the_loop_rests_a_tenth_of_its_time() -> None:
-    from groq_magic.background import Background
-
-    background = Background()
-    for _ in range(1000):
-        begun, due_at = time.monotonic(), background._rests_at
-        background.let_threads_run()
-        ended = time.monotonic()
-        if begun >= due_at:  # it has rested
-            assert begun < background._rests_at <= begun + 10 * (ended - begun)
-        elif ended < due_at:
-            assert background._rests_at == due_at
 
 
 def test_an_answer_is_whole_as_soon_as_it_is_among_the_running() -> None:
@@ -368,7 +360,7 @@ def test_no_thread_and_no_task_is_left() -> None:
         Answer(items(*WHOLE)).wait(5)
     from groq_magic.background import background
 
-    until(lambda: not background._running)
+    until(lambda: not background.jobs)
     assert [thread.name for thread in threading.enumerate()].count("groq_magic") == 1
 
 
@@ -501,3 +493,209 @@ def test_many_deltas_are_given_as_they_came() -> None:
     for start in (0, 1, 1023, 1024, 1025, 2047, 2999, 3000):
         assert answer.deltas(start) == pieces[start:]
     assert answer.text == "".join(pieces)
+
+
+def raised_at(line: int, function: Callable[[], object]) -> bool:
+    """Raise an interrupt at that traced line of ours; return whether there was one."""
+    seen = 0
+
+    def trace(frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal seen
+        if not frame.f_code.co_filename.endswith(INTERRUPTED):
+            return None
+        seen += event == "line"
+        if event == "line" and seen == line:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return seen >= line
+
+
+INTERRUPTED = ("answer.py", "waiters.py", "background.py", "accumulator.py")
+USES: dict[str, Callable[[Answer], object]] = {
+    "wait": lambda answer: answer.wait(0.2),
+    "result": lambda answer: suppressed(TimeoutError, lambda: answer.result(0.2)),
+    "iterate": lambda answer: list(islice(answer, 2)),
+    "text": lambda answer: answer.text,
+    "stop": lambda answer: answer.stop(),
+    "with": lambda answer: suppressed(ValueError, lambda: leave(answer)),
+}
+
+
+def suppressed(kind: type[Exception], function: Callable[[], object]) -> None:
+    with suppress(kind):
+        function()
+
+
+def leave(answer: Answer) -> None:
+    with answer:
+        raise ValueError
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_an_interrupt_at_any_line_leaves_nothing_held(use: Callable[[Answer], object]) -> None:
+    """The answer can be stopped, its connection is closed, and another answer comes."""
+    for line in count(1):
+        closed = threading.Event()
+
+        async def source(closed: threading.Event = closed) -> AsyncGenerator[Item]:
+            try:
+                yield chunk("a")
+                await asyncio.sleep(0.01)
+                yield chunk("b")
+                await asyncio.sleep(60)
+            finally:
+                closed.set()
+
+        answer = Answer(source())
+        next(iter(answer))
+        was_raised = raised_at(line, partial(use, answer))
+        answer.stop()
+        assert answer.state == "stopped"
+        assert answer.wait(5)
+        assert closed.wait(5)
+        assert Answer(items(*WHOLE)).result(5) == "ab"
+        if not was_raised:
+            break
+    assert line > 3
+
+
+def test_an_exception_that_leaves_with_stops_it_and_break_does_not() -> None:
+    left, broken = (Answer(items(chunk("a"), 60.0)) for _ in range(2))
+    with suppress(ValueError), left:
+        for _ in left:
+            raise ValueError
+    with broken:
+        for _ in broken:
+            break
+    assert (left.state, broken.state) == ("stopped", "streaming")
+    broken.stop()
+
+
+def test_async_with_stops_it_when_cancelled() -> None:
+    answer = Answer(items(chunk("a"), 60.0))
+
+    async def read() -> None:
+        async with answer:
+            await answer
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(read(), 0.05)
+
+    asyncio.run(give_up())
+    assert answer.state == "stopped"
+
+
+def test_a_thread_that_cannot_start_is_said_and_tried_again() -> None:
+    script = (
+        "import threading; from groq_magic import GroqError, stream\n"
+        "begin = threading.Thread.start\n"
+        "def refuse(thread): raise RuntimeError('no more threads')\n"
+        "threading.Thread.start = refuse\n"
+        "try: stream('x')\n"
+        "except GroqError as error: print(error)\n"
+        "threading.Thread.start = begin\n"
+        "print(stream('x').result(10))\n"
+    )
+    with peer(answers("ok")) as server:
+        said = ran(script, server.base_url)
+    assert said.splitlines()[0].startswith("No answer can come: no more threads")
+    assert said.splitlines()[1:] == ["ok"]
+
+
+def ran(script: str, base_url: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={**os.environ, "GROQ_BASE_URL": base_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 40, 80, 160])
+def test_a_fork_while_modules_are_imported_leaves_the_child_whole(milliseconds: int) -> None:
+    script = (
+        "import os, time; from groq_magic import stream; answer = stream('x')\n"
+        f"time.sleep({milliseconds / 1000}); child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if stream('x').result(10) == 'ok' else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), answer.result(10))\n"
+    )
+    with peer(answers("ok")) as server:
+        assert ran(script, server.base_url) == "0 ok\n"
+
+
+def test_a_name_that_is_looked_up_for_ever_delays_no_exit() -> None:
+    script = (
+        "import socket, time; from groq_magic import stream\n"
+        "def hang(*_, **__): print('asked', flush=True); time.sleep(50)\n"
+        "socket.getaddrinfo = hang\n"
+        "stream('x', base_url='https://groq.invalid/openai/v1').wait(1)\n"
+    )
+    environment = {**os.environ, "GROQ_API_KEY": "gsk_" + "x" * 40}
+    begun = time.monotonic()
+    said = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "asked\n"
+    assert time.monotonic() - begun < 40
+
+
+def test_a_failed_answer_keeps_neither_its_request_nor_its_frames() -> None:
+    class Prompt(str):
+        __slots__ = ("__weakref__",)
+
+    kept: list[weakref.ref[str]] = []
+
+    async def fail() -> AsyncGenerator[Item]:
+        prompt = Prompt("x")
+        kept.append(weakref.ref(prompt))
+        yield chunk("a" + prompt[:0])
+        try:
+            int(prompt)
+        finally:
+            raise ValueError("odd")
+
+    answer = Answer(fail())
+    with pytest.raises(ValueError, match="odd") as raised:
+        answer.result(5)
+    assert "fail" in [frame.name for frame in raised.traceback]
+    until(lambda: gc.collect() >= 0 and kept[0]() is None)
+
+
+def test_failed_answers_let_go_of_large_prompts() -> None:
+    with peer(lambda connection: connection.respond(b"{}", "400 Bad Request")) as server:
+        failed = []
+        for number in range(3):
+            answer = stream(f"{number}" + "x" * 2_000_000, base_url=server.base_url)
+            answer.wait(10)
+            failed.append(answer)
+        server.connections.clear()
+        found = [each for each in failed if holds(each, 1_000_000)]
+    assert [answer.state for answer in failed] == ["failed"] * 3
+    assert found == []
+
+
+def holds(root: object, size: int) -> bool:
+    """Whether a text or bytes of that size can be reached from the object, tracebacks included."""
+    seen, left = {id(root)}, [root]
+    while left:
+        for each in gc.get_referents(left.pop()):
+            if isinstance(each, str | bytes | bytearray) and len(each) > size:
+                return True
+            if id(each) not in seen and not isinstance(each, ModuleType | type | MethodType):
+                seen.add(id(each))
+                left.append(each)
+    return False

@@ -387,7 +387,7 @@ def test_connections_are_used_again() -> None:
     with peer(play) as server:
         client, endpoint = Client(), Endpoint(server.base_url)
         Answer(client.stream(endpoint, {"stream": True})).result(10)
-        until(lambda: not background._running)  # the response is read to its end
+        until(lambda: not background.jobs)  # the response is read to its end
         second = Answer(client.stream(endpoint, {"stream": True}))
         until(lambda: b"POST" in server.connections[0].rest)
         second.stop()
@@ -437,7 +437,7 @@ def test_a_forked_child_keeps_what_is_not_ours() -> None:
     """A socket that has the file descriptor of a connection of ours that is gone."""
     with peer(answers("ok")) as server:
         stream("Hello", base_url=server.base_url).result(10)
-        until(lambda: not background._running)
+        until(lambda: not background.jobs)
     ours, theirs = socket.socketpair()
     _sockets[ours.fileno()] = Path(os.devnull).stat()
     with ours, theirs:

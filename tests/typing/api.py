@@ -54,6 +54,8 @@ async def read_in_a_loop(answer: Answer) -> None:
     assert_type(aiter(answer), AsyncIterator[str])
     assert_type(await answer, str)
     assert_type(await answer.changed(0), int)
+    async with answer as same:
+        assert_type(same, Answer)
 
 
 def what_is_known_of_it(answer: Answer) -> None:
@@ -128,5 +130,3 @@ def wrong_uses(answer: Answer) -> None:
 
 async def wrong_waits(answer: Answer) -> None:
     await stream("Hello").result()  # type: ignore[misc]
-    async with answer:  # type: ignore[attr-defined]
-        pass
