@@ -6,9 +6,9 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from time import monotonic, sleep
 from typing import Any
@@ -99,6 +99,15 @@ class Background:
         while self._is_loading and monotonic() < give_up_at:
             sleep(0.002)
 
+    @contextmanager
+    def without_forks(self) -> Iterator[None]:
+        """On the loop's thread: what is half done meanwhile would stay so in a child."""
+        self._is_loading = True
+        try:
+            yield
+        finally:
+            self._is_loading = False
+
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is not None:  # so the loop's own thread never waits for the lock
             return self._loop
@@ -123,10 +132,10 @@ class Background:
         return loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        for name in _LOADED_LATE:
-            with suppress(ImportError):
-                import_module(name)
-        self._is_loading = False
+        with self.without_forks():
+            for name in _LOADED_LATE:
+                with suppress(ImportError):
+                    import_module(name)
         try:
             loop.run_forever()
         finally:

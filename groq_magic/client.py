@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from .background import background
 from .body import pieces
 from .chat import Chunk, Item, Waiting
 from .chunks import BodyReader
@@ -113,9 +114,8 @@ class Client:
         # Built at the first request, on the thread that makes it: the TLS context takes 40 ms.
         # No cached_property: Python 3.11's has a lock, which a forked child would find held.
         try:
-            built: httpx.AsyncClient = vars(self).get("_http") or self._built()
-            vars(self)["_http"] = built
-            return built
+            built: httpx.AsyncClient | None = vars(self).get("_http")
+            return built or vars(self).setdefault("_http", self._built())
         except (ImportError, OSError) as error:  # no such file, or no package for SOCKS
             raise SetUpError(
                 f"Cannot connect as the environment says: {error}. "
@@ -128,6 +128,7 @@ class Client:
             "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."
         )
 
+    @background.without_forks()  # OpenSSL would be half set up in the child
     def _built(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             transport=self._transport,
