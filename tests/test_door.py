@@ -15,8 +15,8 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors sse chat chunks models endpoint failures body opening client".split()
-ROOMS += "background pieces answer session".split()
+ROOMS = "errors waiters background sse chat chunks models endpoint failures body opening client".split()
+ROOMS += "accumulator answer session".split()
 ROOMS += "formula dialect stable blocks calm markdown looks host live view table".split()
 ROOMS += "images values prompt conversation api notebook demo commands magic __init__".split()
 
@@ -29,7 +29,7 @@ ONLY_IN = {
     "IPython.display": ("live", "table", "view"),
     "tornado": "demo",
     "IPython.core": ("magic", "notebook"),
-    "threading": ("answer", "background", "live", "conversation"),
+    "threading": ("waiters", "background", "live", "conversation"),
 }
 
 
