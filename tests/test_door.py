@@ -15,7 +15,8 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a room imports from those above it only.
-ROOMS = "errors waiters background sse chat chunks models endpoint failures body opening client".split()
+ROOMS = "errors waiters background sse chat chunks models".split()
+ROOMS += "endpoint failures body opening client".split()
 ROOMS += "accumulator answer session".split()
 ROOMS += "formula dialect stable blocks calm markdown looks host live view table".split()
 ROOMS += "images values prompt conversation api notebook demo commands magic __init__".split()
