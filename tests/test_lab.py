@@ -194,6 +194,20 @@ def test_no_attack_gets_through(lab: Lab, browser: Browser) -> None:
     page.close()
 
 
+def test_no_formula_changes_another(lab: Lab, page: Page) -> None:
+    """MathJax keeps macros for the whole page."""
+    show = "display({'text/html': render(%r)}, raw=True)"
+    first = "from groq_magic.dialect import render; from IPython.display import display\n"
+    first += show % r"$\let\le\ge \def\sin{\cos}$"
+    book = NotebookPage(page, lab, lab.write("macros.ipynb", first, show % r"$\sin x \le 1$"))
+    book.run(0)
+    book.until(lambda: page.locator(".jp-OutputArea-output code").count() == 1, 30)
+    book.run(1)
+    book.until(lambda: page.locator("mjx-container").count() == 1, 30)
+    glyphs = page.locator("mjx-container .mjx-c2264, mjx-container .mjx-c2265")
+    assert [one.get_attribute("class") for one in glyphs.all()] == ["mjx-c2264"]
+
+
 def test_code_goes_into_a_new_cell_below(lab: Lab, page: Page) -> None:
     path = lab.write("code.ipynb", "%%groq --wait\nA function for primes", "%groq code", "'last'")
     book = NotebookPage(page, lab, path)
