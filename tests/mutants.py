@@ -79,10 +79,10 @@ MUTANTS = [
     ),
     # Other renderers of the file.
     Mutant(
-        "source.py",
-        '"&lt;", line)',
-        '"<", line)',
-        "test_dialect.py::test_the_source_that_other_renderers_get",
+        "looks.py",
+        "whole.translate(_LINE_ENDS))",
+        "whole)",
+        "test_view.py::test_no_attack_leaves_its_place_in_an_export",
     ),
     # Nothing is fetched because a model wrote it.
     Mutant(
@@ -152,7 +152,7 @@ MUTANTS = [
     # A terminal gets no escape sequences.
     Mutant(
         "view.py",
-        "delta.translate(_CONTROLS)",
+        "printable(delta)",
         "delta",
         "test_view.py::test_a_terminal_gets_no_escape_sequences",
     ),
@@ -180,7 +180,7 @@ def survivors(mutants: list[Mutant], tree: Path) -> int:
 
 def _is_caught(mutant: Mutant, tree: Path) -> bool:
     path = tree / "groq_magic" / mutant.file
-    whole = path.read_text("utf-8")
+    whole = path.read_text("utf-8") if path.exists() else ""
     if mutant.old not in whole:
         return _says(mutant, "NOT FOUND", is_caught=False)
     path.write_text(whole.replace(mutant.old, mutant.new), "utf-8")
