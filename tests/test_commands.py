@@ -18,6 +18,7 @@ from .test_client import free_port
 from .test_kernel import bundle, custom, widget_of
 
 KEY = "gsk_never_seen_anywhere_0123456789"
+ELSEWHERE = "os.environ['GROQ_BASE_URL'] = 'http://127.0.0.1:9/openai/v1'"  # nobody listens there
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +109,11 @@ def test_the_configured_model_is_the_one_it_names(kernel: Kernel) -> None:
     ("before", "key"),
     [
         ("os.environ.pop('GROQ_BASE_URL')", "none: run %groq login, or set GROQ_API_KEY"),
-        (f"os.environ['GROQ_API_KEY'] = {KEY!r}", "found in GROQ_API_KEY"),
-        ("os.environ['GROQ_API_KEY'] = 'two words'", "GROQ_API_KEY has characters that no key has"),
+        (f"{ELSEWHERE}; os.environ['GROQ_API_KEY'] = {KEY!r}", "found in GROQ_API_KEY"),
+        (
+            f"{ELSEWHERE}; os.environ['GROQ_API_KEY'] = 'two words'",
+            "GROQ_API_KEY has characters that no key has",
+        ),
         ("os.environ['GROQ_BASE_URL'] = 'ftp://x'", "GROQ_BASE_URL must begin with https://"),
     ],
 )
@@ -360,6 +364,7 @@ def test_on_colab_its_secrets_are_asked_first(server: Demo, tmp_path: Path, give
         has_secret = KEY in given
         run = kernel.run("%groq login") if has_secret else login(kernel, KEY)
         assert "The key is kept" in run.stdout
+        kernel.run(f"import os; {ELSEWHERE}")
         assert "kept in memory by %groq login" in shown(kernel.run("%groq"))["text/plain"]
 
 
