@@ -26,7 +26,7 @@ def status(url: str, body: bytes | None = None, **headers: str) -> int:
     try:
         connection.request("POST" if body else "GET", parts.path, body, headers)
         return connection.getresponse().status
-    except OSError:
+    except ConnectionError:
         return 400
     finally:
         connection.close()

@@ -590,6 +590,7 @@ def test_a_stop_while_a_name_is_looked_up(ask: Asker, monkeypatch: pytest.Monkey
 
 
 def test_ten_answers_at_once_lose_nothing_and_leave_nothing(ask: Asker) -> None:
+    from groq_magic.client import _IDLE_CONNECTIONS
     from groq_magic.demo import _tokens_of
 
     body = {"max_completion_tokens": 1000, "messages": [{"role": "user", "content": "x"}]}
@@ -600,7 +601,7 @@ def test_ten_answers_at_once_lose_nothing_and_leave_nothing(ask: Asker) -> None:
         asked = {"model": "demo/long", **body}
         answers = [Answer(client.stream(endpoint, asked)) for _ in range(10)]
         assert [answer.result(30) for answer in answers] == [sent] * 10
-        assert len(ask.held()) == 10
+        assert len(ask.held()) == _IDLE_CONNECTIONS
         kept = [weakref.ref(answer) for answer in answers]
         del answers
         gc.collect()
