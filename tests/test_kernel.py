@@ -416,7 +416,7 @@ def test_the_answer_in_a_variable(kernel: Kernel) -> None:
     [
         ("%%groq --colour red\nHello", "unrecognized arguments: --colour red"),
         ("%%groq tell me\nHello", "unrecognized arguments: tell me"),
-        ("%%groq -t hot\nHello", "-t/--temperature: invalid float value: 'hot'"),
+        ("%%groq -t hot\nHello", "temperature must be a number from 0 to 2, not 'hot'"),
         ("%%groq -t 3\nHello", "temperature must be a number from 0 to 2, not 3.0."),
         ("%%groq --max-tokens 0\nHello", "max_completion_tokens must be a whole number from 1"),
         ("%%groq -o not-a-name\nHello", "'not-a-name' cannot be the name of a variable"),
