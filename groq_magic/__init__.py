@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from .answer import Answer
     from .api import stream
-    from .chat import Message, ToolCall, Usage
     from .conversation import Conversation, Turn
     from .errors import (
         APIConnectionError,
@@ -41,12 +40,14 @@ if TYPE_CHECKING:
         SetUpError,
         UnprocessableEntityError,
     )
+    from .wire.protocol import Message, ToolCall, Usage
 
 __version__ = "0.1.0"
 
-# The extension is loaded at every start of a kernel, so the rooms wait until they are used.
-_ROOMS = {"Answer": "answer", "stream": "api", "Message": "chat", "ToolCall": "chat"}
-_ROOMS |= {"Usage": "chat", "Conversation": "conversation", "Turn": "conversation"}
+# The extension is loaded at every start of a kernel, so modules are imported when they are used.
+_MODULES = {"Answer": "answer", "stream": "api"}
+_MODULES |= dict.fromkeys(("Message", "ToolCall", "Usage"), "wire.protocol")
+_MODULES |= dict.fromkeys(("Conversation", "Turn"), "conversation")
 
 __all__ = [
     "APIConnectionError",
@@ -84,7 +85,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_ROOMS.get(name, 'errors')}", __name__), name)
+    return getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
 
 
 def __dir__() -> list[str]:
@@ -93,13 +94,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext groq_magic``: register the magics."""
-    from .magic import load
+    from .ipython.magic import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext groq_magic``: take the magics out; answers that run go on."""
-    from .magic import unload
+    from .ipython.magic import unload
 
     unload(shell)

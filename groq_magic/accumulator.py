@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, NamedTuple
 
-from .chat import Chunk, Delta, ThinkTags, ToolCall, Usage
+from groq_magic.wire.protocol import Chunk, Delta, ThinkTags, ToolCall, Usage
 
 
 class SoFar(NamedTuple):

@@ -25,9 +25,9 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 from weakref import WeakSet
 
-from .accumulator import Accumulator, SoFar
-from .background import Job, background
-from .chat import (
+from groq_magic.runtime.loop import Job, background
+from groq_magic.runtime.waiters import Waiters
+from groq_magic.wire.protocol import (
     Asked,
     Chunk,
     Done,
@@ -39,8 +39,9 @@ from .chat import (
     Usage,
     Waiting,
 )
+
+from .accumulator import Accumulator, SoFar
 from .errors import APIConnectionError, IncompleteStreamError
-from .waiters import Waiters
 
 _log = logging.getLogger(__name__)
 

@@ -8,16 +8,17 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
+from groq_magic.prompt.messages import Prompt, to_messages
+from groq_magic.runtime.loop import Job
+from groq_magic.wire.client import Client
+from groq_magic.wire.endpoint import Endpoint, configured_url, network_settings
+from groq_magic.wire.models import Model, known_models
+from groq_magic.wire.protocol import DEFAULT_MODEL, Item, Message, request_body
+
 from .answer import Answer
-from .background import Job
-from .chat import DEFAULT_MODEL, Item, Message, request_body
-from .client import Client
 from .conversation import Cell, Conversation, chat_named
-from .endpoint import Endpoint, configured_url, network_settings
 from .errors import InputError
-from .models import Model, known_models
-from .prompt import Prompt, to_messages
-from .session import learn_models, observer
+from .usage import learn_models, observer
 
 _endpoint: Endpoint | None = None
 
@@ -110,7 +111,9 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
             cell=_running_cell(),
         )
     if display:
-        from .view import show  # in a plain script nothing is shown, and no widget imported
+        from groq_magic.display.show import (
+            show,  # in a plain script nothing is shown, and no widget imported
+        )
 
         show(answer)
     return answer
@@ -132,7 +135,7 @@ def _client_for(timeout: float = 60.0, max_retries: int = 2) -> Client:
 def _running_cell() -> Cell:
     if "IPython" not in sys.modules:
         return Cell()
-    from .host import running_cell
+    from groq_magic.display.frontend import running_cell
 
     return Cell(*running_cell())
 
@@ -162,7 +165,7 @@ def _endpoint_for(base_url: str | None) -> Endpoint:
 
 
 def _show_once(answer: Answer) -> None:
-    from .view import show_once
+    from groq_magic.display.show import show_once
 
     show_once(answer)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
+from groq_magic.prompt.images import MOST_CHARACTERS, MOST_IMAGES, encoded_size, is_ours
+from groq_magic.wire.protocol import Asked, Item, Message, Queued
+
 from .answer import Answer, State
-from .chat import Asked, Item, Message, Queued
 from .errors import InputError
-from .images import MOST_CHARACTERS, MOST_IMAGES, encoded_size, is_ours
 
 DEFAULT_CHAT = "chat"
 """The name of the notebook's own chat."""

@@ -17,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from .asker import Asker
-    from .lab import Lab
+    from tests.support.asker import Asker
+    from tests.support.lab import Lab
 
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded-streams"
 
@@ -89,7 +89,7 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ask() -> Iterator[Asker]:
     """Asks through clients of its own, of which nothing may be left at the test's end."""
-    from .asker import Asker
+    from tests.support.asker import Asker
 
     asker = Asker()
     yield asker
@@ -110,7 +110,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Demo]:
 @pytest.fixture(scope="module")
 def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A JupyterLab whose kernels ask the module's server."""
-    from .lab import running_lab
+    from tests.support.lab import running_lab
 
     folder = tmp_path_factory.mktemp("lab")
     with running_lab(folder, {"GROQ_BASE_URL": server.base_url}) as lab:
@@ -119,7 +119,7 @@ def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    from .lab import running_browser
+    from tests.support.lab import running_browser
 
     with running_browser() as browser:
         yield browser

@@ -18,8 +18,8 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from .kernels import Kernel, running_kernel
-from .test_terminals import terminal
+from tests.kernel.test_terminals import terminal
+from tests.support.kernels import Kernel, running_kernel
 
 ROOT = Path(__file__).parents[1]
 UV = (sys.executable, "-m", "uv", "--no-python-downloads")
@@ -151,7 +151,9 @@ def test_a_package_that_is_missing_is_named_in_a_line(
 
 
 def test_uninstalled_it_leaves_nothing(environment: Environment, tmp_path: Path) -> None:
-    run(environment.python, "-c", "import groq_magic.demo, groq_magic.view")  # leaves bytecode
+    run(
+        environment.python, "-c", "import groq_magic.demo.server, groq_magic.display.show"
+    )  # leaves bytecode
     assert len(ours(environment)) > 20
     with environment.without("groq-magic"):
         assert ours(environment) == []

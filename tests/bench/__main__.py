@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.conftest import running_demo
-from tests.frontends import VERSIONS
-from tests.lab import Notebook7Page, NotebookPage, running_browser
+from tests.support.frontends import VERSIONS
+from tests.support.lab import Notebook7Page, NotebookPage, running_browser
 
 from . import client, frontend, markdown, stops, weight
 from .table import Goal, Row, at_least, at_most, beside, machine, number, table

@@ -11,8 +11,8 @@ import argparse
 import random
 import time
 
-from tests.commonmark import examples
-from tests.test_markdown import FRAGMENTS, assert_law, cut
+from tests.support.commonmark import examples
+from tests.unit.test_streaming import FRAGMENTS, assert_law, cut
 
 
 def main() -> None:

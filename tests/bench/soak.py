@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from groq_magic import stream
-from groq_magic.demo import _tokens_of
+from groq_magic.demo.server import _tokens_of
 
 
 def main() -> None:

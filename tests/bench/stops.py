@@ -22,7 +22,7 @@ from typing import NamedTuple
 from playwright.sync_api import Browser, WebSocket
 
 from tests.conftest import Demo, running_demo
-from tests.frontends import (
+from tests.support.frontends import (
     IN_ANY,
     IN_LAB,
     VERSIONS,
@@ -35,7 +35,7 @@ from tests.frontends import (
     running_frontend,
     waiting,
 )
-from tests.lab import Notebook7Page, NotebookPage, running_browser
+from tests.support.lab import Notebook7Page, NotebookPage, running_browser
 
 SIX, *_, NEWEST = VERSIONS
 GIVEN_UP = 10.0

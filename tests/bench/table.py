@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.lab import chromium
+from tests.support.lab import chromium
 
 HEADS = ("what is measured", "ours", "goal", "beside it")
 PACKAGES = ("ipykernel", "jupyterlab", "httpx", "groq", "openai")

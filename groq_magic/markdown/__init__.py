@@ -1,0 +1,1 @@
+"""Growing Markdown to safe HTML. Imports nothing else of groq_magic."""

@@ -1,0 +1,146 @@
+"""Images to URLs that a message can carry: files, bytes, figures, addresses. Pure but for files.
+
+The limits are the API's, https://console.groq.com/docs/vision
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from difflib import get_close_matches
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from groq_magic.errors import InputError
+
+MOST_IMAGES = 5
+"""In one request."""
+MOST_CHARACTERS = 4 * 1024 * 1024
+"""Of all images that are sent with a request, as base64."""
+_OURS = r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]*={0,2}|https://[!-~]+"
+_REMOTE = ("https://", "http://", "data:image/")
+
+
+def image_url(image: object) -> str:
+    """The URL for an image: a path, an address, bytes, a figure, or what shows as PNG or JPEG.
+
+    An address is passed on; the server fetches it. All else becomes a ``data:`` URL.
+    Raises `InputError` where it is no image of a kind that the API takes.
+
+    >>> image_url(b"GIF89a")
+    'data:image/gif;base64,R0lGODlh'
+    """
+    if isinstance(image, str) and image.startswith(_REMOTE):
+        return image
+    if isinstance(image, str | PathLike):
+        return _data_url(_read(Path(image)), str(image))
+    name = f"What was given as an image, a {type(image).__name__},"
+    if isinstance(image, bytes | bytearray):
+        return _data_url(bytes(image), name)
+    try:
+        drawn = drawing(image)
+    except Exception as error:
+        raise InputError(f"{name} cannot be drawn: {' '.join(str(error).split())}") from None
+    if drawn is None:
+        raise InputError(f"{name} cannot be shown as PNG or JPEG.")
+    return _data_url(drawn, name)
+
+
+def drawing(value: object) -> bytes | None:
+    """PNG or JPEG, where the value can show itself so, as figures and images do."""
+    kind: Any = type(value)  # asked itself, an object may have whatever one asks for
+    for name in ("_repr_png_", "_repr_jpeg_"):
+        if hasattr(kind, name) and (drawn := pixels(getattr(value, name)())):
+            return drawn
+    if hasattr(kind, "savefig"):  # as figures have, also outside of a notebook
+        file = BytesIO()
+        kind.savefig(value, file, format="png")
+        return file.getvalue()
+    return None
+
+
+def pixels(shown: Any) -> bytes | None:
+    """The bytes in what a ``_repr_png_`` gives: itself, in base64, or with metadata.
+
+    https://ipython.readthedocs.io/en/stable/config/integrating.html#rich-display
+    """
+    data = shown[0] if isinstance(shown, tuple) else shown
+    return b64decode(data) if isinstance(data, str) else data
+
+
+def check_images(urls: Iterable[str]) -> None:
+    """Raise `InputError` for more images than one request takes, or larger ones."""
+    given = list(urls)
+    if len(given) > MOST_IMAGES:
+        raise InputError(f"{len(given)} images: the API takes {MOST_IMAGES}. Leave some out.")
+    if (size := encoded_size(given)) > MOST_CHARACTERS:
+        raise InputError(
+            f"The images have {size / 2**20:.1f} MB as base64: the API takes "
+            f"{MOST_CHARACTERS // 2**20} MB. Make them smaller, or give their addresses."
+        )
+
+
+def encoded_size(urls: Iterable[str]) -> int:
+    """Characters of those images that are sent themselves."""
+    return sum(len(url) for url in urls if url.startswith("data:"))
+
+
+def is_ours(url: str) -> bool:
+    """Whether `image_url` could have made it: one of our kinds in base64, or an https address.
+
+    >>> is_ours("data:image/png;base64,iVBO"), is_ours("data:image/svg+xml,<svg>")
+    (True, False)
+    """
+    return re.fullmatch(_OURS, url) is not None
+
+
+def _read(given: Path) -> bytes:
+    try:
+        path = given.expanduser()
+        if (size := path.stat().st_size) <= MOST_CHARACTERS:
+            return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"There is no file {given}.{_near(path)}") from None
+    except OSError as error:
+        raise InputError(f"Cannot read {given}: {error.strerror}.") from None
+    except (RuntimeError, ValueError) as error:  # nobody's home; a name with NUL in it
+        raise InputError(f"Cannot read {str(given)!r}: {error}") from None
+    said = f"{given} has {size / 2**20:.1f} MB: the API takes {MOST_CHARACTERS // 2**20} MB."
+    raise InputError(f"{said} Make it smaller, or give its address.")
+
+
+def _near(path: Path) -> str:
+    try:
+        there = [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = get_close_matches(path.name, there)
+    return f" Near names: {', '.join(near)}." if near else ""
+
+
+def _data_url(data: bytes, name: str) -> str:
+    return f"data:{_mime_type(data, name)};base64,{b64encode(data).decode()}"
+
+
+def _mime_type(data: bytes, name: str) -> str:
+    """The type by its first bytes.
+
+    https://mimesniff.spec.whatwg.org/#matching-an-image-type-pattern
+    """
+    for head, mime_type in _HEADS.items():
+        if data.startswith(head):
+            return mime_type
+    if data.startswith(b"RIFF") and data[8:14] == b"WEBPVP":
+        return "image/webp"
+    raise InputError(f"{name} is no PNG, JPEG, GIF or WebP image.")
+
+
+_HEADS = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}

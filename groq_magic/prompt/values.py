@@ -1,0 +1,114 @@
+"""A value of the notebook to what a prompt can say of it: text, or an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from groq_magic.answer import Answer
+
+from .images import drawing, pixels
+
+LIMIT = 20_000
+"""Characters that a value which is no text has in a prompt at most; it says what it cut."""
+_CELL_LIMIT = 500
+_TEXTS = ("text/markdown", "text/latex")
+_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+
+Formats = Callable[[Any], Callable[[str], Any]]
+"""Gives, for a value, what it displays as by mime type; None where it does not."""
+
+
+class Block(str):
+    """Text that is only understood on lines of its own, as a table is."""
+
+    __slots__ = ()
+
+
+def shown(value: object, formats: Formats) -> str | bytes:
+    """How a value is told to a model: text, or the bytes of a PNG or JPEG.
+
+    Text is itself, an `Answer` its text once it has ended, a DataFrame a Markdown table;
+    else what the value displays as: Markdown, LaTeX, an image, plain text. Raises what the
+    value raises.
+    """
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Answer):
+        return value.result()
+    if (kind := _kind_of_table(value)) is not None:
+        return _table(value.to_frame() if kind == "Series" else value)  # type: ignore[attr-defined]
+    display_as = formats(value)
+    for text in filter(None, map(display_as, _TEXTS)):
+        return _cut(text)
+    for image in filter(None, map(display_as, _IMAGES)):
+        return pixels(image) or b""
+    return drawing(value) or _cut(display_as("text/plain"))
+
+
+def _cut(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"it displays as a {type(text).__name__}, not as text")
+    if len(text) <= LIMIT:
+        return text
+    return f"{text[:LIMIT]}\n(Cut: the first {LIMIT:,} of {len(text):,} characters.)"
+
+
+# DataFrames are told by the names of their classes: to import pandas takes half a second.
+
+
+def _kind_of_table(value: object) -> str | None:
+    for base in type(value).__mro__:
+        library = base.__module__.partition(".")[0]
+        if library in ("pandas", "polars") and base.__name__ in ("DataFrame", "Series"):
+            return base.__name__
+    return None
+
+
+def _table(frame: Any) -> Block:
+    """The first rows and columns that fit, as a table, and below it what was cut."""
+    names = _names(frame)
+    head = _that_fit(names, LIMIT // 4, between=" | ") or names[:1]
+    top = [_row(head), _row(["---"] * len(head))]
+    rows = map(_row, _rows(frame, len(head)))
+    lines = _that_fit(rows, LIMIT - len("\n".join(top)), between="\n")
+    cuts = [(len(lines), len(frame), "rows"), (len(head), len(names), "columns")]
+    said = [f"{kept:,} of {all_:,} {what}" for kept, all_, what in cuts if kept < all_]
+    note = [f"\n(Cut: the first {' and '.join(said)}.)"] if said else []
+    return Block("\n".join([*top, *lines, *note]))
+
+
+def _names(frame: Any) -> list[str]:
+    columns = [_cell(name) for name in frame.columns]
+    if hasattr(frame, "iter_rows"):  # polars, which has no index
+        return columns
+    return [", ".join(str(name) for name in frame.index.names if name is not None), *columns]
+
+
+def _rows(frame: Any, width: int) -> Iterator[Sequence[Any]]:
+    """The cells of the rows that there can be room for, of the first columns."""
+    if hasattr(frame, "iter_rows"):
+        return iter(frame.head(LIMIT // 4).select(frame.columns[:width]).iter_rows())
+    return iter(frame.iloc[: LIMIT // 4, : width - 1].itertuples(name=None))
+
+
+def _that_fit(texts: Iterable[str], room: int, *, between: str) -> list[str]:
+    """The first of the texts, as many as fit with what stands between them."""
+    kept = []
+    for text in texts:
+        room -= len(text) + len(between)
+        if room < 0:
+            break
+        kept.append(text)
+    return kept
+
+
+def _row(cells: Sequence[Any]) -> str:
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if len(text) > _CELL_LIMIT:
+        text = f"{text[:_CELL_LIMIT]}… ({len(text):,} characters)"
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,1 @@
+"""What a process has: the loop thread on which all answers arrive."""

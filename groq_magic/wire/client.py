@@ -1,0 +1,238 @@
+"""One POST to an async iterator of chunks, tried again where that is of use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+import httpx
+
+from groq_magic.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    GroqError,
+    IncompleteStreamError,
+    InputError,
+    NotFoundError,
+    SetUpError,
+)
+from groq_magic.runtime.loop import background
+
+from .body import pieces
+from .connect import Opening
+from .endpoint import Endpoint
+from .failures import (
+    as_our_errors,
+    is_document,
+    json_object,
+    not_a_stream,
+    reason_of,
+    responded,
+    retry_delay,
+    status_error,
+    without_frames,
+)
+from .models import Model, known_models, parse_models
+from .parsing import BodyReader
+from .protocol import Chunk, Item, Waiting
+
+_PAST_PROXIES = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_MODELS_SECONDS = 3.0
+_ERROR_BODY_LIMIT = 64 * 1024
+_ERROR_BODY_SECONDS = 10.0
+_IDLE_CONNECTIONS = 4
+_MODELS_LIMIT = 2 * 2**20
+_LONGEST_NEAR_NAME = 100
+_NEAR_SECONDS = 1.0
+_COMMON_HEADERS = {
+    "User-Agent": f"groq-magic httpx/{httpx.__version__}",
+    "Accept-Encoding": "identity",  # gzip holds tokens back, up to a second
+}
+_JSON = "application/json"
+_HEADERS = {
+    "GET": {**_COMMON_HEADERS, "Accept": _JSON},
+    "POST": {**_COMMON_HEADERS, "Accept": "text/event-stream", "Content-Type": _JSON},
+}
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Client:
+    """A pool of connections, shared by all answers of a process.
+
+    ``timeout`` is the longest silence of the server in seconds, ``max_retries`` how
+    often a request that failed in passing is sent again. Raises `InputError` for others.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if isinstance(timeout, bool) or not (isinstance(timeout, int | float) and timeout > 0):
+            raise InputError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
+        if not (type(max_retries) is int and max_retries >= 0):
+            raise InputError(f"max_retries must be a whole number from 0, not {max_retries!r}.")
+        self._timeout = httpx.Timeout(timeout, connect=5.0, pool=None)
+        self._max_retries = max_retries
+        self._transport = transport
+
+    async def stream(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
+        """Send ``body``; yield what comes, `Responded` first, until the answer's end.
+
+        Behind a `Waiting` the request is sent again, when the caller asks for the next
+        item: it is the caller who waits. That is never so once a chunk has come: no
+        token comes twice. Raises a `GroqError` for whatever goes wrong.
+        """
+        for attempt in range(1, self._max_retries + 2):
+            begun = False
+            try:
+                async with aclosing(self._attempt(endpoint, body)) as items:
+                    async for item in items:
+                        begun = begun or isinstance(item, Chunk)
+                        yield item
+            except NotFoundError as error:
+                await self._suggest_models(error, endpoint, str(body.get("model")))
+                raise
+            except (APIConnectionError, APIStatusError) as error:
+                seconds = retry_delay(error, attempt)
+                if begun or seconds is None or attempt > self._max_retries:
+                    raise
+                waiting = Waiting(reason_of(error), seconds, attempt + 1, self._max_retries + 1)
+            else:
+                return
+            yield waiting
+
+    @property
+    def _http(self) -> httpx.AsyncClient:
+        # Built at the first request, on the thread that makes it: the TLS context takes 40 ms.
+        # No cached_property: Python 3.11's has a lock, which a forked child would find held.
+        try:
+            built: httpx.AsyncClient | None = vars(self).get("_http")
+            return built or vars(self).setdefault("_http", self._built())
+        except (ImportError, OSError) as error:  # no such file, or no package for SOCKS
+            raise SetUpError(
+                f"Cannot connect as the environment says: {error}. "
+                "Check SSL_CERT_FILE, HTTPS_PROXY and ALL_PROXY."
+            ) from without_frames(error)
+        except (ValueError, httpx.InvalidURL):
+            pass  # which may say the proxy's password: it is not kept behind our error
+        raise SetUpError(
+            "What the environment says of proxies cannot be followed. "
+            "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."
+        )
+
+    @background.without_forks()  # OpenSSL would be half set up in the child
+    def _built(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=self._transport,
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=_IDLE_CONNECTIONS,
+                keepalive_expiry=300.0,
+            ),
+            # A proxy from the environment never sits between us and this machine.
+            mounts=None if self._transport else dict.fromkeys(_PAST_PROXIES, None),
+            follow_redirects=False,
+        )
+
+    def _request(self, method: str, path: str, endpoint: Endpoint, content: str) -> httpx.Request:
+        # Made here, so that no frame that an error comes through holds the key: tracebacks with
+        # local variables are printed, logged and sent around.
+        return httpx.Request(
+            method,
+            _parsed(endpoint.base_url + path),
+            headers={**_HEADERS[method], **endpoint.headers},
+            content=content.encode(),
+            extensions={"timeout": self._timeout.as_dict()},  # httpx 0.27.0 adds none itself
+        )
+
+    async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
+        with as_our_errors(endpoint):
+            request = self._request("POST", "/chat/completions", endpoint, _to_json(body))
+            async with aclosing(await Opening().response(self._http, request)) as response:
+                yield responded(response, endpoint)
+                if response.status_code != 200:
+                    raise status_error(response, await _start_of_body(response), endpoint)
+                if is_document(response):
+                    raise not_a_stream(response, await _start_of_body(response), endpoint)
+                reader = BodyReader(endpoint.without_key)
+                async for piece in pieces(response):  # read to its end, the connection
+                    for item in reader.feed(piece):  # can be used again
+                        yield item
+                for item in reader.close():
+                    yield item
+
+    async def _suggest_models(self, error: NotFoundError, endpoint: Endpoint, model: str) -> None:
+        """Name the models whose names are near, if the server tells what it has."""
+        if error.code != "model_not_found":
+            return
+        with suppress(GroqError):
+            names = [known.id for known in await self.models(endpoint)]
+            if near := await _near(model, names):
+                error.next_step = f"Near names, for -m: {', '.join(near)}."
+
+    async def models(self, endpoint: Endpoint, *, within: float = _MODELS_SECONDS) -> list[Model]:
+        """The models that the server has, which are then known to this process.
+
+        Raises a `GroqError`, and that after ``within`` seconds at the latest.
+        """
+        try:
+            async with asyncio.timeout(within):
+                body = await self._models_body(endpoint)
+        except TimeoutError:
+            raise APITimeoutError(
+                f"{endpoint.host} did not list its models in {within:g} s. Try again."
+            ) from None
+        models = parse_models(json_object(body))
+        known_models.remember(endpoint.base_url, models)
+        return models
+
+    async def _models_body(self, endpoint: Endpoint) -> str:
+        with as_our_errors(endpoint):
+            request = self._request("GET", "/models", endpoint, "")
+            async with aclosing(await Opening().response(self._http, request)) as response:
+                body = await _start_of_body(response, _MODELS_LIMIT)
+        if response.status_code != 200:
+            raise status_error(response, body, endpoint)
+        return endpoint.without_key(body)
+
+
+async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMIT) -> str:
+    body = bytearray()
+    silence = response.request.extensions["timeout"]["read"]
+    try:
+        async with asyncio.timeout(min(silence, _ERROR_BODY_SECONDS)):
+            async for data in pieces(response):
+                body += data
+                if len(body) >= limit:
+                    break
+    except (httpx.HTTPError, OSError, IncompleteStreamError):  # TimeoutError among them
+        if response.status_code == 200:
+            raise
+        # Otherwise the status says what is wrong, however little comes behind it.
+    return body[:limit].decode("utf-8", "replace")
+
+
+async def _near(model: str, names: list[str]) -> list[str]:
+    """The nearest of the names, as far as a second allows; other answers come meanwhile."""
+    near: list[str] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_NEAR_SECONDS):
+            for name in names:
+                if max(len(name), len(model)) <= _LONGEST_NEAR_NAME:  # the time is its cube
+                    near = get_close_matches(model, [*near, name], cutoff=0.4)
+                    await asyncio.sleep(0)
+    return near
+
+
+@lru_cache(maxsize=32)  # parsed for every request, URLs would cost a tenth of its own time
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)

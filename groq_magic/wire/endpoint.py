@@ -1,0 +1,182 @@
+"""Where requests go, and the key that goes with them."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+import httpx
+
+from groq_magic.errors import InputError, MissingKeyError
+
+GROQ_URL = "https://api.groq.com"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""This machine, by the names that count as that."""
+_DEMO_PATH = "/groq-demo-"
+_UNENCRYPTED = "GROQ_SEND_KEY_UNENCRYPTED"
+_SHORTEST_SECRET = 16
+"""A shorter key is a word, for a server that wants any: it may stand in answers and their JSON."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests go, and the key that goes with them and is in no repr.
+
+    ``base_url`` reaches up to and without ``/chat/completions``.
+    """
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environment(cls, base_url: str | None = None) -> Endpoint:
+        """``base_url``, else ``GROQ_BASE_URL``, else Groq; the kept key, else ``GROQ_API_KEY``.
+
+        Both forms of base URL work: ``https://api.groq.com`` as the official SDK has
+        it, and ``https://api.groq.com/openai/v1`` as OpenAI-style clients do. Raises
+        `MissingKeyError`, unless the server is on this machine, and `InputError` for
+        a URL that is none and for one that would send the key unencrypted, unless
+        ``GROQ_SEND_KEY_UNENCRYPTED=yes`` says that it may.
+        """
+        base = _configured(base_url)
+        if not (base.is_safe or os.environ.get(_UNENCRYPTED) == "yes"):
+            raise InputError(
+                f"{base.url} would get the key unencrypted. Use https://, "
+                f"or set {_UNENCRYPTED}=yes if you mean it."
+            )
+        key = None if base.is_demo else _key()
+        if not (key or base.is_loopback):
+            raise MissingKeyError
+        return cls(base.url, key)
+
+    def __reduce__(self) -> tuple[type[Endpoint], tuple[str]]:
+        return Endpoint, (self.base_url,)  # a pickle is a file, and no file has the key
+
+    def without_key(self, text: str) -> str:
+        """What the server said, less the key, should it have said that, plain or in JSON."""
+        key = self.api_key
+        if key is None or len(key) < _SHORTEST_SECRET:
+            return text
+        if "\\" in text:
+            return _escaped(key).sub("[API key]", text)
+        return text.replace(key, "[API key]")
+
+    @property
+    def host(self) -> str:
+        """The server's name, as errors call it."""
+        return httpx.URL(self.base_url).host
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that carries the key, where there is one."""
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+
+_kept_key: str | None = None
+
+
+def keep_key(text: str) -> None:
+    """Use this key from now on, before that of ``GROQ_API_KEY``; in this process alone.
+
+    It is not put into the environment, which child processes inherit. Raises `InputError`
+    for what is no key; the one so far stays then.
+    """
+    global _kept_key  # noqa: PLW0603  # one key per process, as the environment has it
+    text = text.strip()
+    if not text:
+        raise InputError(
+            "No key was given; nothing has changed. Keys: https://console.groq.com/keys."
+        )
+    if not _is_key(text):
+        del text  # no frame that the error comes through holds it
+        raise InputError("That has characters that no key has; nothing has changed. Try again.")
+    _kept_key = text
+
+
+def key_source() -> str:
+    """Where the key comes from, in words without any part of it; empty where there is none."""
+    if _kept_key:
+        return "kept in memory by %groq login"
+    return "found in GROQ_API_KEY" if os.environ.get("GROQ_API_KEY", "").strip() else ""
+
+
+def configured_url(base_url: str | None = None) -> str:
+    """Where requests go, key or no key; as `Endpoint.from_environment` has it."""
+    return _configured(base_url).url
+
+
+_PROXY_SETTINGS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+_NETWORK_SETTINGS = (
+    *_PROXY_SETTINGS,
+    *map(str.lower, _PROXY_SETTINGS),
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+
+
+def network_settings() -> tuple[str | None, ...]:
+    """What the environment says of proxies and certificates, which a `Client` keeps to."""
+    return tuple(map(os.environ.get, _NETWORK_SETTINGS))
+
+
+class _BaseUrl(NamedTuple):
+    url: str
+    is_loopback: bool
+    is_safe: bool
+    """Whether nobody on the way can read what is sent there."""
+    is_demo: bool
+    """Whether it is a `groq_magic.demo`, which has no business with the key."""
+
+
+def _configured(base_url: str | None) -> _BaseUrl:
+    if not isinstance(base_url, str | None):
+        raise InputError(f"base_url must be a URL, not {base_url!r}.")
+    return _base_url(base_url or os.environ.get("GROQ_BASE_URL") or GROQ_URL)
+
+
+@lru_cache(maxsize=32)
+def _base_url(text: str) -> _BaseUrl:
+    try:
+        url = httpx.URL(text.strip())
+        host = url.host
+        url.raw_host.decode().encode("idna")  # as the resolver does
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise InputError(f"GROQ_BASE_URL is not a URL: {error}.") from None
+    if url.scheme not in ("http", "https") or not host:
+        raise InputError("GROQ_BASE_URL must begin with https:// and name a host.")
+    if url.userinfo:
+        raise InputError("GROQ_BASE_URL holds a user name or password. Take it out.")
+    path = url.path.rstrip("/") or "/openai/v1"
+    whole = str(url.copy_with(path=path, query=None, fragment=None))
+    is_loopback = host in LOOPBACK
+    is_demo = is_loopback and path.startswith(_DEMO_PATH)
+    return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https", is_demo)
+
+
+def _key() -> str | None:
+    if _kept_key:
+        return _kept_key
+    key = os.environ.get("GROQ_API_KEY", "").strip()
+    if not _is_key(key):
+        del key  # no frame that the error comes through holds it
+        # Said here, before a library says it together with the key.
+        raise InputError("GROQ_API_KEY has characters that no key has. Set it again.")
+    return key or None
+
+
+@lru_cache(maxsize=8)
+def _escaped(key: str) -> re.Pattern[str]:
+    r"""The key as JSON may have it: ``/`` as ``\/``, any character as ``\u`` and its number."""
+    return re.compile("".join(map(_escaped_character, key)))
+
+
+def _escaped_character(character: str) -> str:
+    backslash = r"\\?" if character in '/"\\' else ""  # before a letter it makes another one
+    return rf"(?:{backslash}{re.escape(character)}|\\u00(?i:{ord(character):02x}))"
+
+
+def _is_key(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

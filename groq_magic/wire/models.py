@@ -1,0 +1,147 @@
+"""What a server says of its models: sizes, prices, and so what an answer cost. Pure: no I/O.
+
+``GET /models``, https://console.groq.com/docs/models, tells more than the SDKs' types do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeGuard
+
+from .protocol import Usage
+
+_LARGEST_COUNT = 10**12
+_MOST_MODELS = 5000  # some servers have hundreds
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model of a server; None where the server did not say, or said something odd."""
+
+    id: str
+    context_window: int | None = None
+    """Tokens: prompt and answer."""
+    max_completion_tokens: int | None = None
+    owned_by: str | None = None
+    prompt_price: Decimal | None = None
+    """USD for a token, as the other prices are."""
+    completion_price: Decimal | None = None
+    cached_price: Decimal | None = None
+    """For a token of the prompt that was in the cache."""
+    writes_text: bool = True
+    """False where the server says that it makes speech or transcriptions instead."""
+
+    @classmethod
+    def from_wire(cls, wire: Any) -> Model | None:
+        """Read one entry; None for what names no model, or one that is switched off."""
+        if not isinstance(wire, Mapping) or wire.get("active") is False:
+            return None
+        name = _line(wire.get("id"))
+        if name is None:
+            return None
+        pricing = wire.get("pricing")
+        prices = pricing if isinstance(pricing, Mapping) else {}
+        kinds = wire.get("output_modalities")
+        return cls(
+            id=name,
+            context_window=_count(wire.get("context_window")),
+            max_completion_tokens=_count(wire.get("max_completion_tokens")),
+            owned_by=_line(wire.get("owned_by")),
+            prompt_price=_price(prices.get("prompt")),
+            completion_price=_price(prices.get("completion")),
+            cached_price=_price(prices.get("input_cache_read")),
+            writes_text="text" in kinds if isinstance(kinds, list) else True,
+        )
+
+    def cost(self, usage: Usage) -> float | None:
+        """USD for what was used; None where a price or a count is not known.
+
+        >>> model = Model("m", prompt_price=Decimal("1e-6"), completion_price=Decimal("2e-6"))
+        >>> model.cost(Usage(prompt_tokens=100, completion_tokens=10))
+        0.00012
+        """
+        asked, answered = usage.prompt_tokens, usage.completion_tokens
+        if not (_is_count(asked) and _is_count(answered)):
+            return None
+        if self.prompt_price is None or self.completion_price is None:
+            return None
+        cached = min(usage.cached_tokens, asked) if _is_count(usage.cached_tokens) else 0
+        cached_price = self.prompt_price if self.cached_price is None else self.cached_price
+        prompt = (asked - cached) * self.prompt_price + cached * cached_price
+        return float(prompt + answered * self.completion_price)
+
+
+def parse_models(wire: Any) -> list[Model]:
+    """The models in a body of ``/models``, by name, each name once; of anything else none."""
+    listed = wire.get("data") if isinstance(wire, Mapping) else None
+    found = map(Model.from_wire, listed[:_MOST_MODELS]) if isinstance(listed, list) else ()
+    models = {model.id: model for model in found if model}
+    return [models[name] for name in sorted(models)]
+
+
+class KnownModels:
+    """What this process has heard of each server's models."""
+
+    def __init__(self) -> None:
+        self._by_url: dict[str, dict[str, Model]] = {}
+
+    def remember(self, base_url: str, models: Iterable[Model]) -> None:
+        """Take this as all the models of the server at ``base_url``."""
+        self._by_url[base_url] = {model.id: model for model in models}
+
+    def of(self, base_url: str) -> list[Model]:
+        """The server's models by name, as far as known."""
+        return list(self._by_url.get(base_url, {}).values())
+
+    def cost(self, base_url: str, names: Iterable[str], usage: Usage) -> float | None:
+        """USD, by the first of ``names`` that is known; None where none is, or has no price."""
+        models = self._by_url.get(base_url, {})
+        model = next((models[name] for name in names if name in models), None)
+        return model.cost(usage) if model else None
+
+    def context(self, base_url: str, name: str) -> int | None:
+        """The tokens that the model takes, its answer's included; None where that is not known."""
+        model = self._by_url.get(base_url, {}).get(name)
+        return model.context_window if model else None
+
+
+known_models = KnownModels()
+
+
+def dollars(amount: float) -> str:
+    """A small amount of money as people can read it.
+
+    >>> [dollars(amount) for amount in (0, 0.00001, 0.000412, 0.0307, 0.5, 1234.5)]
+    ['$0', '<$0.0001', '$0.0004', '$0.031', '$0.50', '$1,234.50']
+    """
+    if amount == 0:
+        return "$0"
+    if amount < 0.0001:
+        return "<$0.0001"
+    digits = 4 if amount < 0.01 else 3 if amount < 0.1 else 2
+    return f"${amount:,.{digits}f}"
+
+
+def _line(text: Any) -> str | None:
+    """A name that fits into one line and holds nothing that hides."""
+    is_line = isinstance(text, str) and text.strip() and text.isprintable() and len(text) <= 200
+    return text.strip() if is_line else None
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < _LARGEST_COUNT
+
+
+def _count(value: Any) -> int | None:
+    return value if _is_count(value) and value else None
+
+
+def _price(text: Any) -> Decimal | None:
+    """USD for a token, which are strings on the wire; none costs a whole dollar."""
+    try:
+        price = Decimal(text) if isinstance(text, str) else None
+    except InvalidOperation:
+        return None
+    return price if price is not None and price.is_finite() and 0 <= price < 1 else None

@@ -1,0 +1,213 @@
+"""A body's bytes to chunks, the one thing that is done thousands of times a second. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from groq_magic.errors import APIError
+
+from .protocol import Chunk, Delta, Done, ToolCall, Usage
+from .sse import ServerSentEvent, SSEDecoder
+
+
+class BodyReader:
+    r"""Reads a response's body, in pieces of any size: bytes to items, until ``[DONE]``.
+
+    ``clean`` is given the data of each event before it is read.
+
+    >>> [*BodyReader(str.upper).feed(b"data: [DONE]\n\ndata: what follows is ignored\n\n")]
+    [Done()]
+    """
+
+    def __init__(self, clean: Callable[[str], str]) -> None:
+        self._clean = clean
+        self._decoder = SSEDecoder()
+        self._is_over = False
+
+    def feed(self, piece: bytes) -> Iterator[Chunk | Done]:
+        """What the next bytes complete. Raises `APIError`, behind what came before the fault."""
+        return self._items(self._decoder.feed(piece))
+
+    def close(self) -> Iterator[Chunk | Done]:
+        """What the end of the body completes."""
+        return self._items(self._decoder.close())
+
+    def _items(self, events: list[ServerSentEvent]) -> Iterator[Chunk | Done]:
+        for data, name, _, _ in events:
+            if self._is_over:
+                return
+            if data.startswith("[DONE]"):
+                self._is_over = True
+                yield Done()
+            elif data and (name == "message" or '"choices"' in data):  # and not "event: ping"
+                yield parse_chunk(self._clean(data))
+            elif name == "error":
+                raise _error_event(self._clean(data))
+
+
+_LONGEST_WORD = 200
+
+
+def parse_chunk(data: str) -> Chunk:
+    """Read one event's data. Unknown fields are ignored.
+
+    Raises `APIError` for an error object, and for data that is no JSON object.
+    """
+    try:
+        wire = _json(data)
+    except (ValueError, RecursionError):  # or brackets without end
+        raise APIError(f"The server sent an event that is not JSON: {data[:80]!r}") from None
+    if not isinstance(wire, dict):
+        raise APIError(f"The server sent an event that is no JSON object: {data[:80]!r}")
+    if is_error(wire):
+        raise in_stream_error(wire)
+    try:
+        return _chunk(wire)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise APIError(f"The server sent a chunk of another form: {data[:80]!r}") from None
+
+
+_raw_decode = json.JSONDecoder().raw_decode
+
+
+def _json(data: str) -> Any:
+    """What `json.loads` returns, in a third of its time where no white space is around."""
+    try:
+        value, end = _raw_decode(data)
+    except ValueError:
+        value, end = None, -1
+    return value if end == len(data) else json.loads(data)
+
+
+def _error_event(data: str) -> APIError:
+    """What an event says that calls itself an error, in whatever form."""
+    try:
+        wire = _json(data)
+    except (ValueError, RecursionError):
+        wire = None
+    return in_stream_error(wire) if isinstance(wire, dict) else APIError(data or _NO_MESSAGE)
+
+
+_NO_MESSAGE = "The server reported an error"
+
+
+def is_error(wire: Mapping[str, Any]) -> bool:
+    """Whether a body or event says an error, in one of the forms that servers have for that."""
+    if "choices" in wire:
+        return bool(wire.get("error"))
+    return wire.get("object") == "error" or any(map(wire.get, ("error", "errors", "detail")))
+
+
+def in_stream_error(wire: Mapping[str, Any]) -> APIError:
+    """The error of a body or event that is one."""
+    return APIError(said_in(wire) or _NO_MESSAGE, fields_of(wire))
+
+
+def fields_of(wire: Mapping[str, Any]) -> dict[str, Any]:
+    """The object that has an error's ``code`` and the like."""
+    match wire:
+        case {"error": dict() as fields} | {"errors": [dict() as fields, *_]}:
+            return fields
+    return dict(wire)
+
+
+def said_in(wire: Any, depth: int = 4) -> str:
+    """The sentences in what a server says of an error; empty where there are none.
+
+    >>> said_in({"detail": [{"msg": "Field required", "loc": ["body", "model"]}]})
+    'Field required (body.model)'
+    """
+    match wire:
+        case str():
+            return wire
+        case {"msg": str(said), "loc": list(place)}:
+            return (
+                f"{said} ({'.'.join(str(step) for step in place if isinstance(step, str | int))})"
+            )
+        case dict() if depth:
+            names = ("message", "msg", "detail", "error", "errors")
+            return next(filter(None, (said_in(wire.get(name), depth - 1) for name in names)), "")
+        case list() if depth:
+            return "; ".join(filter(None, (said_in(part, depth - 1) for part in wire[:3])))
+    return ""
+
+
+def _chunk(wire: dict[str, Any]) -> Chunk:
+    x_groq = wire.get("x_groq") or {}
+    if x_groq.get("error"):
+        raise APIError(f"The server stopped the answer: {x_groq['error']}")
+    choices = wire.get("choices") or [{}]  # the usage-only chunk has none
+    choice = choices[0]
+    seed = x_groq.get("seed")
+    usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
+    return Chunk(
+        _delta(choice.get("delta") or {}),
+        word(choice.get("finish_reason")),
+        Usage.from_wire(usage) if usage else None,
+        word(wire.get("model")),
+        word(x_groq.get("id")),
+        seed if type(seed) is int else None,
+        word(wire.get("system_fingerprint")),
+        word(wire.get("service_tier")),
+    )
+
+
+def word(value: object) -> str | None:
+    """A name that the server gives; None for one that is no text, is long, or steers a terminal."""
+    if not isinstance(value, str) or len(value) > _LONGEST_WORD:
+        return None
+    return value if value.isprintable() else None
+
+
+def _delta(wire: dict[str, Any]) -> Delta:
+    content, reasoning = wire.get("content") or "", wire.get("reasoning")
+    if reasoning is None:
+        reasoning = wire.get("reasoning_content")  # as vLLM, DeepSeek and llama.cpp call it
+    reasoning = reasoning or ""
+    if isinstance(content, list):
+        content, thoughts = _joined(content)
+        reasoning = reasoning or thoughts
+    if not (isinstance(content, str) and isinstance(reasoning, str)):
+        raise TypeError("content")
+    if content and len(wire) == 1:  # as nearly all are
+        return Delta(content, reasoning)
+    return Delta(
+        content,
+        reasoning,
+        tuple(map(_tool_call, wire.get("tool_calls") or ())),
+        tuple(filter(_is_executed_tool, wire.get("executed_tools") or ())),
+        tuple(filter(_is_object, wire.get("annotations") or ())),
+    )
+
+
+def _joined(parts: list[Any]) -> tuple[str, str]:
+    """The text and the reasoning of a content in parts, as Mistral sends it."""
+    thoughts = [part for whole in parts for part in whole.get("thinking") or ()]
+    return "".join(map(_text_of, parts)), "".join(map(_text_of, thoughts))
+
+
+def _text_of(part: dict[str, Any]) -> Any:
+    return part["text"] if part.get("type") == "text" else ""
+
+
+def _tool_call(wire: dict[str, Any]) -> ToolCall:
+    function = wire.get("function") or {}
+    call = ToolCall(
+        index=wire.get("index") or 0,
+        id=wire.get("id") or "",
+        name=function.get("name") or "",
+        arguments=function.get("arguments") or "",
+    )
+    if list(map(type, (call.index, call.id, call.name, call.arguments))) != [int, str, str, str]:
+        raise TypeError("tool_calls")
+    return call
+
+
+def _is_executed_tool(wire: Any) -> bool:
+    return _is_object(wire) and isinstance(wire.get("index"), int | None)
+
+
+def _is_object(wire: Any) -> bool:
+    return isinstance(wire, dict)

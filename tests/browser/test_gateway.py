@@ -1,0 +1,89 @@
+"""Kernels on another machine: JupyterLab in front of a Jupyter Kernel Gateway."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.browser.test_voila import answers, free_port, until
+from tests.conftest import running_demo
+from tests.support.lab import NotebookPage, running_browser, running_lab
+
+WHOLE, SLOW, REMOTE = range(3)
+CELLS = (
+    "%%groq\nExplain server-sent events",
+    "%%groq -m demo/slow\nA long history of notebooks",
+    "import os; print('It is remote:', os.environ.get('KERNEL_GATEWAY'))",
+)
+
+
+@contextmanager
+def running_gateway(folder: Path, base_url: str) -> Iterator[str]:
+    """A gateway with an environment of its own, which its kernels have; its URL."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "kernel_gateway", "--ip=127.0.0.1", f"--port={port}"]
+    given = {"GROQ_BASE_URL": base_url, "IPYTHONDIR": str(folder)}
+    handed_on = ",".join([*given, "PYTHONPATH"])  # else its kernels have of it the PATH alone
+    environment = {**os.environ, **given, "KG_ENV_PROCESS_WHITELIST": handed_on}
+    process = subprocess.Popen(command, env=environment)
+    try:
+        until(lambda: answers(f"{url}/api/kernelspecs"), 60)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def until_it_hears(book: NotebookPage) -> None:
+    """A cell is lost if it runs before the server is connected to the gateway: run it again."""
+    for _ in range(12):
+        book.run(REMOTE)
+        with suppress(AssertionError):
+            book.until(lambda: "It is remote: 1" in book.text(REMOTE), 5)
+            return
+    pytest.fail("The remote kernel hears nothing.")
+
+
+def test_an_answer_is_live_is_stopped_and_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "remote").mkdir()
+    (tmp_path / "local").mkdir()
+    with (
+        running_demo(60) as server,
+        running_gateway(tmp_path / "remote", server.base_url) as url,
+        running_lab(tmp_path / "local", {"JUPYTER_GATEWAY_URL": url}) as lab,
+        running_browser() as browser,
+    ):
+        page = browser.new_page(viewport={"width": 1100, "height": 1400})
+        book = NotebookPage(page, lab, lab.write("remote.ipynb", *CELLS))
+        until_it_hears(book)
+
+        # It grows, formatted, while the kernel is free.
+        book.run(WHOLE)
+        book.until(lambda: book.answer(WHOLE).locator("pre code").count() > 0)
+        assert server.seen()[0]["state"] == "streaming"
+        before = len(book.text(WHOLE))
+        book.run(SLOW)
+        book.until(lambda: len(book.text(WHOLE)) > before)
+
+        # Stop ends the other one, upstream, too, and keeps its text.
+        book.until(lambda: "A short history" in book.text(SLOW))
+        book.answer(SLOW).get_by_role("button", name="Stop").click()
+        assert server.until("closed", 1)["tokens"] < 200
+        book.until(lambda: "stopped after" in book.text(SLOW))
+
+        # Both are plain output in the end, and that is what is saved.
+        book.until(lambda: page.locator(".groq-stop").count() == 0, 30)
+        saved = book.save()
+        page.close()
+    for cell, state, text in ((WHOLE, "done", "a radio"), (SLOW, "stopped", "A short history")):
+        (output,) = saved["cells"][cell]["outputs"]
+        assert set(output["data"]) == {"text/html", "text/plain"}
+        assert output["metadata"]["groq"]["state"] == state
+        assert text in output["data"]["text/plain"]
+    assert "widgets" not in saved["metadata"]

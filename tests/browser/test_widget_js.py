@@ -1,0 +1,524 @@
+"""The browser's half follows the kernel's: `view.js` in a real Chromium."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from groq_magic.display import widget as live
+from groq_magic.markdown.streaming import StreamingMarkdown
+from tests.support.commonmark import examples
+from tests.unit.test_streaming import FRAGMENTS, SAMPLE, cut
+
+STATUS = {"state": "streaming", "header": "", "thinking": False, "thought": "", "note": ""}
+
+# Mounts the view on a model that gives it these messages; says where it shows another thing.
+FOLLOW = """
+async ({source, messages}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  const expected = document.createElement("div");
+  let hear;
+  const blocks = (text) => {
+    const copy = text.cloneNode(true);
+    copy.querySelectorAll("button").forEach((button) => button.remove());
+    return [...copy.children].map((block) => block.outerHTML).join("\\n");
+  };
+  const asked = [];
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const model = {on, off: () => {}, get: () => null, send: (m) => asked.push(m.type)};
+  const unmount = view.render({model, el});
+  try {
+    for (const [number, [message, html]] of messages.entries()) {
+      asked.length = 0;
+      hear(message);
+      if (html === null) {
+        if (!asked.includes("snapshot")) return `${number}: a gap, and no snapshot was asked for`;
+        continue;
+      }
+      expected.innerHTML = html;
+      const shown = blocks(el.querySelector(".groq-text"));
+      if (shown !== blocks(expected)) return `${number}: ${shown} is not ${blocks(expected)}`;
+    }
+  } finally {
+    unmount();
+  }
+  return "";
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Page:
+    page = browser.new_page()
+    page.goto("about:blank")
+    return page
+
+
+class Kernel:
+    """The messages of a kernel to a view, each with what is then to be seen."""
+
+    def __init__(self) -> None:
+        self.markdown = StreamingMarkdown()
+        self.messages: list[tuple[dict[str, Any], str | None]] = []
+        self._number = 0
+
+    def batch(
+        self, operations: list[Any], *, is_lost: bool = False, is_doubled: bool = False
+    ) -> None:
+        self._number += 1
+        ops = [live._to_wire(operation) for operation in operations]
+        message = self._message("batch", ops=ops)
+        self.messages += [(message, self.markdown.html)] * (1 + is_doubled)
+
+    def gap(self) -> None:
+        """A batch is lost, the next one shows it, and a snapshot mends it."""
+        self._number += 2
+        self.messages.append((self._message("batch", ops=[]), None))
+        self.snapshot()
+
+    def late(self) -> None:
+        """The last batch comes before the one it follows; a snapshot mends it."""
+        *_, before, first, last = [message for message, _ in self.messages[-3:]]
+        if (before["n"] + 2, "batch", "batch") == (last["n"], first["type"], last["type"]):
+            self.messages.insert(-1, (self.messages.pop()[0], None))
+            self.snapshot()
+
+    def snapshot(self) -> None:
+        message = self._message("snapshot", **self.markdown.snapshot())
+        self.messages.append((message, self.markdown.html))
+
+    def _message(self, kind: str, **content: Any) -> dict[str, Any]:
+        return {"type": kind, "n": self._number, "reasoning": "", "status": STATUS, **content}
+
+
+def documents() -> Iterator[str]:
+    yield SAMPLE
+    for seed in range(150):
+        chance = random.Random(seed)
+        some = [*examples(), *FRAGMENTS * 20] if seed % 2 else FRAGMENTS
+        yield "".join(chance.choices(some, k=chance.randint(3, 25)))
+
+
+def test_the_screen_shows_what_the_kernel_has(page: Page) -> None:
+    source = live.AnswerWidget._esm
+    for seed, text in enumerate(documents()):
+        chance = random.Random(seed)
+        kernel = Kernel()
+        kernel.snapshot()
+        for piece in cut(text, chance, chance.choice([3, 20, 60])):
+            kernel.markdown.feed(piece)
+            kernel.batch(kernel.markdown.flush(), is_doubled=chance.random() < 0.05)
+            if chance.random() < 0.05:
+                kernel.gap()
+            if len(kernel.messages) > 2 and chance.random() < 0.05:
+                kernel.late()
+        kernel.batch(kernel.markdown.close())
+        told = {"source": str(source), "messages": kernel.messages}
+        assert page.evaluate(FOLLOW, told) == "", text
+
+
+# Mounts the view on a model with that early state, and says what is there at once.
+MOUNT = """
+async ({source, early}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  const asked = [], hears = {};
+  const on = (name, hear) => { hears[name] = hear; };
+  let state = null;
+  const model = {on, off: () => {}, get: () => state, send: ({type}) => asked.push(type)};
+  if (early.before) state = early.message;
+  const unmount = view.render({model, el});
+  if (!early.before) { state = early.message; hears["change:early"](); }
+  state = null;
+  hears["change:early"]();
+  const text = el.querySelector(".groq-text").textContent;
+  unmount();
+  return [text, asked];
+}
+"""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_came_before_a_view_is_shown_and_the_rest_is_asked_for(
+    page: Page, *, before: bool
+) -> None:
+    kernel = Kernel()
+    kernel.markdown.feed("First words")
+    kernel.batch(kernel.markdown.flush())
+    kernel.snapshot()
+    early = {"message": kernel.messages[-1][0], "before": before}
+    shown = page.evaluate(MOUNT, {"source": str(live.AnswerWidget._esm), "early": early})
+    assert shown == ["First words\n", ["snapshot"]]
+
+
+# Mounts the view on a model that keeps the types of what it is sent, and clicks Stop.
+CLICK = """
+async (source) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  window.sent = [];
+  const send = ({type}) => window.sent.push(type);
+  const on = (name, hear) => { if (name === "msg:custom") window.hear = hear; };
+  const model = {on, off: () => {}, get: () => null, send};
+  view.render({model, el});
+  el.querySelector(".groq-stop").click();
+}
+"""
+
+
+def test_a_stop_is_sent_until_the_answer_is_seen_to_have_ended(browser: Browser) -> None:
+    """A snapshot is no sign of that: it may answer what was asked before, or another view."""
+    kernel = Kernel()
+    kernel.snapshot()
+    (streaming, _), *_ = kernel.messages
+    stopped = {**streaming, "status": {**STATUS, "state": "stopped"}}
+    page = browser.new_page()
+    page.clock.install()
+    page.evaluate(CLICK, str(live.AnswerWidget._esm))
+    for message, is_sent_again in ((streaming, True), (stopped, False)):
+        page.evaluate("message => { sent = []; hear(message); }", message)
+        page.clock.run_for(1000)
+        assert page.evaluate("sent.includes('stop')") is is_sent_again
+    page.close()
+
+
+# Mounts the view in a notebook with a picture, and with its own output.
+NOTEBOOK = """
+async (source) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const widget = {"application/vnd.jupyter.widget-view+json": {model_id: "ours"}};
+  window.shown = [{data: {"image/png": "a picture"}}, {data: widget}];
+  const outputs = {
+    length: 2, get: (index) => shown[index], set: (index, output) => { shown[index] = output; },
+  };
+  window.hear = {};
+  window.isDead = false;
+  window.sent = [];
+  window.early = null;
+  const send = ({type}) => { if (isDead) throw new Error("Cannot send"); sent.push(type); };
+  const widget_manager = {context: {model: {cells: [{outputs}, {}]}}};
+  const on = (name, heard) => { hear[name] = heard; };
+  window.el = document.createElement("div");
+  view.render({model: {on, off: () => {}, get: () => early, send, widget_manager}, el});
+}
+"""
+
+
+@pytest.fixture
+def notebook(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.clock.install()
+    page.evaluate(NOTEBOOK, str(live.AnswerWidget._esm))
+    yield page
+    page.close()
+
+
+def tell(page: Page, state: str) -> None:
+    kernel = Kernel()
+    kernel.markdown.feed("**Some** text")
+    kernel.markdown.flush()
+    kernel.snapshot()
+    status = {**STATUS, "state": state}
+    message = {**kernel.messages[0][0], "status": status, "model_id": "ours"}
+    page.evaluate("message => hear['msg:custom'](message)", message)
+
+
+def outputs(page: Page) -> list[dict[str, str]]:
+    page.clock.run_for(20_000)
+    return [output["data"] for output in page.evaluate("shown")]
+
+
+PICTURE = {"image/png": "a picture"}
+
+
+def test_a_view_that_knows_nothing_yet_touches_no_output(notebook: Page) -> None:
+    before = notebook.evaluate("shown.map((output) => output.data)")
+    notebook.evaluate("hear['comm_live_update']()")
+    notebook.evaluate("hear['msg:custom']({type: 'static', output: {data: {}}})")
+    assert outputs(notebook) == before
+
+
+def test_a_kernel_that_is_gone_leaves_what_had_come(notebook: Page) -> None:
+    tell(notebook, "streaming")
+    notebook.evaluate("isDead = true")  # shut down: nothing tells, but sending fails
+    picture, ours = outputs(notebook)
+    assert picture == PICTURE
+    assert "<strong>Some</strong> text" in ours["text/html"]
+    assert "The kernel is gone." in ours["text/html"]
+    assert ours["text/plain"].strip() == "Some text"
+
+
+def test_an_answer_that_has_ended_outlives_its_kernel(notebook: Page) -> None:
+    tell(notebook, "done")
+    notebook.evaluate("hear['comm_live_update'](); isDead = true")
+    picture, ours = outputs(notebook)
+    assert picture == PICTURE
+    assert "<strong>Some</strong> text" in ours["text/html"]
+    assert "The kernel is gone." not in ours["text/html"]
+
+
+def test_a_snapshot_of_what_is_shown_already_changes_nothing(notebook: Page) -> None:
+    tell(notebook, "streaming")
+    notebook.evaluate("window.first = el.querySelector('.groq-text').firstElementChild")
+    tell(notebook, "done")  # of the same number
+    assert notebook.evaluate("el.querySelector('.groq-text').firstElementChild === first")
+    assert notebook.evaluate("el.querySelector('.groq-answer').dataset.state") == "done"
+
+
+def test_a_snapshot_that_comes_late_does_not_revive_an_answer(notebook: Page) -> None:
+    kernel = Kernel()
+    kernel.snapshot()
+    kernel.batch([])
+    (late, _), (batch, _) = kernel.messages
+    done = {**batch, "status": {**STATUS, "state": "done"}}
+    for message in (late, done, late):
+        notebook.evaluate("message => hear['msg:custom'](message)", message)
+    assert notebook.evaluate("el.querySelector('.groq-answer').dataset.state") == "done"
+    assert notebook.evaluate("el.querySelector('.groq-stop').hidden")
+
+
+def test_a_gap_behind_a_late_early_state_is_asked_about(notebook: Page) -> None:
+    kernel = Kernel()
+    kernel.snapshot()
+    kernel.batch([])
+    kernel.gap()
+    (snapshot, _), _, (gap, _), _ = kernel.messages
+    notebook.evaluate("message => hear['msg:custom'](message)", snapshot)
+    notebook.clock.run_for(700)
+    notebook.evaluate("message => { early = message; hear['change:early'](); }", snapshot)
+    notebook.evaluate("message => { sent = []; hear['msg:custom'](message); }", gap)
+    assert notebook.evaluate("sent") == ["snapshot"]
+
+
+def test_the_end_is_said_where_the_swap_leaves_it_and_the_focus_goes_to_the_cell(
+    notebook: Page,
+) -> None:
+    notebook.evaluate(
+        "() => { document.body.innerHTML = '<div class=jp-Cell tabindex=-1></div>';"
+        " document.body.firstChild.append(el); }"
+    )
+    tell(notebook, "streaming")
+    notebook.locator(".groq-stop").focus()
+    assert notebook.get_by_role("status").inner_text() == "streaming"
+    kernel = Kernel()
+    kernel.batch([])
+    (batch, _), *_ = kernel.messages
+    status = {**STATUS, "state": "failed", "note": "<div>Failed. Why.</div>"}
+    notebook.evaluate("message => hear['msg:custom'](message)", {**batch, "status": status})
+    assert notebook.evaluate("document.activeElement.className") == "jp-Cell"
+    notebook.evaluate("el.remove()")
+    assert notebook.get_by_role("status").inner_text() == "failed Failed. Why."
+
+
+# A view in a box that scrolls, and what its reader sees: how far its last line is below the box.
+SCROLLED = """
+async (source) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  document.body.innerHTML = `<div style="height: 300px; overflow-y: auto; overflow-anchor: none">
+    <div class="above"></div><div class="answer"></div></div>`;
+  const box = document.body.firstChild;
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const model = {on, off: () => {}, get: () => null, send: () => {}};
+  view.render({model, el: box.querySelector(".answer")});
+  const frames = () =>
+    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  let n = 0;
+  let status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  const snapshot = {settled: [], open: "", tail: "", part: "", reasoning: "", status};
+  hear({type: "snapshot", n, ...snapshot});
+  const below = async (lines) => {
+    const ops = [...Array(lines)].map(() => ["settle", "<p>A line.</p>"]);
+    hear({type: "batch", n: ++n, ops, reasoning: "", status});
+    await frames();
+    const last = box.querySelector(".groq-answer").getBoundingClientRect().bottom;
+    return Math.round(last - box.getBoundingClientRect().bottom);
+  };
+  const seen = [await below(50)];
+  box.querySelector(".above").style.height = "150px";
+  seen.push(await below(5));
+  box.scrollTop -= 80;  // by the reader
+  await frames();
+  seen.push(await below(5) > 80);
+  box.scrollTop = box.scrollHeight;
+  await frames();
+  seen.push(await below(5));
+  status = {...status, thought: "Thought for 1 s"};
+  seen.push(await below(5));
+  box.querySelector(".groq-reasoning").style.height = "400px";
+  box.querySelector("summary").click();  // to read what is folded
+  await frames();
+  seen.push(await below(5) > 80);
+  let failed = false;
+  try { hear({type: "batch", n: n + 1, ops: [["no such"]], status}); } catch { failed = true; }
+  await frames();
+  box.scrollTop = box.scrollHeight;
+  await frames();
+  return [...seen, failed, await below(5)];
+}
+"""
+
+
+def test_who_has_not_left_the_last_line_is_kept_there(page: Page) -> None:
+    """Also when something above the answer has grown since; and who has left it, is left alone."""
+    page.goto("about:blank")
+    source = live.AnswerWidget._esm
+    assert page.evaluate(SCROLLED, str(source)) == [0, 0, True, 0, 0, True, True, 0]
+
+
+# A view in a page that scrolls by itself, as Voila's does, which its reader leaves.
+PAGE = """
+async (source) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  document.body.innerHTML = "<div></div>";
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const model = {on, off: () => {}, get: () => null, send: () => {}};
+  view.render({model, el: document.body.firstChild});
+  const frames = () =>
+    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  let n = 0;
+  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  hear({type: "snapshot", n, settled: [], open: "", tail: "", part: "", reasoning: "", status});
+  const say = async () => {
+    const ops = [...Array(50)].map(() => ["settle", "<p>A line.</p>"]);
+    hear({type: "batch", n: ++n, ops, reasoning: "", status});
+    await frames();
+    return scrollY;
+  };
+  const followed = await say();
+  scrollTo(0, 0);
+  await frames();
+  return [followed > 0, await say()];
+}
+"""
+
+
+def test_a_page_that_scrolls_by_itself_can_be_left(page: Page) -> None:
+    page.goto("about:blank")
+    assert page.evaluate(PAGE, str(live.AnswerWidget._esm)) == [True, 0]
+
+
+# A view whose text is there before it is in the page, at the top of a box that scrolls or below.
+LATE = """
+async ({source, above}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  document.body.innerHTML = `<div style="height: 300px; overflow-y: auto"></div>`;
+  const box = document.body.firstChild;
+  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  const settled = [...Array(50)].map(() => "<p>A line.</p>");
+  const nothing = {open: "", tail: "", part: "", reasoning: ""};
+  const early = {type: "snapshot", n: 3, settled, ...nothing, status};
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const el = document.createElement("div");
+  view.render({model: {on, off: () => {}, get: () => early, send: () => {}}, el});
+  box.innerHTML = `<div style="height: ${above}px"></div>`;
+  box.append(el);
+  const frames = () => new Promise((done) => {
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)));
+  });
+  await frames();
+  hear({type: "batch", n: 4, ops: [["settle", "<p>The last.</p>"]], reasoning: "", status});
+  await frames();
+  const last = box.querySelector(".groq-answer").getBoundingClientRect().bottom;
+  return [Math.round(last - box.getBoundingClientRect().bottom), box.scrollTop];
+}
+"""
+
+
+@pytest.mark.parametrize("above", [0, 1000])
+def test_text_that_was_there_before_its_view_is_followed_where_that_is_in_sight(
+    page: Page, above: int
+) -> None:
+    page.goto("about:blank")
+    told = {"source": str(live.AnswerWidget._esm), "above": above}
+    below, scrolled = page.evaluate(LATE, told)
+    assert (below == 0) is (above == 0)
+    assert (scrolled > 0) is (above == 0)
+
+
+# Mounts the view, gives it these words as reasoning and as the fold's summary, twice, and
+# says which elements came of them.
+THINK = """
+async ({source, words, status}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
+  const message = {type: "snapshot", n: 0, settled: [], tail: "", reasoning: words, status};
+  hear(message);
+  hear({...message, type: "batch", n: 1, ops: []});
+  const thought = el.querySelector(".groq-thought");
+  unmount();
+  return [thought.querySelectorAll(":not(summary, .groq-reasoning)").length, thought.textContent];
+}
+"""
+
+
+def test_reasoning_and_its_summary_are_text(page: Page) -> None:
+    words = "<img src=x onerror=canary()> <b>x</b>"
+    status = {**STATUS, "thought": words}
+    told = {"source": str(live.AnswerWidget._esm), "words": words, "status": status}
+    assert page.evaluate(THINK, told) == [0, words * 3]
+
+
+# Mounts the view with that code, clicks Copy, and says what is copied and what is said of it.
+COPY = """
+async ({source, code, isSecure}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  document.body.append(el);
+  let hear, copied;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
+  const writeText = async (text) => { copied = text; };
+  const value = isSecure ? {writeText} : undefined;
+  Object.defineProperty(navigator, "clipboard", {value, configurable: true});
+  const keep = (event) => { copied = event.clipboardData.getData("text/plain"); };
+  addEventListener("copy", keep);
+  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+  const settled = ["<pre><code></code></pre>"];
+  hear({type: "snapshot", n: 0, settled, tail: "", reasoning: "", status});
+  el.querySelector("code").textContent = code;
+  const button = el.querySelector(".groq-copy");
+  button.click();
+  await new Promise((done) => setTimeout(done));
+  removeEventListener("copy", keep);
+  const said = document.querySelector("body > .groq-said").textContent;
+  unmount();
+  el.remove();
+  return [copied, said, button.title];
+}
+"""
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+@pytest.mark.parametrize(
+    ("code", "copied", "words"),
+    [
+        ("a\tb\nc é 🙂", "a\tb\nc é 🙂", ""),
+        ("a\u202eb\nc", "ab\nc", "Copied without 1 hidden character"),
+        ("\u2066a\u200b\x1b[0m\ufeff\u2069", "a[0m", "Copied without 5 hidden characters"),
+    ],
+)
+def test_copy_leaves_out_what_nobody_sees_and_says_so(
+    page: Page, code: str, copied: str, words: str, *, is_secure: bool
+) -> None:
+    told = {"source": str(live.AnswerWidget._esm), "code": code, "isSecure": is_secure}
+    assert page.evaluate(COPY, told) == [copied, words or "Copied", words]

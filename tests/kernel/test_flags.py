@@ -1,0 +1,215 @@
+"""Flags: what each puts on the wire, and what it says to a bad value; in a real kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Demo
+from tests.support.kernels import Kernel, running_kernel
+
+TOKENS_PER_SECOND = 5000
+ASKED = [{"role": "user", "content": "cat names"}]
+DEFAULT: dict[str, Any] = {
+    "model": "openai/gpt-oss-120b",
+    "messages": ASKED,
+    "stream": True,
+}
+
+
+@pytest.fixture(scope="module")
+def kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    home = tmp_path_factory.mktemp("home")
+    (home / "told.txt").write_text("Be brief.", "utf-8")
+    environment = {**os.environ, "GROQ_BASE_URL": server.base_url, "IPYTHONDIR": str(home)}
+    environment.pop("GROQ_API_KEY", None)
+    with running_kernel(environment, str(home)) as kernel:
+        kernel.run("%reload_ext groq_magic")
+        yield kernel
+
+
+def system(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "system", "content": text}, *ASKED]}
+
+
+@pytest.mark.parametrize(
+    ("flags", "sent"),
+    [
+        ("", {}),
+        ("-m demo/slow --max-tokens 2", {"model": "demo/slow", "max_completion_tokens": 2}),
+        ("--model other", {"model": "other"}),
+        ("-s 'Be kind.'", system("Be kind.")),
+        ("--system @told.txt", system("Be brief.")),
+        ("-t 0.5", {"temperature": 0.5}),
+        ("--temperature 2", {"temperature": 2.0}),
+        ("--top-p 0.9", {"top_p": 0.9}),
+        ("--max-tokens 7", {"max_completion_tokens": 7}),
+        ("--seed 42", {"seed": 42}),
+        ("--stop END", {"stop": ["END"]}),
+        ("--stop a --stop 'b c'", {"stop": ["a", "b c"]}),
+        ("--reasoning-effort low", {"reasoning_effort": "low"}),
+        ("--reasoning-format parsed", {"reasoning_format": "parsed"}),
+        ("--service-tier flex", {"service_tier": "flex"}),
+        ("--param top_k=40 --param 'user=\"me\"'", {"top_k": 40, "user": "me"}),
+        ("--param include_reasoning=false", {"include_reasoning": False}),
+        ("--wait", {}),
+        ("--no-wait", {}),
+        ("-o kept", {}),
+    ],
+)
+def test_what_a_flag_sends(kernel: Kernel, server: Demo, flags: str, sent: dict[str, Any]) -> None:
+    before = len(server.seen())
+    run = kernel.run(f"%%groq {flags}\ncat names")
+    assert run.error == ""
+    server.until("done", before)
+    assert server.seen()[before]["body"] == DEFAULT | sent
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("-m", "expected one argument"),
+        ("-m ''", "model must be a name"),
+        ("-s @nowhere.txt", "cannot read nowhere.txt"),
+        ("-t warm", "temperature must be a number from 0 to 2, not 'warm'."),
+        ("-t nan", "temperature must be a number from 0 to 2, not nan."),
+        ("--top-p 1.5", "top_p must be a number from 0 to 1, not 1.5."),
+        ("--max-tokens 1.5", "max_completion_tokens must be a whole number from 1, not '1.5'."),
+        ("--seed x", "seed must be a whole number, not 'x'."),
+        ("--stop ''", "stop must be a text or up to four"),
+        ("--stop a --stop b --stop c --stop d --stop e", "stop must be a text or up to four"),
+        ("--param top_k", "'top_k' is not KEY=JSON"),
+        ("--param user=me", "'user=me' is not KEY=JSON"),
+        ("--param stream=false", "stream is no parameter"),
+        ("--param messages=[]", "messages is no parameter"),
+        ("--param 'base_url=\"http://x\"'", "base_url is no parameter of the API"),
+        ("--param 'out=\"1 x\"'", "out is no parameter of the API"),
+        ("--param timeout=[1]", "timeout is no parameter of the API"),
+        ("--param =5", " is no parameter of the API"),
+        ("-s '@~nobody-here/x'", "cannot read ~nobody-here/x"),
+        ("--param top_k=NaN", "top_k must be JSON, not nan."),
+        ("--wait=yes", "ignored explicit argument 'yes'"),
+    ],
+)
+def test_a_bad_value_is_one_line_and_sends_nothing(
+    kernel: Kernel, server: Demo, flags: str, message: str
+) -> None:
+    before = len(server.seen())
+    run = kernel.run(f"%%groq {flags}\ncat names")
+    assert message in run.stdout
+    assert run.stdout.startswith("UsageError: ")
+    assert len(run.stdout.strip().splitlines()) == 1
+    assert len(server.seen()) == before
+
+
+def test_the_same_in_code(kernel: Kernel, server: Demo) -> None:
+    kernel.run(
+        "from groq_magic import stream\n"
+        "stream('cat names', top_p=0.1, seed=1, stop='.', reasoning_effort='high',\n"
+        "       reasoning_format='hidden', service_tier='auto', top_k=3).wait()"
+    )
+    assert server.seen()[-1]["body"] == DEFAULT | {
+        "top_p": 0.1,
+        "seed": 1,
+        "stop": ".",
+        "reasoning_effort": "high",
+        "reasoning_format": "hidden",
+        "service_tier": "auto",
+        "top_k": 3,
+    }
+
+
+def test_what_is_no_json_is_said_before_anything_is_sent(kernel: Kernel, server: Demo) -> None:
+    before = len(server.seen())
+    run = kernel.run("stream('cat names', tools=[print])")
+    assert run.error.startswith("InputError: tools must be JSON, not [<built-in function print>].")
+    assert len(server.seen()) == before
+
+
+@pytest.fixture
+def configured(kernel: Kernel) -> Iterator[Kernel]:
+    """The kernel, whose configuration is left as it was."""
+    yield kernel
+    names = "model system temperature max_completion_tokens reasoning_effort base_url timeout"
+    for name in f"{names} max_retries wait".split():
+        kernel.run(f"%config GroqMagic.{name} = None")
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "sent", "flag"),
+    [
+        ("model", "'other'", {"model": "other"}, "-m openai/gpt-oss-120b"),
+        ("system", "'Be kind.'", system("Be kind."), "-s ''"),
+        ("temperature", "0.5", {"temperature": 0.5}, "-t 1"),
+        ("max_completion_tokens", "3", {"max_completion_tokens": 3}, "--max-tokens 5"),
+        ("reasoning_effort", "'low'", {"reasoning_effort": "low"}, "--reasoning-effort high"),
+    ],
+)
+def test_configuration_is_sent_and_a_flag_goes_before_it(
+    configured: Kernel, server: Demo, trait: str, value: str, sent: dict[str, Any], flag: str
+) -> None:
+    configured.run(f"%config GroqMagic.{trait} = {value}")
+    configured.run("%%groq --wait\ncat names")
+    assert server.seen()[-1]["body"] == DEFAULT | sent
+    configured.run(f"%%groq --wait {flag}\ncat names")
+    assert server.seen()[-1]["body"] != DEFAULT | sent
+
+
+def test_a_cell_waits_where_that_is_configured(configured: Kernel, server: Demo) -> None:
+    configured.run("%config GroqMagic.wait = True")
+    configured.run("%%groq --max-tokens 500 -m demo/long\ncat names")
+    assert server.seen()[-1]["state"] == "done"
+    configured.run("%%groq --no-wait -m demo/slow -o slow\ncat names")
+    assert server.seen()[-1]["state"] == "streaming"
+    configured.run("slow.stop()")
+
+
+def test_where_requests_go_and_how_often_is_configured(configured: Kernel, server: Demo) -> None:
+    before = len(server.seen())
+    configured.run("%config GroqMagic.max_retries = 0")
+    configured.run("%%groq -m demo/rate-limit -o refused\ncat names")
+    assert configured.run("refused.wait(); print(refused.state)").stdout == "failed\n"
+    assert len(server.seen()) == before + 1
+    configured.run("%config GroqMagic.base_url = 'http://localhost:1'")
+    configured.run("%%groq -o nowhere\ncat names")
+    said = configured.run("nowhere.wait(); print(nowhere.error)").stdout
+    assert "Could not reach localhost" in said
+    assert len(server.seen()) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("temperature = 7", "temperature must be a number from 0 to 2, not 7.0."),
+        ("timeout = 0", "timeout must be a number of seconds above 0"),
+        ("max_retries = -1", "max_retries must be a whole number from 0"),
+        ("base_url = 'ftp://x'", "must begin with https://"),
+    ],
+)
+def test_a_bad_setting_is_said_and_sends_nothing(
+    configured: Kernel, server: Demo, setting: str, message: str
+) -> None:
+    before = len(server.seen())
+    configured.run(f"%config GroqMagic.{setting}")
+    assert message in configured.run("%%groq --wait\ncat names").stdout
+    assert len(server.seen()) == before
+
+
+def test_what_can_be_configured_is_listed_without_the_key(kernel: Kernel) -> None:
+    listed = kernel.run("%config GroqMagic").stdout
+    assert "GroqMagic.model=" in listed
+    assert "key" not in listed.lower().replace("keyboard", "")
+
+
+def test_a_profile_configures_it_from_the_start(server: Demo, tmp_path: Path) -> None:
+    (tmp_path / "profile_default").mkdir()
+    settings = tmp_path / "profile_default" / "ipython_config.py"
+    settings.write_text("c.GroqMagic.model = 'from-the-profile'", "utf-8")
+    environment = {**os.environ, "GROQ_BASE_URL": server.base_url, "IPYTHONDIR": str(tmp_path)}
+    with running_kernel(environment, str(tmp_path)) as kernel:
+        kernel.run("%%groq --wait\ncat names")
+    assert server.seen()[-1]["body"] == DEFAULT | {"model": "from-the-profile"}

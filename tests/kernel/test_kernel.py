@@ -1,0 +1,602 @@
+"""The magic in a real kernel, over the Jupyter protocol."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Demo
+from tests.support.kernels import Kernel, Message, Run, running_kernel
+
+TOKENS_PER_SECOND = 200
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(scope="module")
+def kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    home = tmp_path_factory.mktemp("home")
+    environment = {**os.environ, "GROQ_BASE_URL": server.base_url, "IPYTHONDIR": str(home)}
+    environment.pop("GROQ_API_KEY", None)
+    with running_kernel(environment, str(home)) as kernel:
+        kernel.run("%reload_ext groq_magic")
+        kernel.run("import os; from groq_magic import stream")
+        yield kernel
+
+
+def bundle(message: Message) -> tuple[dict[str, str], dict[str, Any]]:
+    return message["content"]["data"], message["content"]["metadata"]["groq"]
+
+
+def widget_of(run: Run) -> str:
+    (shown,) = run.of_type("display_data")
+    return str(shown["content"]["data"][WIDGET]["model_id"])
+
+
+def custom(run: Run, comm_id: str) -> list[dict[str, Any]]:
+    """What the kernel sent to the widget's views."""
+    return [
+        message["content"]["data"]["content"]
+        for message in run.messages
+        if message["msg_type"] == "comm_msg"
+        and message["content"]["comm_id"] == comm_id
+        and message["content"]["data"]["method"] == "custom"
+    ]
+
+
+def test_the_cell_returns_before_the_answer_ends(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
+    assert run.reply is not None
+    assert run.reply["content"]["status"] == "ok"
+    server.until("streaming")
+    other = kernel.run("print(6 * 7)")
+    assert other.stdout == "42\n"
+    assert server.seen()[-1]["state"] == "streaming"
+    run.messages += other.messages
+    data, metadata = bundle(kernel.until_static(run))
+    assert set(data) == {"text/html", "text/plain"}
+    assert "<h2>Server-sent events</h2>" in data["text/html"]
+    assert data["text/plain"].startswith("## Server-sent events\n\nOne HTTP response")
+    assert "<table" in data["text/html"]
+    assert metadata["state"] == "done"
+    assert metadata["model"] == "openai/gpt-oss-120b"
+    assert metadata["parameters"] == {"model": "openai/gpt-oss-120b"}
+    assert metadata["finish_reason"] == "stop"
+    assert metadata["usage"]["completion_tokens"] > 100
+    assert metadata["request_id"].startswith("req_")
+    assert 0 < metadata["time_to_first_token"] < metadata["seconds"]
+
+
+def test_the_widget_comes_first_and_the_static_output_takes_its_place(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\ncat names")
+    (shown,) = run.of_type("display_data")
+    assert "coming" in shown["content"]["data"]["text/plain"]
+    static = kernel.until_static(run)
+    assert static["content"]["transient"] == shown["content"]["transient"]
+
+
+def test_batches_are_numbered_and_few(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
+    kernel.until_static(run)
+    batches = [m for m in custom(run, widget_of(run)) if m["type"] == "batch"]
+    assert [batch["n"] for batch in batches] == list(range(1, len(batches) + 1))
+    seconds = server.seen()[-1]["tokens"] / 200
+    assert 5 < len(batches) < 21 * seconds + 5
+    assert batches[-1]["status"]["state"] == "done"
+
+
+def test_a_view_that_mounts_gets_a_snapshot_of_everything(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
+    widget = widget_of(run)
+    data, _ = bundle(kernel.until_static(run))
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.collect(run, lambda: custom(run, widget)[-1]["type"] == "snapshot")
+    snapshot = custom(run, widget)[-1]
+    assert "".join(snapshot["settled"]) + snapshot["tail"] in data["text/html"]
+    assert snapshot["status"]["state"] == "done"
+    assert snapshot["n"] == max(m["n"] for m in custom(run, widget) if m["type"] == "batch")
+
+
+def test_what_comes_before_a_view_asks_is_in_the_widgets_state(kernel: Kernel) -> None:
+    run = kernel.run("%%groq -m demo/slow -o slow\nExplain server-sent events")
+    widget = widget_of(run)
+
+    def early() -> list[dict[str, Any] | None]:
+        messages = [m["content"] for m in run.messages if m["msg_type"] == "comm_msg"]
+        sent = [content["data"] for content in messages if content["comm_id"] == widget]
+        return [data["state"]["early"] for data in sent if data["method"] == "update"]
+
+    kernel.collect(run, lambda: len(early()) > 3)
+    before, first, *_, last = early()
+    assert before is not None
+    assert "demo/slow" in before["status"]["header"]
+    assert (before["tail"], before["model_id"]) == ("", widget)
+    assert first is not None
+    assert first["tail"].startswith("<")  # the first words, as soon as there are any
+    assert last is not None
+    assert "never has to" in last["tail"]
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.collect(run, lambda: len(custom(run, widget)) > 60)  # it was heard: no more of them
+    assert len(early()) < 6
+    assert early()[-1] is None
+    kernel.run("slow.stop()")
+
+
+def test_nothing_early_is_left_behind_the_end(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\ncat names")  # whose view never asked
+    widget = widget_of(run)
+    kernel.until_static(run)
+
+    def states() -> list[Any]:
+        data = [m["content"]["data"] for m in run.messages if m["msg_type"] == "comm_msg"]
+        return [each["state"]["early"] for each in data if "early" in each.get("state", {})]
+
+    kernel.collect(run, lambda: states()[-1] is None)
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.collect(run, lambda: custom(run, widget)[-1]["type"] == "snapshot")
+
+
+def test_what_a_kernel_hears_twice_it_answers_once(kernel: Kernel) -> None:
+    """ipykernel 7.4 asks where a message belongs, which is the first time it is heard."""
+    run = kernel.run("%%groq\ncat names")
+    widget = widget_of(run)
+    kernel.until_static(run)
+    for _ in range(3):
+        kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.send_to_widget(widget, {"type": "static"})
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kinds = lambda: [m["type"] for m in custom(run, widget) if m["type"] != "batch"]  # noqa: E731
+    kernel.collect(run, lambda: kinds().count("snapshot") >= 4)
+    assert kinds() == ["snapshot"] * 3 + ["static", "snapshot"]
+
+
+THINKER = """
+import asyncio
+from groq_magic.answer import Answer
+from groq_magic.wire.protocol import Chunk, Delta, Done
+from groq_magic.display.show import show
+
+async def thinks():
+    for _ in range(600):
+        yield Chunk(Delta("", "Hm. "))
+        await asyncio.sleep(0.001)
+    yield Chunk(Delta("Yes."), "stop")
+    yield Done()
+
+show(Answer(thinks()), reasoning=False)
+"""
+
+
+def test_what_is_not_shown_does_not_make_batches_many(kernel: Kernel) -> None:
+    run = kernel.run(THINKER)
+    _, made = bundle(kernel.until_static(run))
+    batches = [m for m in custom(run, widget_of(run)) if m["type"] == "batch"]
+    assert 3 < len(batches) < 21 * made["seconds"] + 5
+
+
+FLOOD = """
+import asyncio
+from groq_magic.answer import Answer
+from groq_magic.wire.protocol import Chunk, Delta, Done
+from groq_magic.display.show import show
+
+async def floods():
+    yield Chunk(Delta("- a\\n" * 6_000))
+    await asyncio.sleep(PAUSE)
+    yield Chunk(Delta("- b\\n" * 6_000), "stop")
+    yield Done()
+
+show(Answer(floods()))
+"""
+
+
+@pytest.mark.parametrize("pause", [0, 60])
+def test_a_flood_is_painted_in_steps(kernel: Kernel, pause: int) -> None:
+    """Between them the loop sees what else there is, such as a Stop; so it does at the end."""
+    run = kernel.run(FLOOD.replace("PAUSE", str(pause)))
+    widget = widget_of(run)
+    batches = lambda: [str(m) for m in custom(run, widget) if m["type"] == "batch"]  # noqa: E731
+    kernel.collect(run, lambda: sum(batch.count("<li>") for batch in batches()) > 3_000)
+    kernel.send_to_widget(widget, {"type": "stop"})
+    data, _ = bundle(kernel.until_static(run))
+    assert data["text/html"].count("<li>") == data["text/plain"].count("- ")
+    assert max(batch.count("<li>") for batch in batches()) < 2 * 1_500 + 100
+
+
+MANY = """
+from groq_magic import stream
+many = [
+    stream("math", model="demo/long", max_completion_tokens=600, display=True) for _ in range(60)
+]
+for answer in many:
+    answer.wait()
+"""
+
+
+def test_many_views_together_send_no_more_than_a_server_lets_through(kernel: Kernel) -> None:
+    """jupyter_server drops what is beyond 1,000 messages a second."""
+    run = kernel.run(MANY)
+    kernel.collect(run, lambda: len(run.of_type("update_display_data")) == 60)
+    at = sorted(
+        message["header"]["date"].timestamp()
+        for message in run.messages
+        if message["msg_type"] == "comm_msg"
+        and message["content"]["data"].get("content", {}).get("status", {}).get("state")
+        == "streaming"
+    )
+    in_a_second = max(sum(begun <= t < begun + 1 for t in at) for begun in at)
+    assert 60 < in_a_second < 20 * 20 + 60
+
+
+def test_a_click_on_a_widget_shows_live(kernel: Kernel) -> None:
+    """What answers it runs in no cell, and nothing says that nobody watches."""
+    run = kernel.run(
+        "import ipywidgets; from groq_magic import stream\n"
+        "def ask(*_): global asked; asked = stream('math', model='demo/slow', display=True)\n"
+        "button = ipywidgets.Button(); button.on_click(ask); print(button.comm.comm_id)"
+    )
+    kernel.send_to_widget(run.stdout.strip(), {"event": "click"})
+    kernel.collect(run, lambda: any("widget-view" in str(m["content"]) for m in run.messages[-50:]))
+    again = kernel.run("print(asked.state); asked.stop()")
+    assert again.stdout in ("connecting\n", "streaming\n")  # nothing waited for its end
+
+
+def test_stop_from_the_view(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq -m demo/slow\nExplain server-sent events")
+    widget = widget_of(run)
+    kernel.collect(run, lambda: sum(m["type"] == "batch" for m in custom(run, widget)) > 3)
+    kernel.send_to_widget(widget, {"type": "stop"})
+    data, metadata = bundle(kernel.until_static(run))
+    kernel.collect(run, lambda: any(m["type"] == "snapshot" for m in custom(run, widget)))
+    assert metadata["state"] == "stopped"
+    assert "stopped after" in data["text/html"]
+    assert data["text/plain"].startswith("## Server")
+    assert server.until("closed")["tokens"] < 100
+
+
+def test_stop_is_heard_while_another_cell_runs(
+    kernel: Kernel, server: Demo, tmp_path: Path
+) -> None:
+    run = kernel.run("%%groq -m demo/slow\nExplain server-sent events")
+    widget = widget_of(run)
+    is_closed = tmp_path / "closed"
+    until_closed = f"while not os.path.exists({str(is_closed)!r}): time.sleep(0.01)"
+    busy = kernel.start(f"import os, time\n{until_closed}\nprint('It is closed.')")
+    kernel.collect(run, lambda: sum(m["type"] == "batch" for m in custom(run, widget)) > 3)
+    kernel.send_to_widget(widget, {"type": "stop"})
+    server.until("closed")
+    busy.messages = run.messages
+    assert busy.stdout == ""
+    is_closed.touch()
+    kernel.collect(busy, lambda: busy.reply is not None)
+
+
+def test_where_nobody_watches_the_cell_waits(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events", interactive=False)
+    assert server.seen()[-1]["state"] == "done"
+    (shown,) = run.of_type("display_data")
+    data, metadata = bundle(shown)
+    assert metadata["state"] == "done"
+    assert WIDGET not in data
+
+
+def test_where_nobody_watches_a_failure_fails_the_cell(kernel: Kernel) -> None:
+    run = kernel.run("%%groq -m demo/mid-stream-error\nmath", interactive=False)
+    (shown,) = run.of_type("display_data")
+    data, metadata = bundle(shown)
+    assert data["text/plain"].startswith("### The Gaussian")
+    assert metadata["state"] == "failed"
+    assert run.reply is not None
+    assert run.reply["content"]["status"] == "error"
+    assert run.error == "APIError: The model is over capacity. Run the cell again."
+
+
+def test_wait_waits_and_shows_live(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq --wait\ncat names")
+    assert server.seen()[-1]["state"] == "done"
+    batches = [m for m in custom(run, widget_of(run)) if m["type"] == "batch"]
+    assert len(batches) > 1
+    assert run.of_type("update_display_data")
+
+
+def test_where_widgets_are_not_sure_a_waiting_cell_prints(kernel: Kernel) -> None:
+    run = kernel.run("%%groq --wait\ncat names", cell="")
+    printed = [m for m in run.of_type("stream") if m["content"]["name"] == "stdout"]
+    assert len(printed) > 1
+    assert run.stdout.startswith("Three names for a cat")
+    assert run.of_type("display_data") == []
+
+
+def test_the_last_answers_again(kernel: Kernel) -> None:
+    kernel.until_static(kernel.run("%%groq\ncat names"))
+    kernel.until_static(kernel.run("%%groq --max-tokens 20\nmath"))
+    (once,) = kernel.run("%groq last").of_type("display_data")
+    assert bundle(once)[0]["text/plain"].startswith("### The Gaussian")
+    twice = kernel.run("%groq last 2").of_type("display_data")
+    texts = [bundle(message)[0]["text/plain"] for message in twice]
+    assert texts[0].startswith("Three names")
+    assert texts[1].startswith("### The Gaussian")
+
+
+def test_the_last_answer_while_it_comes(kernel: Kernel) -> None:
+    kernel.run("%%groq -m demo/slow -o slow\nExplain server-sent events")
+    run = kernel.run("%groq last")
+    assert widget_of(run)
+    kernel.start("slow.stop()")
+    assert bundle(kernel.until_static(run))[1]["state"] == "stopped"
+
+
+def test_an_interrupt_of_a_waiting_cell_stops_and_keeps(kernel: Kernel, server: Demo) -> None:
+    run = kernel.start("%%groq --wait -m demo/slow -o kept\nExplain server-sent events")
+    kernel.collect(run, lambda: len(run.of_type("display_data")) > 0)
+    widget = widget_of(run)
+    kernel.collect(run, lambda: sum(m["type"] == "batch" for m in custom(run, widget)) > 3)
+    kernel.manager.interrupt_kernel()
+    kernel.collect(run, lambda: run.reply is not None and run.error != "")  # they come apart
+    data, metadata = bundle(kernel.until_static(run))
+    assert metadata["state"] == "stopped"
+    assert data["text/plain"].startswith("## Server")
+    assert run.error == "Interrupted: the answer was stopped; what had come is kept."
+    assert kernel.run("print(kept.state)").stdout == "stopped\n"
+
+
+def test_an_interrupt_before_there_is_a_view_stops_too(kernel: Kernel, server: Demo) -> None:
+    kernel.run(
+        "from groq_magic.display import show as view; from _thread import interrupt_main\n"
+        "painted = view.LiveView\n"
+        "view.LiveView = lambda answer: interrupt_main() or __import__('time').sleep(5)"
+    )
+    run = kernel.run("%%groq -m demo/slow -o early\nExplain server-sent events")
+    kernel.run("view.LiveView = painted")
+    assert run.error == "Interrupted: the answer was stopped; what had come is kept."
+    assert kernel.run("print(early.state)").stdout == "stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "state", "text", "said"),
+    [
+        ("demo/error-401", "failed", "", "401 Invalid API Key. Set GROQ_API_KEY"),
+        ("demo/mid-stream-error", "failed", "### The Gaussian", "The model is over capacity."),
+        ("demo/cut-off", "failed", "### The Gaussian", "broke"),
+        ("demo/reasoning", "done", "### The Gaussian", "Thought for"),
+        ("demo/rate-limit", "done", "### The Gaussian", "tokens/s"),
+    ],
+)
+def test_every_end_leaves_a_static_output(
+    kernel: Kernel, model: str, state: str, text: str, said: str
+) -> None:
+    run = kernel.run(f"%%groq -m {model}\nmath")
+    assert run.reply is not None
+    assert run.reply["content"]["status"] == "ok"
+    data, metadata = bundle(kernel.until_static(run))
+    assert metadata["state"] == state
+    assert data["text/plain"].startswith(text)
+    assert said in data["text/html"]
+
+
+def test_a_wait_for_the_rate_limit_is_shown(kernel: Kernel) -> None:
+    run = kernel.run("%%groq -m demo/rate-limit\nmath, please")
+    kernel.until_static(run)
+    shown = [m["status"]["header"] for m in custom(run, widget_of(run)) if "status" in m]
+    headers = [re.sub("<[^>]*>", "", header) for header in shown]
+    assert any("rate limit · tries again in 2 s (2 of 3)" in header for header in headers)
+    assert any("tries again in 1 s" in header for header in headers)
+
+
+def test_an_answer_cut_at_the_limit_says_so(kernel: Kernel, server: Demo) -> None:
+    run = kernel.run("%%groq --max-tokens 20 -t 0 -s 'Be brief.'\nmath")
+    data, metadata = bundle(kernel.until_static(run))
+    assert metadata["finish_reason"] == "length"
+    assert "<b" in data["text/html"]
+    assert "Cut at 20 tokens." in data["text/html"]
+    assert server.seen()[-1]["body"] == {
+        "model": "openai/gpt-oss-120b",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "math"},
+        ],
+        "stream": True,
+        "temperature": 0.0,
+        "max_completion_tokens": 20,
+    }
+
+
+def test_the_answer_in_a_variable(kernel: Kernel) -> None:
+    kernel.run("%%groq -o cats\ncat names")
+    said = kernel.run("print(cats.result()[:21], cats.state, cats.usage.prompt_tokens)")
+    assert said.stdout == "Three names for a cat done 2\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("%%groq --colour red\nHello", "unrecognized arguments: --colour red"),
+        ("%%groq tell me\nHello", "unrecognized arguments: tell me"),
+        ("%%groq -t hot\nHello", "temperature must be a number from 0 to 2, not 'hot'"),
+        ("%%groq -t 3\nHello", "temperature must be a number from 0 to 2, not 3.0."),
+        ("%%groq --max-tokens 0\nHello", "max_completion_tokens must be a whole number from 1"),
+        ("%%groq -o not-a-name\nHello", "'not-a-name' cannot be the name of a variable"),
+        ("%%groq -o class\nHello", "'class' cannot be the name of a variable"),
+        ("%%groq -s 'unclosed\nHello", "No closing quotation"),
+        ("%%groq\n   \n", "The prompt is empty"),
+        ("%groq what", "demo [off]"),
+        ("%groq last night", "%groq last 3"),
+        ("%groq last 0", "%groq last 3"),
+        ("%groq last 1 2", "%groq last 3"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_sent(
+    kernel: Kernel, server: Demo, cell: str, message: str
+) -> None:
+    before = len(server.seen())
+    run = kernel.run(cell)
+    assert message in run.stdout
+    assert run.stdout.startswith("UsageError: ")
+    assert len(run.stdout.strip().splitlines()) == 1
+    assert run.reply is not None
+    assert run.reply["content"]["status"] == "error"
+    assert len(server.seen()) == before
+
+
+def test_without_a_key_one_line_says_how(kernel: Kernel) -> None:
+    kernel.run("import os; base = os.environ.pop('GROQ_BASE_URL')")
+    run = kernel.run("%%groq\nHello")
+    kernel.run("os.environ['GROQ_BASE_URL'] = base")
+    assert len(run.stdout.strip().splitlines()) == 1
+    assert "GROQ_API_KEY" in run.stdout
+    assert "%groq demo" in run.stdout
+
+
+def test_an_error_of_stream_is_one_line_too(kernel: Kernel) -> None:
+    run = kernel.run("from groq_magic import stream; stream('')")
+    assert run.error.startswith("InputError: The prompt is empty")
+    assert len(run.error.splitlines()) == 1
+
+
+def test_the_demo_command(kernel: Kernel, server: Demo) -> None:
+    kernel.run("os.environ['GROQ_API_KEY'] = 'gsk_not_for_the_demo'")
+    before = len(server.seen())
+    try:
+        on = kernel.run("%groq demo")
+        assert "http://127.0.0.1:" in on.stdout
+        sent = "from groq_magic import api; print(api._endpoint_for(None).headers)"
+        assert kernel.run(sent).stdout == "{}\n"
+        text = kernel.run("print(stream('cat names').result())").stdout
+        assert "Semicolon" in text
+        assert len(server.seen()) == before
+        assert "Groq again" in kernel.run("%groq demo off").stdout
+        kernel.run("stream('cat names').wait()")
+        assert len(server.seen()) == before + 1
+    finally:
+        kernel.run("del os.environ['GROQ_API_KEY']")
+
+
+def test_an_interrupt_leaves_the_demo_server_alone(kernel: Kernel) -> None:
+    kernel.run("%groq demo")
+    busy = kernel.start("import time; print('begun', flush=True); time.sleep(20)")
+    kernel.collect(busy, lambda: "begun" in busy.stdout)
+    kernel.manager.interrupt_kernel()
+    kernel.collect(busy, lambda: busy.reply is not None)
+    assert "Semicolon" in kernel.run("print(stream('cat names').result(5))").stdout
+    kernel.run("%groq demo off")
+
+
+def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
+    run = kernel.run(
+        "from groq_magic.display.widget import StreamingMarkdown\n"
+        "closing = StreamingMarkdown.close\n"
+        "StreamingMarkdown.close = lambda self: 1 / 0\n"
+        "from groq_magic.answer import Answer\n"
+        "from groq_magic.wire.protocol import Chunk, Delta\n"
+        "async def chunks(): yield Chunk(Delta(content='a\\x1b[31mb'), finish_reason='stop')\n"
+        "from groq_magic.display.show import show\n"
+        "answer = Answer(chunks(), model='m'); show(answer); answer.wait(); None"
+    )
+    plain = kernel.until_static(run)["content"]["data"]
+    kernel.run("StreamingMarkdown.close = closing")
+    assert plain == {"text/plain": "a[31mb"}  # a terminal may show it
+
+
+def test_a_view_of_what_cannot_be_rendered_is_told_of_the_end(kernel: Kernel) -> None:
+    run = kernel.run(
+        "from groq_magic.display.widget import StreamingMarkdown\n"
+        "flush, close = StreamingMarkdown.flush, StreamingMarkdown.close\n"
+        "StreamingMarkdown.flush = StreamingMarkdown.close = lambda self: 1 / 0\n"
+        "answer = stream('cat names', display=True); answer.wait(); None"
+    )
+    widget = widget_of(run)
+    kernel.until_static(run)
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.send_to_widget(widget, {"type": "static"})
+    kernel.collect(run, lambda: custom(run, widget)[-1]["type"] == "static")
+    kernel.run("StreamingMarkdown.flush, StreamingMarkdown.close = flush, close")
+    *_, batch, snapshot, static = custom(run, widget)
+    assert batch["status"]["state"] == snapshot["status"]["state"] == "done"
+    assert static["output"]["data"]["text/plain"].startswith("Three names")
+
+
+def test_a_view_that_cannot_be_told_still_leaves_the_text(kernel: Kernel) -> None:
+    run = kernel.run(
+        "from groq_magic.display.widget import AnswerWidget\n"
+        "AnswerWidget.send = lambda *_: 1 / 0\n"
+        "answer = stream('cat names', display=True); answer.wait(); None"
+    )
+    plain = kernel.until_static(run)["content"]["data"]
+    kernel.run("del AnswerWidget.send")
+    assert plain["text/plain"].startswith("Three names")
+
+
+def test_at_the_end_of_the_process_no_output_waits_for_another(kernel: Kernel) -> None:
+    """There is a second for all of them."""
+    run = kernel.run(
+        "from groq_magic.runtime.loop import background\n"
+        "many = [stream('math', model='demo/slow', display=True) for _ in range(40)]\n"
+        "for answer in many: next(iter(answer))\n"
+        "background.close()"
+    )
+    assert len(run.of_type("update_display_data")) == 40  # by now, not some time
+    states = {bundle(message)[1]["state"] for message in run.of_type("update_display_data")}
+    assert states == {"stopped"}
+
+
+def test_all_widgets_closed_the_answer_still_ends_in_its_place(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
+    kernel.run("import ipywidgets; ipywidgets.Widget.close_all()")
+    data, metadata = bundle(kernel.until_static(run))
+    assert metadata["state"] == "done"
+    assert data["text/plain"].startswith("## Server-sent events")
+
+
+def test_stream_shows_its_answer_once(kernel: Kernel) -> None:
+    run = kernel.run("answer = stream('cat names', display=True)\nanswer")
+    kernel.until_static(run)
+    assert len(run.of_type("display_data")) == 1
+    assert run.of_type("execute_result") == []
+
+
+def test_an_answer_as_the_last_expression_is_shown(kernel: Kernel) -> None:
+    run = kernel.run("stream('cat names')")
+    data, _ = bundle(kernel.until_static(run))
+    assert "Semicolon" in data["text/html"]
+    again = kernel.run("answer")
+    assert len(again.of_type("display_data")) == 1
+
+
+def test_async_reading_in_a_cell(kernel: Kernel) -> None:
+    run = kernel.run(
+        "pieces = [piece async for piece in stream('cat names')]\n"
+        "print(''.join(pieces) == await stream('cat names'))"
+    )
+    assert run.stdout == "True\n"
+
+
+def test_the_help(kernel: Kernel) -> None:
+    run = kernel.run("%%groq?")
+    assert run.reply is not None
+    (page,) = run.reply["content"]["payload"]
+    for flag in ("--model", "--system", "--temperature", "--max-tokens", "--out", "--wait"):
+        assert flag in page["data"]["text/plain"]
+
+
+def test_unload_and_reload(kernel: Kernel) -> None:
+    assert kernel.run("%unload_ext groq_magic").stdout == ""
+    assert "not found" in kernel.run("%%groq\nHello").stdout
+    assert kernel.run("%load_ext groq_magic").stdout == ""
+    assert kernel.run("%reload_ext groq_magic").stdout == ""
+    run = kernel.run("%%groq\ncat names")
+    assert "Semicolon" in bundle(kernel.until_static(run))[0]["text/html"]
+
+
+def test_the_magic_is_there_at_the_start_and_has_imported_nothing_heavy(tmp_path: Path) -> None:
+    with running_kernel({**os.environ, "IPYTHONDIR": str(tmp_path)}, str(tmp_path)) as fresh:
+        run = fresh.run(
+            "import sys\n"
+            "print(get_ipython().find_cell_magic('groq') is not None)\n"
+            "print(sorted({'httpx', 'markdown_it', 'anywidget'} & set(sys.modules)))\n"
+            "print([name for name in dir() if 'groq' in name])"
+        )
+    assert run.stdout == "True\n[]\n[]\n"

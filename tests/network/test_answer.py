@@ -1,0 +1,705 @@
+"""An answer's life: one end, nothing lost, everybody woken."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import contextvars
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from functools import partial
+from itertools import count, islice
+from types import FrameType, MethodType, ModuleType
+from typing import Any
+
+import pytest
+
+from groq_magic import IncompleteStreamError, stream
+from groq_magic.answer import Answer, running
+from groq_magic.wire.protocol import Chunk, Delta, Done, Item, Responded, ToolCall
+from tests.network.test_client import until
+from tests.support.peer import Connection, answers, delta, peer
+
+
+def chunk(text: str = "", **more: Any) -> Chunk:
+    return Chunk(Delta(text), **more)
+
+
+async def items(*given: Item | Exception | float) -> AsyncGenerator[Item]:
+    """A source that yields, raises, or sleeps so many seconds."""
+    for item in given:
+        if isinstance(item, Exception):
+            raise item
+        if isinstance(item, float):
+            await asyncio.sleep(item)
+        else:
+            yield item
+
+
+WHOLE = (Responded("req_1"), chunk("a"), chunk("b"), chunk(finish_reason="stop"), Done())
+
+
+def test_done() -> None:
+    answer = Answer(items(*WHOLE), model="m")
+    assert answer.result(5) == "ab"
+    assert (answer.state, answer.finish_reason, answer.error) == ("done", "stop", None)
+    assert (answer.request_id, answer.model) == ("req_1", "m")
+
+
+def test_iteration_gives_the_deltas_every_time() -> None:
+    answer = Answer(items(chunk("a"), 0.05, *WHOLE))
+    assert list(answer) == ["a", "a", "b"]
+    assert list(answer) == ["a", "a", "b"]
+    assert "".join(answer) == answer.text
+
+
+def test_iteration_begins_before_the_end() -> None:
+    hold = threading.Event()
+
+    async def source() -> AsyncGenerator[Item]:
+        yield chunk("a")
+        await asyncio.to_thread(hold.wait, 5)
+        yield chunk("b", finish_reason="stop")
+
+    answer = Answer(source())
+    deltas = iter(answer)
+    assert next(deltas) == "a"
+    assert answer.state == "streaming"
+    hold.set()
+    assert list(deltas) == ["b"]
+
+
+def test_a_burst_wakes_its_readers_twice_and_hides_nothing() -> None:
+    """One read of the socket brings many deltas; the last must not wait for the next read."""
+    go = threading.Event()
+
+    async def source() -> AsyncGenerator[Item]:
+        await asyncio.to_thread(go.wait, 5)
+        for _ in range(500):
+            yield chunk("x")
+        await asyncio.sleep(60)
+
+    async def wakings(answer: Answer) -> int:
+        count = 0
+        while len(answer.text) < 500:
+            await asyncio.wait_for(answer.changed(answer._version), 5)
+            count += 1
+        return count
+
+    answer = Answer(source())
+    threading.Timer(0.1, go.set).start()
+    assert asyncio.run(wakings(answer)) <= 2
+    answer.stop()
+
+
+def test_who_awaits_the_end_sleeps_until_then() -> None:
+    wakings: list[object] = []
+
+    async def read() -> str:
+        loop = asyncio.get_running_loop()
+        call = loop.call_soon_threadsafe
+
+        def counting(*args: Any, **more: Any) -> asyncio.Handle:
+            wakings.append(args)
+            return call(*args, **more)
+
+        loop.call_soon_threadsafe = counting  # type: ignore[assignment,method-assign]
+        slowly: list[Chunk | float] = [chunk("a"), 0.01] * 20
+        return await Answer(items(*slowly, *WHOLE))
+
+    assert asyncio.run(read()) == "a" * 21 + "b"
+    assert len(wakings) == 1
+
+
+def test_a_wait_that_is_given_up_leaves_nothing_behind() -> None:
+    async def give_up(answer: Answer) -> None:
+        for wait in (answer.changed(answer._version), answer._ended_async()):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wait, 0.01)
+
+    answer = Answer(items(chunk("a"), 60.0))
+    next(iter(answer))
+    asyncio.run(give_up(answer))
+    assert (answer._changing._wakers, answer._ending._wakers) == ([], [])
+    answer.stop()
+
+
+def test_who_observes_is_told_behind_the_first_delta_and_once_of_the_end() -> None:
+    told: list[tuple[str, str]] = []
+
+    def observe(answer: Answer) -> None:
+        told.append((answer.state, answer.text))
+
+    slow = Answer(items(chunk("a"), 0.05, *WHOLE), observer=observe)
+    assert slow.result(5) == "aab"
+    assert told == [("streaming", "a"), ("done", "aab")]
+    told.clear()
+    at_once = Answer(items(*WHOLE), observer=observe)
+    assert at_once.result(5) == "ab"
+    time.sleep(0.05)
+    assert told == [("done", "ab")]
+
+
+def test_an_observer_that_fails_keeps_no_answer_from_being_stopped() -> None:
+    closed = threading.Event()
+
+    async def source() -> AsyncGenerator[Item]:
+        try:
+            yield chunk("a")
+            await asyncio.sleep(60)
+        finally:
+            closed.set()
+
+    def observe(_answer: Answer) -> None:
+        raise ValueError("of its own")
+
+    answer = Answer(source(), observer=observe)
+    next(iter(answer))
+    answer.stop()
+    assert answer.state == "stopped"
+    assert closed.wait(30)
+
+
+def test_an_answer_is_whole_as_soon_as_it_is_among_the_running() -> None:
+    is_over = threading.Event()
+    faults: list[Exception] = []
+
+    def stop_all() -> None:
+        while not is_over.is_set():
+            try:
+                for answer in running():
+                    answer.stop()
+            except RuntimeError:
+                continue  # the list changed meanwhile
+            except AttributeError as error:
+                faults.append(error)
+
+    thread = threading.Thread(target=stop_all)
+    thread.start()
+    answers = [Answer(items(chunk("a"), 60.0)) for _ in range(500)]
+    assert all(answer.wait(5) for answer in answers)
+    is_over.set()
+    thread.join()
+    assert faults == []
+
+
+def test_an_error_that_is_raised_again_is_as_long_as_before() -> None:
+    answer = Answer(items(IncompleteStreamError("cut")))
+
+    def frames() -> int:
+        with pytest.raises(IncompleteStreamError) as raised:
+            answer.result(5)
+        return len(raised.traceback)
+
+    assert frames() == frames() == frames()
+
+
+def test_text_before_the_reasoning_makes_no_negative_time() -> None:
+    late = Chunk(Delta("", "Hm."))
+    answer = Answer(items(chunk("a"), 0.01, late, chunk("b", finish_reason="stop"), Done()))
+    answer.result(5)
+    assert answer.thinking_seconds == 0
+
+
+def test_async_for_and_await_in_another_loop() -> None:
+    async def read() -> tuple[list[str], str]:
+        answer = Answer(items(chunk("a"), 0.05, *WHOLE))
+        return [piece async for piece in answer], await answer
+
+    assert asyncio.run(read()) == (["a", "a", "b"], "aab")
+
+
+def test_a_fault_raises_where_the_answer_is_read() -> None:
+    answer = Answer(items(chunk("a"), ValueError("odd")))
+    with pytest.raises(ValueError, match="odd"):
+        answer.result(5)
+    deltas = iter(answer)
+    assert next(deltas) == "a"
+    with pytest.raises(ValueError, match="odd"):
+        next(deltas)
+    with pytest.raises(ValueError, match="odd"):
+        asyncio.run(asyncio.wait_for(awaited(answer), 5))
+    assert (answer.state, answer.text) == ("failed", "a")
+
+
+async def awaited(answer: Answer) -> str:
+    return await answer
+
+
+def test_without_a_finish_reason_it_has_failed() -> None:
+    answer = Answer(items(chunk("a"), Done()))
+    with pytest.raises(IncompleteStreamError):
+        answer.result(5)
+
+
+def test_a_finish_reason_outweighs_a_fault_behind_it() -> None:
+    answer = Answer(items(chunk("a", finish_reason="stop"), OSError("late")))
+    assert answer.result(5) == "a"
+
+
+def test_tool_calls_and_executed_tools_go_by_index() -> None:
+    deltas = [
+        Delta(tool_calls=(ToolCall(0, "a", "f", "{"),), executed_tools=({"index": 0},)),
+        Delta(
+            tool_calls=(ToolCall(0, "", "", "}"),), executed_tools=({"index": 0, "output": "x"},)
+        ),
+    ]
+    answer = Answer(items(*map(Chunk, deltas), chunk(finish_reason="tool_calls")))
+    answer.wait(30)
+    assert answer.tool_calls == {0: ToolCall(0, "a", "f", "{}")}
+    assert answer.executed_tools == {0: {"index": 0, "output": "x"}}
+
+
+def test_a_timeout_leaves_it_going() -> None:
+    answer = Answer(items(0.2, *WHOLE))
+    assert answer.wait(0.01) is False
+    with pytest.raises(TimeoutError, match="goes on"):
+        answer.result(0.01)
+    assert answer.result(5) == "ab"
+
+
+def test_stop_keeps_the_text_and_wakes_everybody() -> None:
+    answer = Answer(items(chunk("a"), 60.0, *WHOLE))
+    next(iter(answer))
+    outcomes: list[str] = []
+    waiters = [threading.Thread(target=lambda: outcomes.append(answer.result())) for _ in range(5)]
+    for waiter in waiters:
+        waiter.start()
+    answer.stop()
+    answer.stop()
+    for waiter in waiters:
+        waiter.join(5)
+    assert outcomes == ["a"] * 5
+    assert (answer.state, answer.finish_reason, list(answer)) == ("stopped", None, ["a"])
+
+
+def test_stop_before_it_has_begun() -> None:
+    for _ in range(50):
+        answer = Answer(items(*WHOLE))
+        answer.stop()
+        assert answer.wait(30)
+        assert answer.state in ("stopped", "done")
+
+
+def test_stop_in_a_race_with_the_end_has_one_outcome() -> None:
+    for _ in range(200):
+        answer = Answer(items(*WHOLE))
+        seen = [answer.text]
+        answer.stop()
+        state, text = answer.state, answer.text
+        answer.wait(30)
+        assert (answer.state, answer.text) == (state, text)
+        assert text.startswith(seen[0])
+
+
+def test_stop_closes_the_connection() -> None:
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("a"))
+        connection.until_closed()
+
+    with peer(play) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        next(iter(answer))
+        answer.stop()
+        assert server.connection().closed.wait(30)
+
+
+def test_an_interrupt_of_who_waits_stops_it() -> None:
+    answer = Answer(items(chunk("a"), 60.0, *WHOLE))
+    next(iter(answer))
+    timer = threading.Timer(0.1, _thread.interrupt_main)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        answer.wait(30)
+    signal.signal(signal.SIGINT, before)
+    assert (answer.state, answer.text) == ("stopped", "a")
+
+
+def test_the_task_sees_the_callers_context() -> None:
+    where: contextvars.ContextVar[str] = contextvars.ContextVar("where")
+    seen = []
+
+    async def source() -> AsyncGenerator[Item]:
+        seen.append(where.get())
+        yield chunk("a", finish_reason="stop")
+
+    where.set("this cell")
+    Answer(source()).wait(5)
+    assert seen == ["this cell"]
+
+
+def test_the_figures() -> None:
+    now = [0.0]
+
+    async def source() -> AsyncGenerator[Item]:
+        now[0] = 1.0
+        yield Chunk(Delta(reasoning="hm"))
+        now[0] = 3.0
+        yield chunk("a")
+        now[0] = 4.0
+        yield chunk(finish_reason="stop")
+
+    answer = Answer(source(), clock=lambda: now[0])
+    answer.wait(30)
+    now[0] = 100.0
+    assert (answer.seconds, answer.time_to_first_token, answer.thinking_seconds) == (4.0, 1.0, 2.0)
+    assert (answer.tokens, answer.reasoning) == (2, "hm")
+
+
+def test_no_thread_and_no_task_is_left() -> None:
+    for _ in range(20):
+        Answer(items(*WHOLE)).wait(5)
+    from groq_magic.runtime.loop import background
+
+    until(lambda: not background.jobs)
+    assert [thread.name for thread in threading.enumerate()].count("groq_magic") == 1
+
+
+def test_the_end_of_the_interpreter_closes_the_connection() -> None:
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("a"))
+        connection.until_closed()
+
+    script = "from groq_magic import stream; answer = stream('x'); print(next(iter(answer)))"
+    with peer(play) as server:
+        begun = time.monotonic()
+        environment = {**os.environ, "GROQ_BASE_URL": server.base_url}
+        ran = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert server.connection().closed.wait(30)
+    assert (ran.stdout, ran.stderr) == ("a\n", "")
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_after_a_fork_the_child_has_a_thread_of_its_own() -> None:
+    script = (
+        "import os; from groq_magic import stream\n"
+        "assert stream('x').result(10) == 'ok'\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if stream('x').result(10) == 'ok' else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    with peer(answers("ok")) as server:
+        environment = {**os.environ, "GROQ_BASE_URL": server.base_url}
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script], env=environment, timeout=30, check=True
+        )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_an_answer_that_runs_at_a_fork_ends_in_the_child_alone() -> None:
+    script = (
+        "import os; from groq_magic import stream; from groq_magic.usage import spent\n"
+        "answer = stream('x'); next(iter(answer))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    ended = answer.wait(5) and answer.state == 'failed' and answer.text == 'a'\n"
+        "    os._exit(0 if ended and not any(spent()) else 1)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "assert answer.state == 'streaming'\n"
+        "answer.stop()\n"
+    )
+
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("a"))
+        connection.until_closed()
+
+    with peer(play) as server:
+        environment = {**os.environ, "GROQ_BASE_URL": server.base_url}
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script],
+            env=environment,
+            timeout=30,
+            check=True,
+        )
+
+
+def test_stop_from_the_background_loop_itself() -> None:
+    from groq_magic.runtime.loop import background
+
+    answer = Answer(items(chunk("a"), 60.0, *WHOLE))
+    next(iter(answer))
+    background.call(answer.stop)
+    assert answer.wait(30)
+    assert answer.state == "stopped"
+
+
+def test_its_repr_is_short() -> None:
+    answer = Answer(items(chunk("x" * 1000, finish_reason="stop")), model="m")
+    answer.wait(30)
+    assert repr(answer) == f"<Answer done from m: '{'x' * 57}...'>"
+
+
+def test_a_source_is_closed() -> None:
+    closed = threading.Event()
+
+    async def source() -> AsyncIterator[Item]:
+        try:
+            yield chunk("a")
+            await asyncio.sleep(60)
+        finally:
+            closed.set()
+
+    answer = Answer(source())  # type: ignore[arg-type]  # it is a generator, as the name says
+    next(iter(answer))
+    answer.stop()
+    assert closed.wait(30)
+
+
+def test_reasoning_in_tags_is_no_text() -> None:
+    pieces = ("<th", "ink>\nhm", " </th", "ink>\n", "\nHi <think>")
+    answer = Answer(items(*map(chunk, pieces), chunk(finish_reason="stop")))
+    answer.wait(30)
+    assert (answer.text, answer.reasoning) == ("Hi <think>", "\nhm ")
+
+
+def test_a_tag_that_never_comes_loses_nothing() -> None:
+    for pieces, text, reasoning in [(["<thi"], "<thi", ""), (["<think>", "hm</"], "", "hm</")]:
+        answer = Answer(items(*map(chunk, pieces), chunk(finish_reason="length")))
+        answer.wait(30)
+        assert (answer.text, answer.reasoning) == (text, reasoning)
+
+
+def test_a_character_in_two_halves_becomes_whole() -> None:
+    halves = [chunk("a\ud83d"), chunk("\ude00b"), chunk("\ud83d"), chunk(finish_reason="stop")]
+    answer = Answer(items(*halves))
+    answer.wait(30)
+    assert list(answer) == ["a", "\U0001f600b", "\ufffd"]
+
+
+def test_many_deltas_are_given_as_they_came() -> None:
+    pieces = [f"{number} é" for number in range(3000)]
+    answer = Answer(items(*map(chunk, pieces), chunk(finish_reason="stop")))
+    assert list(answer) == pieces
+    for start in (0, 1, 1023, 1024, 1025, 2047, 2999, 3000):
+        assert answer.deltas(start) == pieces[start:]
+    assert answer.text == "".join(pieces)
+
+
+def raised_at(line: int, function: Callable[[], object]) -> bool:
+    """Raise an interrupt at that traced line of ours; return whether there was one."""
+    seen = 0
+
+    def trace(frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal seen
+        if not frame.f_code.co_filename.endswith(INTERRUPTED):
+            return None
+        seen += event == "line"
+        if event == "line" and seen == line:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return seen >= line
+
+
+INTERRUPTED = ("answer.py", "waiters.py", "background.py", "accumulator.py")
+USES: dict[str, Callable[[Answer], object]] = {
+    "wait": lambda answer: answer.wait(0.2),
+    "result": lambda answer: suppressed(TimeoutError, lambda: answer.result(0.2)),
+    "iterate": lambda answer: list(islice(answer, 2)),
+    "text": lambda answer: answer.text,
+    "stop": lambda answer: answer.stop(),
+    "with": lambda answer: suppressed(ValueError, lambda: leave(answer)),
+}
+
+
+def suppressed(kind: type[Exception], function: Callable[[], object]) -> None:
+    with suppress(kind):
+        function()
+
+
+def leave(answer: Answer) -> None:
+    with answer:
+        raise ValueError
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_an_interrupt_at_any_line_leaves_nothing_held(use: Callable[[Answer], object]) -> None:
+    """The answer can be stopped, its connection is closed, and another answer comes."""
+    for line in count(1):
+        closed = threading.Event()
+
+        async def source(closed: threading.Event = closed) -> AsyncGenerator[Item]:
+            try:
+                yield chunk("a")
+                await asyncio.sleep(0.01)
+                yield chunk("b")
+                await asyncio.sleep(60)
+            finally:
+                closed.set()
+
+        answer = Answer(source())
+        next(iter(answer))
+        was_raised = raised_at(line, partial(use, answer))
+        answer.stop()
+        assert answer.state == "stopped"
+        assert answer.wait(5)
+        assert closed.wait(5)
+        assert Answer(items(*WHOLE)).result(5) == "ab"
+        if not was_raised:
+            break
+    assert line > 3
+
+
+def test_an_exception_that_leaves_with_stops_it_and_break_does_not() -> None:
+    left, broken = (Answer(items(chunk("a"), 60.0)) for _ in range(2))
+    with suppress(ValueError), left:
+        for _ in left:
+            raise ValueError
+    with broken:
+        for _ in broken:
+            break
+    assert (left.state, broken.state) == ("stopped", "streaming")
+    broken.stop()
+
+
+def test_async_with_stops_it_when_cancelled() -> None:
+    answer = Answer(items(chunk("a"), 60.0))
+
+    async def read() -> None:
+        async with answer:
+            await answer
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(read(), 0.05)
+
+    asyncio.run(give_up())
+    assert answer.state == "stopped"
+
+
+def test_a_thread_that_cannot_start_is_said_and_tried_again() -> None:
+    script = (
+        "import threading; from groq_magic import GroqError, stream\n"
+        "begin = threading.Thread.start\n"
+        "def refuse(thread): raise RuntimeError('no more threads')\n"
+        "threading.Thread.start = refuse\n"
+        "try: stream('x')\n"
+        "except GroqError as error: print(error)\n"
+        "threading.Thread.start = begin\n"
+        "print(stream('x').result(10))\n"
+    )
+    with peer(answers("ok")) as server:
+        said = ran(script, server.base_url)
+    assert said.splitlines()[0].startswith("No answer can come: no more threads")
+    assert said.splitlines()[1:] == ["ok"]
+
+
+def ran(script: str, base_url: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={**os.environ, "GROQ_BASE_URL": base_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 40, 80, 160])
+def test_a_fork_while_modules_are_imported_leaves_the_child_whole(milliseconds: int) -> None:
+    script = (
+        "import os, time; from groq_magic import stream; answer = stream('x')\n"
+        f"time.sleep({milliseconds / 1000}); child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if stream('x').result(10) == 'ok' else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), answer.result(10))\n"
+    )
+    with peer(answers("ok")) as server:
+        assert ran(script, server.base_url) == "0 ok\n"
+
+
+def test_a_name_that_is_looked_up_for_ever_delays_no_exit() -> None:
+    script = (
+        "import socket, time; from groq_magic import stream\n"
+        "def hang(*_, **__): print('asked', flush=True); time.sleep(50)\n"
+        "socket.getaddrinfo = hang\n"
+        "stream('x', base_url='https://groq.invalid/openai/v1').wait(1)\n"
+    )
+    environment = {**os.environ, "GROQ_API_KEY": "gsk_" + "x" * 40}
+    begun = time.monotonic()
+    said = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "asked\n"
+    assert time.monotonic() - begun < 40
+
+
+def test_a_failed_answer_keeps_neither_its_request_nor_its_frames() -> None:
+    class Prompt(str):
+        __slots__ = ("__weakref__",)
+
+    kept: list[weakref.ref[str]] = []
+
+    async def fail() -> AsyncGenerator[Item]:
+        prompt = Prompt("x")
+        kept.append(weakref.ref(prompt))
+        yield chunk("a" + prompt[:0])
+        try:
+            int(prompt)
+        finally:
+            raise ValueError("odd")
+
+    answer = Answer(fail())
+    with pytest.raises(ValueError, match="odd") as raised:
+        answer.result(5)
+    assert "fail" in [frame.name for frame in raised.traceback]
+    until(lambda: gc.collect() >= 0 and kept[0]() is None)
+
+
+def test_failed_answers_let_go_of_large_prompts() -> None:
+    with peer(lambda connection: connection.respond(b"{}", "400 Bad Request")) as server:
+        failed = []
+        for number in range(3):
+            answer = stream(f"{number}" + "x" * 2_000_000, base_url=server.base_url)
+            answer.wait(10)
+            failed.append(answer)
+        server.connections.clear()
+        found = [each for each in failed if holds(each, 1_000_000)]
+    assert [answer.state for answer in failed] == ["failed"] * 3
+    assert found == []
+
+
+def holds(root: object, size: int) -> bool:
+    """Whether a text or bytes of that size can be reached from the object, tracebacks included."""
+    seen, left = {id(root)}, [root]
+    while left:
+        for each in gc.get_referents(left.pop()):
+            if isinstance(each, str | bytes | bytearray) and len(each) > size:
+                return True
+            is_of_a_module = isinstance(each, ModuleType | type | MethodType) or (
+                isinstance(each, dict) and "__builtins__" in each
+            )
+            if id(each) not in seen and not is_of_a_module:
+                seen.add(id(each))
+                left.append(each)
+    return False

@@ -1,0 +1,618 @@
+"""Everything that goes wrong between here and there, over real sockets, plain and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+import os
+import random
+import select
+import socket
+import ssl
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import trustme
+
+from groq_magic import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+    CapacityError,
+    CertificateError,
+    IncompleteStreamError,
+    InternalServerError,
+    RateLimitError,
+)
+from groq_magic.answer import Answer
+from groq_magic.wire.body import pieces
+from groq_magic.wire.endpoint import Endpoint
+from groq_magic.wire.protocol import Waiting
+from tests.conftest import running_demo
+from tests.network.test_client import free_port, until
+from tests.support.asker import Asker, open_files
+from tests.support.peer import (
+    DONE,
+    Connection,
+    Peer,
+    Request,
+    Script,
+    answers,
+    delta,
+    event,
+    finish,
+    peer,
+)
+
+TEXT = "one two"
+BEGUN = delta("one ") + delta("two")
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+RESET = (socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+def only(*steps: Script) -> Script:
+    def play(connection: Connection) -> None:
+        for step in steps:
+            step(connection)
+
+    return play
+
+
+def begin_and(*then: Script) -> Script:
+    return only(Connection.begin, chunk(BEGUN), *then)
+
+
+def chunk(data: bytes) -> Script:
+    return lambda connection: connection.chunk(data)
+
+
+def raw(data: bytes) -> Script:
+    return lambda connection: connection.send(data)
+
+
+def refuse(status: str, body: bytes, **headers: str) -> Script:
+    headers = {"content_type": "application/json", **headers}
+    return lambda connection: connection.respond(body, status, **headers)
+
+
+def reset(connection: Connection) -> None:
+    connection.socket.setsockopt(*RESET)
+    connection.socket.close()
+
+
+def break_record(connection: Connection) -> None:
+    """Under TLS a record that nobody encrypted, else no chunk's beginning."""
+    os.write(connection.socket.fileno(), b"\x17\x03\x03\x00\x20" + b"\r\n" * 16)
+
+
+def half_close(connection: Connection) -> None:
+    """Under TLS without the word that nothing follows, as who cuts an answer short would."""
+    connection.socket.shutdown(socket.SHUT_WR)
+
+
+def drip(connection: Connection) -> None:
+    body = BEGUN + finish() + DONE
+    for byte in HEAD + b"content-length: %d\r\n\r\n" % len(body) + body:
+        connection.send(bytes([byte]))
+
+
+def without_end(data: bytes) -> Script:
+    def play(connection: Connection) -> None:
+        with suppress(OSError):
+            while True:
+                connection.send(data)
+
+    return play
+
+
+wait = Connection.until_closed
+
+
+def drip_an_error(connection: Connection) -> None:
+    connection.send(b"HTTP/1.1 500 Oh\r\ncontent-length: 100000\r\n\r\n")
+    while not connection.closed.wait(0.01):
+        connection.send(b"x")
+
+
+def packed(body: bytes, packing: str) -> Script:
+    """A whole answer, as packed as it says."""
+    return refuse("200 OK", body, content_type="text/event-stream", content_encoding=packing)
+
+
+class Fault(NamedTuple):
+    play: Script
+    error: type[Exception] | None = None
+    """Exactly this; None where the answer is done all the same."""
+    text: str = ""
+    retries: int = 0
+    requests: int = 1
+    is_used_again: bool = False
+    """Whether the connection, whose response came whole, stays open for the next request."""
+
+
+LATE = event({"error": {"message": "Hot", "code": "c", "status_code": 503}})
+HTML = b"<html><body>Bad gateway</body></html>"
+GZIP = gzip.compress(BEGUN + finish() + DONE)
+BOMB = gzip.compress(b"data: " + bytes(2**26))
+LONG = b"x" * 2**16
+
+FAULTS = {
+    "reset before headers": Fault(reset, APIConnectionError),
+    "reset in mid-event": Fault(begin_and(chunk(delta("x")[:9]), reset), APIConnectionError, TEXT),
+    "closed before headers": Fault(half_close, APIConnectionError),
+    "closed within the headers": Fault(only(raw(HEAD), half_close), APIConnectionError),
+    "stall before headers": Fault(wait, APITimeoutError),
+    "stall in mid-stream": Fault(begin_and(wait), APITimeoutError, TEXT),
+    "half-close": Fault(begin_and(half_close), APIConnectionError, TEXT),
+    "half-close where that ends the body": Fault(
+        only(raw(HEAD + b"\r\n" + BEGUN), half_close), IncompleteStreamError, TEXT
+    ),
+    "truncated chunk": Fault(
+        begin_and(raw(b"ff\r\n" + delta("x")[:20]), half_close), APIConnectionError, TEXT
+    ),
+    "broken chunk or record": Fault(begin_and(break_record), APIConnectionError, TEXT),
+    "broken record before headers": Fault(break_record, APIConnectionError, retries=1, requests=2),
+    "bytes one by one": Fault(drip, None, TEXT, is_used_again=True),
+    "200 with a JSON error": Fault(refuse("200 OK", b'{"error": {"message": "Odd"}}'), APIError),
+    "200 with HTML": Fault(refuse("200 OK", HTML, content_type="text/html"), IncompleteStreamError),
+    "error event first": Fault(only(Connection.begin, chunk(b"event: error\n" + LATE)), APIError),
+    "error event after text": Fault(begin_and(chunk(b"event: error\n" + LATE)), APIError, TEXT),
+    "no finish_reason": Fault(
+        begin_and(Connection.end), IncompleteStreamError, TEXT, is_used_again=True
+    ),
+    "no [DONE]": Fault(begin_and(chunk(finish()), Connection.end), None, TEXT, is_used_again=True),
+    "429": Fault(refuse("429 Slow", b"{}"), RateLimitError, retries=1, requests=2),
+    "429 with retry-after": Fault(
+        refuse("429 Slow", b"{}", retry_after="0.01"), RateLimitError, retries=2, requests=3
+    ),
+    "429 with a retry-after of minutes": Fault(
+        refuse("429 Slow", b"{}", retry_after="578"), RateLimitError, retries=2
+    ),
+    "429 with x-should-retry: false": Fault(
+        refuse("429 Slow", b"{}", x_should_retry="false", retry_after="0.01"),
+        RateLimitError,
+        retries=2,
+    ),
+    "498": Fault(refuse("498 Full", b""), CapacityError),
+    "500": Fault(refuse("500 Oh", b'{"error": "boom"}'), InternalServerError),
+    "502 with HTML": Fault(refuse("502 Oh", HTML, content_type="text/html"), InternalServerError),
+    "503, huge": Fault(refuse("503 Full", LONG * 64), InternalServerError),
+    "gzip all the same": Fault(packed(GZIP, "gzip"), None, TEXT),
+    "gzip that holds an event of 64 MiB": Fault(packed(BOMB, "gzip"), APIError),
+    "gzip that breaks": Fault(packed(GZIP[:30] + b"\xff" * 99, "gzip"), IncompleteStreamError),
+    "gzip in gzip": Fault(packed(gzip.compress(GZIP), "gzip, gzip"), IncompleteStreamError),
+    "br": Fault(packed(GZIP, "br"), IncompleteStreamError),
+    "deflate": Fault(packed(GZIP, "deflate"), IncompleteStreamError),
+    "zstd": Fault(packed(GZIP, "zstd"), IncompleteStreamError),
+    "500 in br": Fault(refuse("500 Oh", b"?", content_encoding="br"), InternalServerError),
+    "500 in a large gzip": Fault(
+        refuse("500 Oh", BOMB, content_encoding="gzip"), InternalServerError
+    ),
+    "500, dripping": Fault(drip_an_error, InternalServerError),
+    "never stops sending": Fault(
+        begin_and(chunk(finish() + DONE), without_end(b"1\r\n:\r\n")), None, TEXT
+    ),
+    "never ends its headers": Fault(
+        only(raw(HEAD), without_end(b"x: y\r\n" * 999)), APIConnectionError
+    ),
+    "never ends an event": Fault(
+        begin_and(chunk(b"data: "), without_end(b"10000\r\n%s\r\n" % LONG)), APIError, TEXT
+    ),
+}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault(fault: Fault, scheme: str, authority: trustme.CA, ask: Asker) -> None:
+    play = only(fault.play, Connection.until_closed)
+    serving = peer(play) if scheme == "http" else tls_peer(play, authority=authority)
+    with serving as server:
+        answer = ask(server.base_url, max_retries=fault.retries)
+        check(answer, fault.error, fault.text)
+        assert len(ask.held()) == fault.is_used_again
+        assert len(server.connections) == fault.requests
+        for connection in server.connections:
+            assert fault.is_used_again or connection.closed.wait(30)
+
+
+def check(answer: Answer, error: type[Exception] | None, text: str = "", words: str = "") -> None:
+    assert answer.wait(30)
+    assert (answer.state, answer.text) == ("failed" if error else "done", text)
+    assert type(answer.error) is (error or type(None))
+    assert answer.error is None or len(str(answer.error).splitlines()) == 1
+    assert words in str(answer.error)
+
+
+def test_the_loop_is_free_between_the_steps_of_unpacking() -> None:
+    bomb = gzip.compress(bytes(2**24))
+    response = httpx.Response(
+        200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(bomb)
+    )
+
+    async def turns_and_sizes() -> tuple[int, list[int]]:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        running = asyncio.ensure_future(others())
+        sizes = [len(piece) async for piece in pieces(response)]
+        running.cancel()
+        return turns, sizes
+
+    turns, sizes = asyncio.run(turns_and_sizes())
+    assert sum(sizes) == 2**24
+    assert max(sizes) <= 2**16
+    assert turns >= 2**24 // 2**16
+
+
+def test_few_idle_connections_are_kept(ask: Asker) -> None:
+    together = threading.Barrier(10)
+
+    def play(connection: Connection) -> None:
+        together.wait(10)
+        connection.begin()
+        connection.chunk(BEGUN + finish() + DONE)
+        connection.end()
+        connection.until_closed()
+
+    with peer(play) as server:
+        client = ask.client()
+        asked = [Answer(client.stream(Endpoint(server.base_url), {})) for _ in range(10)]
+        assert [answer.result(10) for answer in asked] == [TEXT] * 10
+        assert len(ask.held()) == 4
+
+
+def test_a_redirect_gets_nothing(ask: Asker) -> None:
+    with peer(answers("stolen")) as other:
+        redirect = refuse("307 Go", b"", location=f"{other.base_url}/chat/completions")
+        with peer(only(redirect, wait)) as server:
+            check(ask(server.base_url, max_retries=2), APIStatusError)
+            assert ask.held() == []
+            assert server.connection().closed.wait(30)
+            assert (server.accepted, other.accepted) == (1, 0)
+
+
+# No connection
+
+
+class Unanswering(Peer):
+    """A server that does something else than to begin TLS."""
+
+    def _play(self, accepted: socket.socket) -> None:
+        with suppress(OSError), accepted:
+            connection = Connection(accepted, Request("", {}, b""))
+            self.connections.append(connection)
+            self._scripts[0](connection)
+            connection.until_closed()
+
+
+UNENCRYPTED = raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("play", "error"),
+    [
+        (reset, APIConnectionError),
+        (half_close, APIConnectionError),
+        (UNENCRYPTED, APIConnectionError),
+        (wait, APITimeoutError),
+    ],
+    ids=["reset", "half-close", "not TLS", "stall"],
+)
+def test_a_fault_of_the_handshake(play: Script, error: type[Exception], ask: Asker) -> None:
+    server = Unanswering([play])
+    check(ask(server.base_url.replace("http:", "https:")), error, words="127.0.0.1")
+    assert ask.held() == []
+    assert server.connections[0].closed.wait(30)
+    server.close()
+
+
+def test_refused(ask: Asker) -> None:
+    with free_port() as port:
+        check(ask(f"http://127.0.0.1:{port}/v1"), APIConnectionError, words="127.0.0.1")
+        assert ask.held() == []
+
+
+def test_a_name_that_is_not_known(ask: Asker) -> None:
+    answer = ask("https://no-such-host.invalid/v1", max_retries=1)
+    until(lambda: answer.waiting is not None)
+    waiting = answer.waiting
+    check(answer, APIConnectionError, words="no-such-host.invalid")
+    assert isinstance(waiting, Waiting)
+    assert (waiting.reason, waiting.attempt, waiting.attempts) == ("no connection", 2, 2)
+    assert ask.held() == []
+
+
+# TLS
+
+
+class TLSPeer(Peer):
+    """A peer behind TLS, with a certificate for ``groq.test`` and this machine."""
+
+    def __init__(self, *scripts: Script, authority: trustme.CA) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("groq.test", "127.0.0.1").configure_cert(self._context)
+        super().__init__(scripts)
+        self.port = int(self.base_url.split(":")[2].split("/")[0])
+        self.base_url = self.base_url.replace("http://", "https://")
+
+    def _play(self, accepted: socket.socket) -> None:
+        with suppress(OSError):
+            super()._play(self._context.wrap_socket(accepted, server_side=True))
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """A private certificate authority that the environment names."""
+    authority = trustme.CA()
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    return authority
+
+
+@contextmanager
+def tls_peer(*scripts: Script, authority: trustme.CA) -> Iterator[TLSPeer]:
+    server = TLSPeer(*scripts, authority=authority)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def test_a_private_authority_is_trusted_where_the_environment_says_so(
+    authority: trustme.CA, ask: Asker
+) -> None:
+    with tls_peer(answers("ok"), authority=authority) as server:
+        assert ask(server.base_url).result(10) == "ok"
+
+
+def test_a_certificate_that_is_not_trusted(ask: Asker) -> None:
+    with tls_peer(answers("ok"), authority=trustme.CA()) as server:
+        check(ask(server.base_url, max_retries=2), CertificateError, words="SSL_CERT_FILE")
+        assert ask.held() == []
+        assert (server.accepted, server.connections) == (1, [])
+
+
+# A proxy
+
+
+class Proxy:
+    """An HTTP proxy that tunnels every CONNECT to one port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.asked: list[str] = []
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._tunnel, args=(client,), daemon=True).start()
+
+    def _tunnel(self, client: socket.socket) -> None:
+        with suppress(OSError), client:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(4096)
+            self.asked.append(head.decode())
+            with socket.create_connection(("127.0.0.1", self._port)) as server:
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                both = {client: server, server: client}
+                while True:
+                    for ready in select.select(list(both), [], [])[0]:
+                        if not (data := ready.recv(65536)):
+                            return
+                        both[ready].sendall(data)
+
+
+def test_a_proxy_of_the_environment(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, ask: Asker
+) -> None:
+    key = "gsk_for_the_server_alone"
+    with tls_peer(answers("ok"), authority=authority) as server:
+        proxy = Proxy(server.port)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        endpoint = Endpoint(f"https://groq.test:{server.port}/v1", key)
+        answer = Answer(ask.client(max_retries=0).stream(endpoint, {}))
+        assert answer.result(10) == "ok"
+        assert server.connection().request.headers["authorization"] == f"Bearer {key}"
+        proxy.close()
+    (asked,) = proxy.asked
+    assert asked.startswith(f"CONNECT groq.test:{server.port} ")
+    assert key not in asked
+
+
+def test_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch, ask: Asker) -> None:
+    proxy = Proxy(9)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", "no-such-host.invalid")
+    answer = ask("https://no-such-host.invalid/v1")
+    assert answer.wait(30)
+    assert answer.state == "failed"
+    assert proxy.asked == []
+    proxy.close()
+
+
+# Stop, at any moment
+
+
+class Watched:
+    """A server for stops: it holds a connection in some phase and notes when it is closed."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.phase = ""
+        self.accepted = 0
+        self.closed_at: list[float] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                accepted, _ = self._listener.accept()
+                self.accepted += 1
+                with accepted, suppress(OSError):
+                    self._hold(accepted)
+                self.closed_at.append(time.monotonic())
+
+    def _hold(self, accepted: socket.socket) -> None:
+        if self.phase != "connecting" and self._context:
+            accepted = self._context.wrap_socket(accepted, server_side=True)
+        if self.phase in ("mid-stream", "flood"):
+            accepted.recv(65536)
+            connection = Connection(accepted, None)  # type: ignore[arg-type]  # not needed
+            connection.begin()
+            connection.chunk(delta("one"))
+            while self.phase == "flood":
+                connection.chunk(delta("more") * 20)
+        while accepted.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_two_hundred_and_fifty_stops(scheme: str, authority: trustme.CA, ask: Asker) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = Watched(context if scheme == "https" else None)
+    client = ask.client()
+    endpoint = Endpoint(f"{scheme}://127.0.0.1:{server.port}/v1")
+    chance = random.Random(7)
+    delays: list[float] = []
+
+    def stop_once(phase: str) -> None:
+        server.phase, before = phase, len(server.closed_at)
+        answer = Answer(client.stream(endpoint, {}))
+        time.sleep(chance.uniform(0.0, 0.02))
+        answer.stop()
+        stopped = time.monotonic()
+        assert answer.state == "stopped"
+        assert ask.held() == []
+        until(lambda: len(server.closed_at) == server.accepted)
+        # A stop before the connection leaves the server nothing to see.
+        delays.extend(max(0.0, at - stopped) for at in server.closed_at[before:])
+
+    stop_once("mid-stream")  # builds the TLS context
+    threads, files = threading.active_count(), open_files()
+    phases = ["connecting", "before headers", "mid-stream", "flood"]
+    for number in range(250):
+        stop_once(phases[number % 4])
+    delays.sort()
+    p50, p99 = (delays[len(delays) * part // 100] * 1e3 for part in (50, 99))
+    # A figure to read (``pytest -k two_hundred -rP``): how fast it is, is the machine's, too.
+    print(f"{scheme}: {len(delays)} closes seen, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    assert len(delays) >= 150
+    assert threading.active_count() <= threads
+    assert open_files() <= files
+    server.close()
+
+
+@contextmanager
+def full_listener() -> Iterator[tuple[socket.socket, ExitStack]]:
+    """A socket that has as many guests as it takes: the next connection stays in the making."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as guests:
+        is_full = False
+        while not is_full:
+            guest = guests.enter_context(socket.socket())
+            guest.settimeout(0)
+            guest.connect_ex(listener.getsockname())
+            is_full = not select.select([], [guest], [], 0.2)[1]
+        yield listener, guests
+
+
+def in_the_making(port: int) -> int:
+    """How many connections to that port were asked for, and not answered."""
+    lines = Path("/proc/self/net/tcp").read_text().splitlines()
+    return sum(f":{port:04X} 02 " in line for line in lines)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells what it waits for")
+@pytest.mark.parametrize("places", [0, 100], ids=["never let in", "let in later"])
+def test_stops_while_the_connection_is_made(places: int, ask: Asker) -> None:
+    with full_listener() as (listener, guests):
+        port = listener.getsockname()[1]
+        before = in_the_making(port)
+        stopped = [ask(f"http://127.0.0.1:{port}/v1") for _ in range(20)]
+        until(lambda: in_the_making(port) == before + 20)
+        for answer in stopped:
+            answer.stop()
+        assert {answer.state for answer in stopped} == {"stopped"}
+        listener.listen(places)
+        assert ask.held() == []
+        guests.close()
+        assert in_the_making(port) == 0
+        assert said_by_all(listener) == b""
+
+
+def said_by_all(listener: socket.socket) -> bytes:
+    """What those who wait there to be let in have sent until they closed."""
+    said = b""
+    while select.select([listener], [], [], 0)[0]:
+        with listener.accept()[0] as accepted:
+            accepted.settimeout(5)
+            said += accepted.recv(100)
+    return said
+
+
+def test_a_stop_while_a_name_is_looked_up(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = socket.getaddrinfo
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slow(*given: Any, **more: Any) -> Any:  # no resolver here can be told to take its time
+        asked.set()
+        may_answer.wait(30)
+        return look_up(*given, **more)
+
+    with peer(answers("too late")) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        answer = ask(server.base_url.replace("127.0.0.1", "localhost"))
+        assert asked.wait(30)
+        answer.stop()
+        assert answer.state == "stopped"
+        may_answer.set()
+        assert ask.held() == []
+        assert server.connections == []
+
+
+def test_ten_answers_at_once_lose_nothing_and_leave_nothing(ask: Asker) -> None:
+    from groq_magic.demo.server import _tokens_of
+    from groq_magic.wire.client import _IDLE_CONNECTIONS
+
+    body = {"max_completion_tokens": 1000, "messages": [{"role": "user", "content": "x"}]}
+    tokens, _ = _tokens_of("demo/long", body)
+    sent = "".join(token for _, token in tokens)
+    with running_demo(200) as demo:
+        client, endpoint = ask.client(), Endpoint(demo.base_url)
+        asked = {"model": "demo/long", **body}
+        answers = [Answer(client.stream(endpoint, asked)) for _ in range(10)]
+        assert [answer.result(30) for answer in answers] == [sent] * 10
+        assert len(ask.held()) == _IDLE_CONNECTIONS
+        kept = [weakref.ref(answer) for answer in answers]
+        del answers
+        gc.collect()
+        assert [answer() for answer in kept] == [None] * 10

@@ -1,0 +1,171 @@
+"""Real streams of Groq, whole and in any cut; what they hold is an independent decoder's word."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groq_magic import stream
+from groq_magic.answer import Answer
+from groq_magic.wire.parsing import BodyReader
+from groq_magic.wire.protocol import Item, ToolCall
+from tests.conftest import RECORDED
+from tests.support.peer import Connection, Script, peer
+
+STREAMS = sorted(RECORDED.glob("*.sse"))
+REFUSALS = sorted(RECORDED.glob("error-*.body"))
+CUTS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
+    "whole": lambda body: [body],
+    "byte by byte": lambda body: (body[i : i + 1] for i in range(len(body))),
+    "CRLF, by line": lambda body: (line + b"\r\n" for line in body.split(b"\n")),
+    "CRLF, byte by byte": lambda body: CUTS["byte by byte"](body.replace(b"\n", b"\r\n")),
+    "CR, byte by byte": lambda body: CUTS["byte by byte"](body.replace(b"\n", b"\r")),
+}
+
+pytestmark = pytest.mark.skipif(not STREAMS, reason="recorded streams are not here")
+every_stream = pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
+
+
+@every_stream
+@pytest.mark.parametrize("cutting", CUTS)
+def test_a_stream_in_any_cut(path: Path, cutting: str) -> None:
+    answer = Answer(read(CUTS[cutting](path.read_bytes())), model="as asked")
+    assert answer.wait(60)
+    check(answer, path)
+
+
+@every_stream
+def test_a_stream_as_it_came_over_the_network(path: Path) -> None:
+    body = path.read_bytes()
+
+    def play(connection: Connection) -> None:
+        connection.begin()
+        start = 0
+        for length in read_lengths(path, len(body)):
+            connection.chunk(body[start : start + length])
+            start += length
+        assert start == len(body)
+        connection.end()
+
+    check(answer_to(play), path)
+
+
+@pytest.mark.parametrize("path", REFUSALS, ids=lambda path: path.stem)
+def test_a_refusal(path: Path) -> None:
+    status = expected_of(path)["status"]
+    headers = {"content_type": "application/json", "x_request_id": "req_1"}
+    answer = answer_to(lambda c: c.respond(path.read_bytes(), f"{status} No", **headers))
+    check(answer, path, request_id="req_1")
+    assert getattr(answer.error, "request_id", None) == "req_1"
+
+
+async def read(pieces: Iterable[bytes]) -> AsyncGenerator[Item]:
+    reader = BodyReader(str)
+    for piece in pieces:
+        for item in reader.feed(piece):
+            yield item
+    for item in reader.close():
+        yield item
+
+
+def answer_to(play: Script) -> Answer:
+    with peer(play) as server:
+        answer = stream("as recorded", base_url=server.base_url, model="as asked")
+        assert answer.wait(30)
+    return answer
+
+
+def read_lengths(path: Path, size: int) -> list[int]:
+    """The lengths of the network reads, where the recorder kept them."""
+    kept = path.with_suffix(".chunklens.json")
+    return list(json.loads(kept.read_text())) if kept.exists() else [size]
+
+
+def expected_of(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
+
+
+def check(answer: Answer, path: Path, **more: object) -> None:
+    """Whether it is all that was recorded, but for the usage's breakdown, which no answer has."""
+    assert facts_of(answer) == {**facts_in(expected_of(path)), **more}
+
+
+def facts_of(answer: Answer) -> dict[str, Any]:
+    error = answer.error
+    return {
+        "state": answer.state,
+        "text": answer.text,
+        "reasoning": answer.reasoning,
+        "finish_reason": answer.finish_reason,
+        "usage": answer.usage.to_dict() if answer.usage else None,
+        "tool_calls": answer.tool_calls,
+        "executed_tools": answer.executed_tools,
+        "annotations": answer.annotations,
+        "model": answer.model,
+        "request_id": answer.request_id,
+        "seed": answer.seed,
+        "system_fingerprint": answer.system_fingerprint,
+        "service_tier": answer.service_tier,
+        "error": error and {"class": type(error).__name__, **what(vars(error))},
+    }
+
+
+def facts_in(expected: dict[str, Any]) -> dict[str, Any]:
+    text, reasoning = text_and_reasoning(expected)
+    calls = expected["tool_calls"]
+    ids = [of_chunk for _, of_chunk in expected["x_groq_ids"]]
+    fingerprints = [name for name in expected["system_fingerprints"] if name != "None"]
+    return {
+        "state": "done" if expected["finish_reason"] else "failed",
+        "text": text,
+        "reasoning": reasoning,
+        "finish_reason": expected["finish_reason"],
+        "usage": flat(expected["usage"] or expected["x_groq_usage"]),
+        "tool_calls": {
+            call["index"]: ToolCall(call["index"], call["id"], call["name"], call["arguments"])
+            for call in calls
+        },
+        "executed_tools": {
+            tool["index"]: {name: value for name, value in tool.items() if name != "chunk"}
+            for tool in expected["executed_tools"]
+        },
+        "annotations": expected["annotations"],
+        "model": [*expected["models"], "as asked"][0],
+        "request_id": [*ids, None][0],
+        "seed": expected["x_groq_seed"],
+        "system_fingerprint": [*fingerprints, None][0],
+        "service_tier": expected["service_tier"],
+        "error": error_in(expected),
+    }
+
+
+def error_in(expected: dict[str, Any]) -> dict[str, Any] | None:
+    if not (raised := expected.get("exception")):
+        return None
+    said = raised["body"].get("error", raised["body"])
+    return {"class": raised["class"], **what({**said, "status_code": raised["status_code"]})}
+
+
+def what(said: dict[str, Any]) -> dict[str, Any]:
+    names = ("message", "status_code", "code", "type", "param", "failed_generation")
+    return {name: said.get(name) for name in names}
+
+
+def text_and_reasoning(expected: dict[str, Any]) -> tuple[str, str]:
+    """Of the content, what a model thought aloud at its head is reasoning."""
+    aloud = re.fullmatch(r"\s*<think>(.*?)</think>\s*(.*)", expected["content"], re.DOTALL)
+    return (aloud[2], aloud[1]) if aloud else (expected["content"], expected["reasoning"])
+
+
+def flat(usage: dict[str, Any] | None) -> dict[str, Any] | None:
+    if usage is None:
+        return None
+    flattened: dict[str, Any] = {}
+    for name, value in usage.items():
+        flattened |= value if isinstance(value, dict) else {name: value}
+    return flattened

@@ -1,0 +1,355 @@
+"""The dialect: what answers contain, rendered whole, and safe whatever they contain."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.helpers import parseLinkLabel
+from markdown_it.rules_inline import StateInline
+
+from groq_magic.markdown import parser as dialect
+from groq_magic.markdown.parser import parse, render
+from tests.support.attacks import ATTACKS, assert_harmless
+from tests.support.commonmark import examples
+
+REL = 'rel="noopener noreferrer nofollow" target="_blank"'
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("<script>x</script>", "&lt;script&gt;"),
+        ("<img src=x onerror=y>", "&lt;img"),
+        ("a <b>c</b>", "&lt;b&gt;"),
+        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
+        ("[x](JaVaScRiPt:alert(1))", "<p>[x]("),
+        ("[x](&#106;avascript:alert(1))", "<p>[x]("),
+        ("[x](data:text/html,x)", "<p>[x]("),
+        ("[x](//evil.example)", "<p>[x]("),
+        ("[x](/lab/tree)", "<p>[x]("),
+        ("[x](file:///etc/passwd)", "<p>[x]("),
+        ("[x](https://e.org)", f'<a href="https://e.org" {REL}>x</a>'),
+        ("[x](mailto:a@e.org)", f'<a href="mailto:a@e.org" {REL}>x</a>'),
+        ("<https://e.org>", f'<a href="https://e.org" {REL}>https://e.org</a>'),
+        ("![x](https://e.org/i.png)", f'<a href="https://e.org/i.png" {REL}>x</a>'),
+        ("![](https://e.org/i.png)", f"{REL}>https://e.org/i.png</a>"),
+        ("[![x](https://e.org/i.png)](https://e.org)", f'<a href="https://e.org" {REL}>x</a>'),
+        ('```a" onload="x\nb\n```', '<code class="highlight"'),
+        ("``` \nb\n```", '<code class="highlight"'),
+        ('[x](https://e.org "a\\" onload=\\"b")', "&quot; onload=&quot;"),
+    ],
+)
+def test_hostile_text(text: str, html: str) -> None:
+    rendered = render(text)
+    assert html in rendered
+    assert "<img" not in rendered
+    assert "<script" not in rendered
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("$x_1$", '<span class="mathjax_process tex2jax_process">\\(x_1\\)</span>'),
+        ("\\(a*b*c\\)", '<span class="mathjax_process tex2jax_process">\\(a*b*c\\)</span>'),
+        ("a $$x$$ b", '<span class="mathjax_process tex2jax_process">\\[x\\]</span>'),
+        ("\\[x<y\\]", '<div class="mathjax_process tex2jax_process">\\[x&lt;y\\]</div>'),
+        ("$$\na\n- c\n$$", '<div class="mathjax_process tex2jax_process">\\[\na\n- c\n\\]</div>'),
+        (
+            "\\begin{align}\na\n\\end{align}",
+            '<div class="mathjax_process tex2jax_process">\\begin{align}\na\n',
+        ),
+        ("$5 and $6", "<p>$5 and $6</p>"),
+        ("$5-$10", "<p>$5-$10</p>"),
+        ("`$x$`", "<code>$x$</code>"),
+        ("$$\na\n\nb", "<p>$$\na</p>\n<p>b</p>"),
+        ("\\$5 and \\$x", "<p>$5 and $x</p>"),
+        ("$</span><script>$", "&lt;script&gt;"),
+        (f"${'x' * 2001}$", f"<p>${'x' * 2001}$</p>"),
+        (f"\\({'x' * 2001}\\)", f"<p>({'x' * 2001})</p>"),
+    ],
+)
+def test_math(text: str, html: str) -> None:
+    assert html in render(text)
+
+
+def test_tables_and_strikethrough() -> None:
+    assert "<td" in render("|a|\n|-|\n|b|")
+    assert "<s>x</s>" in render("~~x~~")
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("- [ ] a", '<li style="list-style-type:none"><input type="checkbox" disabled style='),
+        ("- [x] a", '<input type="checkbox" disabled checked style='),
+        ("- [X] a", '<input type="checkbox" disabled checked style='),
+        ("1. [ ] a", "<input"),
+        ("- a\n\n- [ ] b", "<input"),
+        ("- [ ]", "<li>[ ]</li>"),
+        ("- [y] a", "<li>[y] a</li>"),
+        ("- `[ ] a`", "<code>[ ] a</code>"),
+        ("[ ] a", "<p>[ ] a</p>"),
+        ("- [x] a\n\n[x]: https://e.org", f'<li><a href="https://e.org" {REL}>x</a> a</li>'),
+    ],
+)
+def test_task_lists(text: str, html: str) -> None:
+    assert html in render(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "behind"),
+    [
+        ("https://e.org", "https://e.org", ""),
+        ("see http://e.org/a_b_c.", "http://e.org/a_b_c", "."),
+        ("(https://e.org/x_(y))", "https://e.org/x_(y)", ")"),
+        ("https://e.org?a=1&b=2, and", "https://e.org?a=1&amp;b=2", ", and"),
+        ("**https://e.org**", "https://e.org", "</strong>"),
+        ("https://e.org/*x", "https://e.org/*x", ""),
+        ("|a|\n|-|\n|https://e.org|", "https://e.org", "</td>"),
+    ],
+)
+def test_urls_that_just_stand_there(text: str, url: str, behind: str) -> None:
+    assert f'<a href="{url}" {REL}>{url}</a>{behind}' in render(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a.com", "file.py", "a@b.com", "www.e.org", "xhttps://e.org", "https://", "ftp://e.org"],
+)
+def test_what_only_looks_like_a_link_is_text(text: str) -> None:
+    assert render(text) == f"<p>{text}</p>\n"
+
+
+def test_a_url_in_a_link_is_one_link() -> None:
+    assert render("[https://a.org](https://e.org)").count("<a ") == 1
+
+
+# Code
+
+
+def test_code_has_colours_when_its_fence_is_closed() -> None:
+    closed = render("```python\nprint('<b>')\n```")
+    assert '<span class="nb">print</span>' in closed
+    assert "'&lt;b&gt;'" in closed
+    assert "<span" not in render("```python\nprint('<b>')\n")
+
+
+@pytest.mark.parametrize("language", ["nothing-like-this", "", "text"])
+def test_unknown_languages_are_plain(language: str) -> None:
+    assert "<span" not in render(f"```{language}\nprint(1)\n```")
+
+
+@pytest.mark.parametrize("code", ["print(1)\n" * 3000, "1 " * 600 + "\n", "1" + "\n" * 200])
+def test_code_that_nobody_has_written_is_plain(code: str) -> None:
+    assert "<span" not in render(f"```python\n{code}```")
+
+
+def test_code_on_which_a_lexer_would_work_for_long_is_plain() -> None:
+    assert "<span" not in render("```csharp\n" + "x\n" * 9000 + "```")
+
+
+def test_every_language_is_known() -> None:
+    for language in dialect._LANGUAGES:
+        assert dialect._highlighted(language, "a = 1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_closed"),
+    [
+        ("```\na\n```", True),
+        ("```\na\n````  ", True),
+        ("~~~\na\n~~~", True),
+        ("   ```\na\n   ```", True),
+        ("- ```\n  a\n  ```", True),
+        ("> ```\n> a\n> ```", True),
+        ("```\n```", True),
+        ("```", False),
+        ("```\na", False),
+        ("```\na\n``", False),
+        ("````\na\n```", False),
+        ("```\na\n~~~", False),
+        ("```\na\n    ```", False),
+        ("```\na\n``` x", False),
+        ("- ```\n  a\n\nb", False),
+        ("> ```\n> a\nb", False),
+    ],
+)
+def test_whether_a_fence_is_closed(text: str, *, is_closed: bool) -> None:
+    (fence,) = (token for token in parse(text, {}) if token.type == "fence")
+    assert fence.meta["closed"] is is_closed
+
+
+@given(
+    st.sampled_from("python js bash html json yaml sql diff console pycon rst tex c".split()),
+    st.text(st.sampled_from("ab \n\t'\"<>&(){}$#/\\-+=0é\x0c\u2028"), max_size=60),
+)
+def test_colours_lose_no_character(language: str, code: str) -> None:
+    code += "\n"  # as all code in a closed fence
+    assert unescape(re.sub(r"<[^>]*>", "", dialect._highlighted(language, code))) == code
+
+
+# Beside CommonMark's own words
+
+# What we render in another way than markdown-it-py, by the number of the example.
+MATH = {12, 495, 498}  # \\[…\\] and \\(…\\) are formulas
+BARE_URLS = {602, 608, 611}  # a URL is a link without < and >
+NO_CLASS = {144}  # a fence's language is a word
+NO_TARGET = {485, 487, 567}  # [text]() has no href, since it would lead to this page
+
+
+def reference(text: str) -> str:
+    """markdown-it-py's output, where our safety is already taken into account.
+
+    Raw HTML is escaped, only http, https and mailto links are links, and images are links.
+    """
+    parser = MarkdownIt("js-default", {"html": False, "maxNesting": 100})
+    parser.validateLink = dialect._is_safe_link  # type: ignore[method-assign]
+
+    def as_link(image: re.Match[str]) -> str:
+        return f'<a href="{image[1]}">{image[2] or image[1]}</a>'
+
+    image = r'<img src="([^"]*)" alt="([^"]*)"(?: title="[^"]*")?>'
+    return re.sub(image, as_link, parser.render(text))
+
+
+def without_looks(html: str) -> str:
+    """Without what we add: styles, the colours of code, what keeps links safe."""
+    html = re.sub(r' (?:style|rel|target)="[^"]*"', "", html)
+    html = html.replace(' class="highlight"', "").replace(' highlight"', '"')
+    return re.sub(r"</?span[^>]*>", "", html).replace("&#39;", "'")
+
+
+def test_the_specification_is_rendered_as_by_markdown_it() -> None:
+    differ = {
+        number
+        for number, text in enumerate(examples(), 1)
+        if without_looks(render(text)) != reference(text)
+    }
+    assert differ == MATH | BARE_URLS | NO_CLASS | NO_TARGET
+
+
+brackets = st.lists(
+    st.sampled_from(["[", "]", "[", "]", "![", "(", ")", "a", "`", "\\", "*", "<b>", "(u)", "[a]"]),
+    max_size=40,
+).map("".join)
+
+
+@given(brackets)
+def test_labels_end_where_markdown_it_says(text: str) -> None:
+    def ends(label_end: Any, *, nested: bool) -> list[int]:
+        state = StateInline(text, dialect._parser, {"references": {"A": {}}}, [])
+        starts = [i for i, character in enumerate(text) if character == "["]
+        return [label_end(state, start, nested) for start in starts]
+
+    for nested in (False, True):
+        assert ends(dialect._label_end, nested=nested) == ends(parseLinkLabel, nested=nested)
+
+
+# Nothing is slow: work is counted, not time
+
+
+PATHOLOGICAL = {
+    "images": lambda n: "![" * n,
+    "images and one end": lambda n: "![" * n + "]",
+    "brackets": lambda n: "[" * n,
+    "closed brackets": lambda n: "[" * n + "a" + "]" * n,
+    "bracket lines": lambda n: "[\n" * n,
+    "link openers": lambda n: "[a" * n,
+    "link closers": lambda n: "a]" * n,
+    "links in links": lambda n: "[a](" * n,
+    "links and brackets": lambda n: "[ (](" * n,
+    "empty images": lambda n: "![[]()" * n,
+    "image references": lambda n: "![a][" * n,
+    "strong": lambda n: "*a **a " * n + "b" + " a** a*" * n,
+    "openers": lambda n: "_a " * n,
+    "closers": lambda n: "a_ " * n,
+    "mismatched": lambda n: "*a_ " * n,
+    "stars": lambda n: "*" * n + "a" + "*" * n,
+    "link and emphasis": lambda n: "**x [a*b**c*](d)" * n,
+    "quotes": lambda n: "> " * n + "a",
+    "backticks": lambda n: "".join("e" + "`" * i for i in range(int((2 * n) ** 0.5))),
+    "tags": lambda n: "a <b" * n,
+    "comments": lambda n: "</" + "<!--" * n,
+    "definitions": lambda n: "[a]: u\n" * n,
+    "titles": lambda n: '[a]: u "t\n' * n,
+    "wide table": lambda n: "|" + "a|" * n + "\n|" + "-|" * n + "\n",
+    "ordered": lambda n: "1. a\n" * n,
+    "images of https": lambda n: "![a](https://e.org) " * n,
+    "images in links": lambda n: "[![a](https://e.org)](https://e.org) " * n,
+    "nested lists": lambda n: "- " * n,
+    "setext": lambda n: "a\n" * n + "=",
+    "formulas": lambda n: "\\(" * n,
+    "formulas and one end": lambda n: "\\(" * n + "`\\)",
+    "dollars": lambda n: "$a " * n,
+    "blocks of dollars": lambda n: "$$\na\n" * n,
+    "environments": lambda n: "\\begin{align}\n" * n,
+    "parentheses of a URL": lambda n: "http://a" + "(" * n + ")" * 2 * n,
+    "mail": lambda n: "a@b.com\n" * n,
+    "nul": lambda n: "a\0b" * n,
+}
+
+
+def work(text: str) -> int:
+    """How many times Python's interpreter calls and jumps while it renders the text."""
+    import sys
+
+    count = 0
+
+    def on_event(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += 1
+        return on_event
+
+    sys.settrace(on_event)
+    try:
+        render(text)
+    finally:
+        sys.settrace(None)
+    return count
+
+
+@pytest.mark.parametrize("name", PATHOLOGICAL)
+def test_no_text_makes_the_work_grow_faster_than_itself(name: str) -> None:
+    make = PATHOLOGICAL[name]
+    render(make(100))
+    small, large = work(make(150)), work(make(600))
+    assert large / small < 5.5  # 4 is linear, 16 quadratic
+
+
+def test_an_image_looks_at_no_other_one() -> None:
+    image = "![a](https://e.org)"
+    assert work(image * 2_000) / work(image * 500) < 5.5
+
+
+# Attacks
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attacks_are_text(attack: str) -> None:
+    assert_harmless(render(attack))
+    assert_harmless(render(f"- a\n\n  {attack}\n\n> {attack}\n\n| {attack} |\n|---|\n| {attack} |"))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*ATTACKS, "`", "```", "~~~\n", "$$\n", "\\[\n", "\n", "|", "[", "](", "<", '"', " "]
+        ),
+        max_size=6,
+    )
+)
+def test_attacks_in_any_company_are_text(parts: list[str]) -> None:
+    assert_harmless(render("".join(parts)))
+
+
+def test_deep_nesting_loses_nothing() -> None:
+    deep = "".join(f"{'  ' * level}- level {level}\n" for level in range(20))
+    rendered = render(deep + "\nafter")
+    assert all(f"level {level}" in rendered for level in range(20))
+    assert "after" in rendered

@@ -1,0 +1,224 @@
+"""Chunks in: one by one, and as the chunks of a stream."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from groq_magic import APIError, Usage
+from groq_magic.wire.parsing import BodyReader, parse_chunk
+from groq_magic.wire.protocol import Chunk, Delta, Done, ToolCall
+from tests.support.peer import event
+
+
+def parsed(**wire: Any) -> Chunk:
+    return parse_chunk(json.dumps(wire))
+
+
+def choice(**delta: Any) -> list[dict[str, Any]]:
+    return [{"index": 0, "delta": delta, "finish_reason": None}]
+
+
+def test_text_and_reasoning() -> None:
+    assert parsed(choices=choice(content="a")).delta == Delta(content="a")
+    assert parsed(choices=choice(reasoning="b", channel="analysis")).delta == Delta(reasoning="b")
+    assert parsed(choices=choice(content=None, role="assistant")).delta == Delta()
+
+
+def test_usage_from_either_place_and_without_choices() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens_details": {"reasoning_tokens": 2}, "new": 3}
+    expected = Usage(prompt_tokens=1, reasoning_tokens=2)
+    assert parsed(choices=[], usage=usage).usage == expected
+    assert parsed(choices=[], x_groq={"usage": usage, "id": "req_1"}) == Chunk(
+        usage=expected, request_id="req_1"
+    )
+
+
+def test_no_usage_is_anything_but_an_amount() -> None:
+    usage = '{"prompt_tokens": "5", "completion_tokens": -1, "total_tokens": 1e400, '
+    usage += '"queue_time": NaN, "prompt_time": true, "total_time": [1], "completion_time": 0.5}'
+    assert parse_chunk(f'{{"choices": [], "usage": {usage}}}').usage == Usage(completion_time=0.5)
+
+
+def test_usage_knows_what_it_knows() -> None:
+    assert Usage(prompt_tokens=0, total_time=0.5).to_dict() == {
+        "prompt_tokens": 0,
+        "total_time": 0.5,
+    }
+
+
+def test_tool_calls_add_up() -> None:
+    first = {"index": 1, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
+    (call,) = parsed(choices=choice(tool_calls=[first])).delta.tool_calls
+    (more,) = parsed(
+        choices=choice(tool_calls=[{"index": 1, "function": {"arguments": "}"}}])
+    ).delta.tool_calls
+    assert call.plus(more) == ToolCall(1, "a", "f", "{}")
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert parsed(
+        hello=1, choices=[{"delta": {"content": "x", "new": {}}, "logprobs": {}}]
+    ) == Chunk(Delta("x"))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ('{"error": {"message": "Too hot", "code": "c", "type": "t"}}', "Too hot."),
+        ('{"error": "boom"}', "boom."),
+        ('{"error": {}, "choices": []}', None),
+        ("{", "not JSON"),
+        ("[1]", "no JSON object"),
+    ],
+)
+def test_errors(data: str, message: str | None) -> None:
+    if message is None:
+        assert parse_chunk(data) == Chunk()
+        return
+    with pytest.raises(APIError, match=message):
+        parse_chunk(data)
+
+
+def test_an_error_keeps_its_fields() -> None:
+    detail = {"message": "m", "code": "c", "type": "t", "param": "p", "failed_generation": "f"}
+    with pytest.raises(APIError) as caught:
+        parse_chunk(json.dumps({"error": detail}))
+    error = caught.value
+    assert detail == {name: getattr(error, name) for name in detail}
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"executed_tools": 5},
+        {"tool_calls": [{"index": [1]}]},
+        {"tool_calls": [{"function": {"arguments": {"a": 1}}}]},
+        {"tool_calls": [{"function": "f"}]},
+        {"reasoning_content": 5},
+    ],
+)
+def test_a_delta_of_another_form(delta: dict[str, Any]) -> None:
+    with pytest.raises(APIError, match="a chunk of another form"):
+        parsed(choices=choice(**delta))
+
+
+def test_text_is_not_lost_for_what_comes_with_it() -> None:
+    tools, notes = ["x", {"index": {}}, {"index": None}, {"index": 2}], ["x", {"type": "t"}]
+    delta = parsed(choices=choice(content="a", executed_tools=tools, annotations=notes)).delta
+    assert delta.content == "a"
+    assert delta.executed_tools == ({"index": None}, {"index": 2})
+    assert delta.annotations == ({"type": "t"},)
+
+
+@pytest.mark.parametrize("data", ["[" * 100_000, '{"a":' * 100_000, "9" * 5_000])
+def test_what_no_machine_can_read(data: str) -> None:
+    with pytest.raises(APIError, match=r"is not JSON|is no JSON object"):
+        parse_chunk(data)
+    with pytest.raises(APIError):
+        items(b"event: error\ndata: " + data.encode() + b"\n\n")
+
+
+def test_an_error_that_stops_an_answer() -> None:
+    with pytest.raises(APIError, match="The server stopped the answer: over capacity"):
+        parsed(choices=choice(content="a"), x_groq={"error": "over capacity"})
+
+
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+OTHER = {"type": "reference", "reference_ids": [1]}
+PART = {"type": "text", "text": "a"}
+
+
+def test_content_in_parts() -> None:
+    delta = parsed(choices=choice(content=[THOUGHT, PART, OTHER, PART])).delta
+    assert delta == Delta("aa", "hm")
+    for strange in (["a"], [{"type": "text"}], [{"type": "text", "text": 5}]):
+        with pytest.raises(APIError, match="a chunk of another form"):
+            parsed(choices=choice(content=strange))
+
+
+ERRORS = [
+    ({"detail": "Not Found"}, "Not Found"),
+    ({"detail": [{"msg": "Field required", "loc": ["body", 0]}]}, r"Field required \(body.0\)"),
+    ({"detail": [{"msg": "a", "loc": 5}, {"msg": "b"}, "c", "d"]}, "a; b; c"),
+    ({"object": "error", "message": "Bad model", "code": 400}, "Bad model"),
+    ({"object": "error", "message": {"detail": [{"msg": "Missing"}]}}, "Missing"),
+    ({"errors": [{"message": "No route", "code": 7003}]}, "No route"),
+    ({"errors": ["one", {"message": "two"}]}, "one; two"),
+    ({"error": True, "message": "Hot"}, "Hot"),
+]
+
+
+@pytest.mark.parametrize(("wire", "said"), ERRORS)
+def test_errors_of_other_servers(wire: dict[str, Any], said: str) -> None:
+    with pytest.raises(APIError, match=f"^{said}. Run the cell again.$"):
+        items(event(wire))
+    with pytest.raises(APIError, match=f"^{said}. Run the cell again.$"):
+        items(b"event: error\n" + event(wire))
+
+
+def test_an_error_of_another_server_keeps_its_code() -> None:
+    with pytest.raises(APIError) as caught:
+        parsed(errors=[{"message": "m", "code": 7}])
+    assert caught.value.code == "7"
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_reasoning_by_either_name(name: str) -> None:
+    assert parsed(choices=choice(**{name: "hm", "content": ""})).delta == Delta("", "hm")
+
+
+def items(body: bytes) -> list[Chunk | Done]:
+    reader = BodyReader(str)
+    return [*reader.feed(body), *reader.close()]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ('{"message": "Overloaded", "code": "c"}', "Overloaded."),
+        ('{"error": {"message": "Overloaded"}}', "Overloaded."),
+        ('{"error": "Overloaded"}', "Overloaded."),
+        ("Overloaded", "Overloaded."),
+        ("", "The server reported an error."),
+        ("{}", "The server reported an error."),
+    ],
+)
+def test_an_event_that_is_an_error_by_its_name(data: str, said: str) -> None:
+    with pytest.raises(APIError) as caught:
+        items(f"event: error\ndata: {data}\n\n".encode())
+    assert str(caught.value) == f"{said} Run the cell again."
+
+
+def test_events_with_names_of_their_own() -> None:
+    body = b"event: ping\ndata: now\n\nevent: ping\ndata\n\nevent: ping\ndata: {no JSON\n\n"
+    body += b'event: ping\ndata: {"type": "ping"}\n\n'
+    body += b'event: chunk\ndata: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    body += b"event: end\ndata: [DONE]\n\n"
+    assert items(body) == [Chunk(Delta("a")), Done()]
+
+
+def test_white_space_around_a_chunk_is_no_matter() -> None:
+    assert parse_chunk(' {"choices": [{"delta": {"content": "x"}}]}\n').delta == Delta("x")
+
+
+@pytest.mark.parametrize("name", ["m\x1b]0;owned\x07", "one\ntwo", 7, {"a": 1}, "m" * 201])
+def test_a_name_that_is_none_is_left_out(name: object) -> None:
+    named = dict.fromkeys(("model", "system_fingerprint", "service_tier"), name)
+    assert parsed(choices=choice(content="a"), x_groq={"id": name}, **named) == Chunk(Delta("a"))
+
+
+def test_text_comes_whole_whatever_the_other_fields_hold() -> None:
+    repeated = {"choices": choice(reasoning_content="", reasoning=".")}
+    other = {"choices": choice(reasoning_content="", reasoning="a")}
+    chunks = items(b"".join(map(event, [*[repeated] * 4, other])))
+    assert chunks == [parsed(**repeated)] * 4 + [parsed(**other)]
+    assert chunks[-1] == Chunk(Delta("", "a"))
+
+
+@pytest.mark.parametrize("seed", [True, "7", 7.5, [7], {"a": 7}])
+def test_a_seed_that_is_none_is_left_out(seed: object) -> None:
+    assert parsed(x_groq={"seed": seed}).seed is None
+    assert parsed(x_groq={"seed": 7}).seed == 7

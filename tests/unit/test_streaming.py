@@ -1,0 +1,361 @@
+"""Growing Markdown: after every flush the HTML is that of the text so far."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groq_magic.markdown.parser import render
+from groq_magic.markdown.streaming import (
+    Close,
+    Open,
+    Operation,
+    Push,
+    Replace,
+    Settle,
+    StreamingMarkdown,
+    Tail,
+)
+from tests.support.commonmark import examples
+
+SAMPLE = """\
+# Title
+
+A paragraph with **bold**, `code` and a [link](https://example.org), and
+a second line with [ref] in it.
+
+- one
+- two
+
+  with a paragraph
+- [ ] three
+- ```
+  code
+  ```
+
+1. first
+2. second
+
+| a | b |
+|---|---|
+| 1 | 2 |
+| [ref] | `3` |
+
+> quoted
+lazily
+
+```python
+print("x")
+
+print("y")
+```
+
+Setext
+------
+
+$$
+a
+- b
+$$
+
+    indented
+
+[ref] and $x_1$ and \\\\(y\\\\), for $5 or $6.
+
+[ref]: https://example.org/ref
+"""
+
+# What documents are put together from at random, beside the specification's examples.
+LINES = """
+- a
+- [ ] t
+- [foo]
+-
+1.
+1. x
+2. y
+   z
+ - n
+   - nn
+- ```\n  code\n  ```
+* s
++ p
+```py\nprint()\n
+```
+~~~
+    ind
+text
+[foo]: https://e.org
+[bar]: https://e.org 'title
+'\n
+$$
+\\[
+\\]
+> q
+>
+---
+===
+# h
+|a|b|\n|-|-|
+|a|b|\n|:-:
+|1|2|
+|3
+| x
+|[foo]|
+"""
+PIECES = (
+    "$$|\\]|$$, x|- $$\n|- $$x$$\n|\x0c\n|\u00a0\n|> [q]: https://e.org\n'a\n|  ```\n|> - a\n|"
+    "[foo]|\\(x\\)|**b|** |*|_|`|~~|![a](https://e.org)|<b>|$5 |$x$ |\t|-|1|https://a.org/x) |\\|é"
+    "|\u2028|\0|  \n|\n|\n\n|-\t x\n"
+)
+FRAGMENTS = [line.replace("\\n", "\n") + "\n" for line in LINES.strip().split("\n")]
+FRAGMENTS += PIECES.split("|")
+
+
+def cut(text: str, chance: random.Random, longest: int) -> Iterator[str]:
+    while text:
+        size = chance.randint(1, longest)
+        yield text[:size]
+        text = text[size:]
+
+
+def assert_law(pieces: Iterator[str]) -> None:
+    """At every flush, and at the end."""
+    markdown, text = StreamingMarkdown(cosmetics=False), ""
+    for piece in pieces:
+        markdown.feed(piece)
+        markdown.flush()
+        text += piece
+        assert markdown.html == render(text.removesuffix("\r")), text  # a CR waits for its LF
+    markdown.close()
+    assert markdown.html == render(text), text
+
+
+def test_the_specification_character_by_character() -> None:
+    for example in examples():
+        assert_law(iter(example))
+
+
+@pytest.mark.parametrize("first", range(0, 2000, 250))
+def test_random_documents(first: int) -> None:
+    parts = [*examples(), *FRAGMENTS * 10]
+    for seed in range(first, first + 250):
+        chance = random.Random(seed)
+        some = [*FRAGMENTS] if chance.random() < 0.5 else parts
+        text = "".join(chance.choices(some, k=chance.randint(1, 12)))
+        if chance.random() < 0.15:
+            text = text.replace("\n", "\r\n")
+        assert_law(cut(text, chance, chance.choice([1, 3, 10, 40])))
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=20), st.integers(0, 2**32))
+def test_documents_that_hypothesis_finds(parts: list[str], seed: int) -> None:
+    assert_law(cut("".join(parts), random.Random(seed), 4))
+
+
+@given(st.text(max_size=30))
+def test_any_text(text: str) -> None:
+    assert_law(iter(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- foo\n**",  # a marker grows into a thematic break
+        "[foo]: /url '\ntitle\n\nb",
+        "1. a\n\n2",
+        "- [foo\n  ===\nbar]:\n/url",
+        '[foo]: https://e.org\n"title\n===\nfoo\nbar"\n',
+        "> [foo\n> ===\nbar]:\nhttps://e.org\n",
+        "- a\n\n-",  # loose, until it is no item after all
+        "- a\n- b\n\n- c\n\n---\n",
+        "- ```\n  a\n  ```\n- ```\n  b\n  ```\n\n- c\n",  # items without paragraphs
+        "- a | b\n- | -\n",
+        "```\ncode\n```x\nmore\n```\n",  # a fence that seems closed and is not
+        "```python\nprint()\n```x\n```\n",
+        "```\ncode\n  \n\t\n",  # markdown-it drops an unfinished line of spaces
+        "|a|b|\n|-|-|\n===\n$$\n$$\n",  # math ends a table, if it is math
+        "|a|\n|-|\n\n|b|\n",
+        "- b\n\n\t[foo]: https://e.org\n[foo]",  # a definition within an item
+        "[foo]\n\n[foo]: https://e.org/a\n\n[foo]: https://e.org/b\n",
+        "- [foo]\n- b\n- c\n\n[foo]: https://e.org\n",
+        "|[foo]|\n|-|\n|[foo]|\n|x|\n\n[foo]: https://e.org\n",
+        "- [foo]\n- b\n- c\n- [foo]: https://e.org\n- d\n- e\n",
+        "$$\n- a\n- b\n- c\n$$\n",
+        "1) a\n2) b\n3. c\n4. d\n",
+        "Then\n$$\nx=1\n$$, where x\n\nb",  # math that seems closed and is not
+        "$$\n~~~\n\x0c\n$$",  # white space that is no blank line
+        "$$\n- a\n\u00a0\n- b\n$$\n",
+        '[foo]: https://e.org\n"t\n===\n\u00a0\nbar"\n',
+        "- $$\n- $$x$$\n- $$\n  a\n  $$\n",  # math within items
+        "> [q]: https://e.org\n'a\n> b\n'",  # a title goes on in a quote's line
+    ],
+)
+def test_traps(text: str) -> None:
+    assert_law(iter(text))
+    assert_law(iter(text.replace("\n", "\r\n")))
+
+
+def test_a_table_is_not_filled_up_without_end() -> None:
+    """The parser ends a table when it has filled up so many cells; it counts from its start."""
+    table = "|" + "a|" * 2000 + "\n|" + "-|" * 2000 + "\n" + "|b|c\n" * 30
+    rows = "|" + "d|" * 2010 + "\n" + "x\n" * 4
+    assert render(table + rows).count("<tr>") == 1 + 30 + 1 + 2
+    assert_law(iter([table, *rows.splitlines(keepends=True)]))
+
+
+# The protocol
+
+
+class Screen:
+    """What a view has on the screen that follows the operations."""
+
+    def __init__(self) -> None:
+        self.settled: list[str] = []
+        self.opened = ""
+        self.tail = Tail("")
+
+    def follow(self, operations: list[Operation]) -> None:
+        for operation in operations:
+            match operation:
+                case Settle(html):
+                    self.settled.append(html)
+                case Open(html):
+                    self.opened = html
+                case Push(html):
+                    self.opened = self._with(html)
+                case Close():
+                    self.settled.append(self.opened)
+                    self.opened = ""
+                case Replace(index, html):
+                    self.settled[index] = html
+                case Tail():
+                    self.tail = operation
+
+    def _with(self, part: str) -> str:
+        for end in ("</tbody>\n</table>\n", "</code></pre>\n", "</ul>\n", "</ol>\n"):
+            if self.opened.endswith(end):
+                return self.opened.removesuffix(end) + part + end
+        assert not part
+        return self.opened
+
+    @property
+    def html(self) -> str:
+        return "".join((*self.settled, self._with(self.tail.part), self.tail.html))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 33, 1000])
+@pytest.mark.parametrize("text", [SAMPLE, SAMPLE.replace("\n", "\r\n")])
+@pytest.mark.parametrize("cosmetics", [False, True])
+def test_what_a_view_is_told_adds_up(text: str, size: int, *, cosmetics: bool) -> None:
+    markdown, screen = StreamingMarkdown(cosmetics=cosmetics), Screen()
+    for start in range(0, len(text), size):
+        markdown.feed(text[start : start + size])
+        operations = markdown.flush()
+        screen.follow(operations)
+        assert screen.html == markdown.html
+        assert sum(isinstance(operation, Tail) for operation in operations) <= 1
+        assert not operations or isinstance(operations[-1], Tail)
+    screen.follow(markdown.close())
+    assert screen.html == markdown.html == render(text)
+    assert screen.tail == Tail("")
+
+
+def test_each_block_is_one_element() -> None:
+    class Counter(HTMLParser):
+        depth = roots = 0
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            self.roots += self.depth == 0
+            self.depth += tag not in ("br", "hr", "input")
+
+        def handle_endtag(self, tag: str) -> None:
+            self.depth -= 1
+
+    markdown = StreamingMarkdown()
+    markdown.feed(SAMPLE)
+    markdown.close()
+    for block in markdown.snapshot()["settled"]:
+        counter = Counter()
+        counter.feed(block)
+        assert (counter.roots, counter.depth) == (1, 0), block
+
+
+def flushed(*deltas: str) -> tuple[StreamingMarkdown, list[Operation]]:
+    """The operations of the last flush; a flush for each delta."""
+    markdown = StreamingMarkdown(cosmetics=False)
+    operations: list[Operation] = []
+    for delta in deltas:
+        markdown.feed(delta)
+        operations = markdown.flush()
+    return markdown, operations
+
+
+@pytest.mark.parametrize(
+    ("deltas", "told"),
+    [
+        (["a\n", "b\n"], [Tail("<p>a\nb</p>\n")]),
+        (["a\n", "\n"], [Settle("<p>a</p>\n"), Tail("")]),
+        (["> a\n", "\nb"], [Settle, Tail("<p>b</p>\n")]),
+        (["- a\n", "\nb"], [Tail]),
+        (["# a\n"], [Settle("<h1>a</h1>\n"), Tail("")]),
+        (["- a\n- b\n", "- c\n"], [Push("<li>b</li>\n"), Tail("", "<li>c</li>\n")]),
+        (["- a\n- b\n", "- c"], [Tail("", "<li>b</li>\n<li>c</li>\n")]),
+        (["- a\n- b\n", "\nc\n"], [Push("<li>b</li>\n"), Close(), Tail("<p>c</p>\n")]),
+        (["```\na\n", "b\nc"], [Push("b\n"), Tail("", "c")]),
+        (["```\na\n", "b<\n```\n"], [Push("b&lt;\n"), Open, Close(), Tail("")]),
+        (["|a|\n|-|\n|1|\n", "|2|\n"], [Push, Tail("")]),
+        (["[a]\n\nb\n", "\n[a]: https://e.org\n"], [Settle, Replace, Tail("")]),
+        (["- a\n- b\n- c\n", "\n- d\n"], [Push, Open, Tail]),
+    ],
+)
+def test_what_a_view_is_told(deltas: list[str], told: list[Operation | type[Operation]]) -> None:
+    operations = flushed(*deltas)[1]
+    assert len(operations) == len(told), operations
+    for operation, expected in zip(operations, told, strict=True):
+        assert (
+            isinstance(operation, expected)
+            if isinstance(expected, type)
+            else (operation == expected)
+        )
+
+
+def test_nothing_new_is_no_operation() -> None:
+    assert flushed("a")[0].flush() == []
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("", "A paragraph.\n\n"),
+        ("```python\n", "x = 1\n"),
+        ("", "- an item with `code`\n"),
+        ("", "7. an item\n"),
+        ("", "- an item\n\n"),
+        ("| a | b |\n|---|---|\n", "| 1 | 2 |\n"),
+        ("", "- [x] done\n"),
+        ("", "## Heading\n"),
+        ("", "```sh\nls\n```\n"),
+    ],
+)
+def test_what_a_view_is_told_does_not_grow(head: str, line: str) -> None:
+    markdown = StreamingMarkdown()
+    markdown.feed(head)
+    sizes = []
+    for _ in range(300):
+        markdown.feed(line)
+        sizes.append(sum(len(str(operation)) for operation in markdown.flush()))
+    assert max(sizes[100:]) <= max(sizes[10:100])
+
+
+def test_the_colours_come_at_once_and_once() -> None:
+    markdown, operations = flushed("```python\nprint()\n", "print()\n", "```")
+    assert isinstance(operations[0], Open)
+    assert '<span class="nb">print</span>' in operations[0].html
+    markdown.feed("\n\nNext\n")
+    assert markdown.flush() == [Close(), Tail("<p>Next</p>\n")]

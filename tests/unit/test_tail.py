@@ -1,0 +1,142 @@
+"""Cosmetics: nothing flashes up that is gone a moment later."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from groq_magic.markdown.parser import render
+from groq_magic.markdown.streaming import StreamingMarkdown
+from groq_magic.markdown.tail import finished
+from tests.unit.test_streaming import FRAGMENTS
+
+
+def shown(text: str) -> str:
+    """What is on the screen when the text has come so far, as text and few tags."""
+    markdown = StreamingMarkdown()
+    markdown.feed(text)
+    markdown.flush()
+    return re.sub(
+        r' style="[^"]*"| class="highlight"| rel="[^"]*"| target="[^"]*"', "", markdown.html
+    )
+
+
+FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        # No heading for a moment.
+        ("Some text\n-", "<p>Some text</p>\n"),
+        ("Some text\n--", "<p>Some text</p>\n"),
+        ("Some text\n=", "<p>Some text</p>\n"),
+        ("Some text\n- ", "<p>Some text</p>\n"),
+        ("Some text\n-\n", "<h2>Some text</h2>\n"),
+        ("#", ""),
+        ("## ", ""),
+        ("Some text\n##", "<p>Some text</p>\n"),
+        # No list, number, quote, rule or fence before it is one.
+        ("-", ""),
+        ("- ", ""),
+        ("- a\n-", "<ul>\n<li>a</li>\n</ul>\n"),
+        ("- a\n  -", "<ul>\n<li>a</li>\n</ul>\n"),
+        ("1.", ""),
+        ("Some text\n2", "<p>Some text</p>\n"),
+        ("42", "<p>42</p>\n"),
+        (">", ""),
+        ("***", ""),
+        ("Some text\n``", "<p>Some text</p>\n"),
+        ("```py", ""),
+        ("```\ncode\n``", "<pre><code>code\n</code></pre>\n"),
+        ("```\ncode\n-", "<pre><code>code\n-</code></pre>\n"),
+        # No half inline markup.
+        ("a **bo", "<p>a <strong>bo</strong></p>\n"),
+        ("a **bo*", "<p>a <strong>bo</strong></p>\n"),
+        ("a **", "<p>a</p>\n"),
+        ("a *b **c", "<p>a <em>b <strong>c</strong></em></p>\n"),
+        ("***a", "<p><em><strong>a</strong></em></p>\n"),
+        ("~~a", "<p><s>a</s></p>\n"),
+        ("a `co", "<p>a <code>co</code></p>\n"),
+        ("a `", "<p>a</p>\n"),
+        ("``a`b", "<p><code>a`b</code></p>\n"),
+        ("snake_ca", "<p>snake_ca</p>\n"),
+        ("__init_", "<p><strong>init</strong></p>\n"),
+        ("5*3", "<p>5*3</p>\n"),
+        ("2 * 3", "<p>2 * 3</p>\n"),
+        ("Hello!", "<p>Hello!</p>\n"),
+        ("see [the do", "<p>see the do</p>\n"),
+        ("see [the docs]", "<p>see the docs</p>\n"),
+        ("see [the docs](https://exa", "<p>see the docs</p>\n"),
+        ("see [the docs](https://e.org)", '<p>see <a href="https://e.org">the docs</a></p>\n'),
+        ("a ![picture](https://e", "<p>a picture</p>\n"),
+        ("Nice![and so on", "<p>Niceand so on</p>\n"),
+        ("call f[i](x and then", "<p>call f[i](x and then</p>\n"),
+        ("see [it](x and then", "<p>see [it](x and then</p>\n"),
+        ("a[i", "<p>a[i</p>\n"),
+        ("- [x", ""),
+        ("- [ ]", ""),
+        ("a[0] and a[1] **b", "<p>a[0] and a[1] <strong>b</strong></p>\n"),
+        # Formulas are left alone, whole or not.
+        ("$a_1$ **b", f"<p>{FORMULA} <strong>b</strong></p>\n"),
+        ("\\(a*b* c", "<p>\\(a*b* c</p>\n"),
+        ("x $$a_1 *b* c", "<p>x $$a_1 *b* c</p>\n"),
+        ("\\[\na\n- b\n+ c", "<p>\\[\na\n- b\n+ c</p>\n"),
+        ("So *x* is\n$$\n- b\n", "<p>So <em>x</em> is\n$$\n- b</p>\n"),
+        ("$$\na\n$$", '<div class="mathjax_process tex2jax_process">\\[\na\n\\]</div>\n'),
+        ("$5 and **b", "<p>$5 and <strong>b</strong></p>\n"),
+        # No pipes where a table is to come.
+        ("| a | b", ""),
+        ("| a | b |\n", ""),
+        ("| a | b |\n|--", ""),
+        ("Text\n| a |\n", "<p>Text</p>\n"),
+        ("| a |\n| b |\n", "<p>| a |\n| b |</p>\n"),
+        ("|x| is the absolute", "<p>|x| is the absolute</p>\n"),
+        # What is complete is shown as it is.
+        ("a **b\n\n", "<p>a **b</p>\n"),
+        ("a **b\n\nc", "<p>a **b</p>\n<p>c</p>\n"),
+        ("- [x\n- b\n", "<ul>\n<li>[x</li>\n<li>b</li>\n</ul>\n"),
+    ],
+)
+def test_the_end_of_an_unfinished_text(text: str, html: str) -> None:
+    assert re.sub(r"\s+</", "</", shown(text)) == re.sub(r"\s+</", "</", html)
+
+
+def test_at_the_end_it_is_markdown_as_it_is() -> None:
+    for text in ("a **bo", "text\n-", "see [the do", "| a | b", "`"):
+        markdown = StreamingMarkdown()
+        markdown.feed(text)
+        markdown.flush()
+        markdown.close()
+        assert markdown.html == render(text)
+
+
+MARKUP = ["word ", "**", "*", "_", "`", "~~", "(", ")", "\n", "$5 ", "[", "]", "!["]
+
+
+def words(html: str) -> str:
+    return re.sub(r"[\W_]+", "", unescape(re.sub(r"<[^>]*>", "", html)))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["word ", "**", "*", "_", "`", "~~", "(", ")", "\n", "$5 ", "[", "]", "!["]
+        ),
+        max_size=20,
+    )
+)
+def test_no_word_waits_for_markup_to_be_closed(parts: list[str]) -> None:
+    text = "".join(parts) + "end"
+    assume("](" not in text)  # what follows is a target, which nobody reads
+    assert words(shown(text)) == words(render(text))
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=12), st.text(max_size=5))
+def test_no_text_raises(parts: list[str], more: str) -> None:
+    shown("".join(parts) + more)
+    finished("".join(parts) + more)
