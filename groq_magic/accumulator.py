@@ -5,7 +5,8 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, NamedTuple
 
-from groq_magic.wire.protocol import Chunk, Delta, ThinkTags, ToolCall, Usage
+from groq_magic.wire.protocol import Chunk, Delta, ToolCall, Usage
+from groq_magic.wire.think_tags import ThinkTags
 
 
 class SoFar(NamedTuple):

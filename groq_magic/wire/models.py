@@ -1,6 +1,6 @@
-"""What a server says of its models: sizes, prices, and so what an answer cost. Pure: no I/O.
+"""A server's models, their sizes and prices, and the price of an answer. Pure: no I/O.
 
-``GET /models``, https://console.groq.com/docs/models, tells more than the SDKs' types do.
+``GET /models`` sends more than the SDKs' types say, https://console.groq.com/docs/models
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from typing import Any, TypeGuard
 from .protocol import Usage
 
 _LARGEST_COUNT = 10**12
-_MOST_MODELS = 5000  # some servers have hundreds
+_MOST_MODELS = 5000  # some servers list hundreds
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model of a server; None where the server did not say, or said something odd."""
+    """One model of a server; None where the server sent no value or a wrong one."""
 
     id: str
     context_window: int | None = None
-    """Tokens: prompt and answer."""
+    """Tokens of prompt and answer together."""
     max_completion_tokens: int | None = None
     owned_by: str | None = None
     prompt_price: Decimal | None = None
-    """USD for a token, as the other prices are."""
+    """USD per token, like the other prices."""
     completion_price: Decimal | None = None
     cached_price: Decimal | None = None
-    """For a token of the prompt that was in the cache."""
+    """For a prompt token that was in the server's cache."""
     writes_text: bool = True
-    """False where the server says that it makes speech or transcriptions instead."""
+    """False where the server says that the model makes speech or transcriptions."""
 
     @classmethod
     def from_wire(cls, wire: Any) -> Model | None:
-        """Read one entry; None for what names no model, or one that is switched off."""
+        """Read one entry; None if it has no name or is not active."""
         if not isinstance(wire, Mapping) or wire.get("active") is False:
             return None
         name = _line(wire.get("id"))
@@ -56,7 +56,7 @@ class Model:
         )
 
     def cost(self, usage: Usage) -> float | None:
-        """USD for what was used; None where a price or a count is not known.
+        """USD for this usage; None where a price or a count is unknown.
 
         >>> model = Model("m", prompt_price=Decimal("1e-6"), completion_price=Decimal("2e-6"))
         >>> model.cost(Usage(prompt_tokens=100, completion_tokens=10))
@@ -74,7 +74,7 @@ class Model:
 
 
 def parse_models(wire: Any) -> list[Model]:
-    """The models in a body of ``/models``, by name, each name once; of anything else none."""
+    """The models in a body of ``/models``, sorted by name; none for any other body."""
     listed = wire.get("data") if isinstance(wire, Mapping) else None
     found = map(Model.from_wire, listed[:_MOST_MODELS]) if isinstance(listed, list) else ()
     models = {model.id: model for model in found if model}
@@ -82,27 +82,27 @@ def parse_models(wire: Any) -> list[Model]:
 
 
 class KnownModels:
-    """What this process has heard of each server's models."""
+    """The models that each server has listed for this process."""
 
     def __init__(self) -> None:
         self._by_url: dict[str, dict[str, Model]] = {}
 
     def remember(self, base_url: str, models: Iterable[Model]) -> None:
-        """Take this as all the models of the server at ``base_url``."""
+        """Replace the models of the server at ``base_url``."""
         self._by_url[base_url] = {model.id: model for model in models}
 
     def of(self, base_url: str) -> list[Model]:
-        """The server's models by name, as far as known."""
+        """The known models of the server."""
         return list(self._by_url.get(base_url, {}).values())
 
     def cost(self, base_url: str, names: Iterable[str], usage: Usage) -> float | None:
-        """USD, by the first of ``names`` that is known; None where none is, or has no price."""
+        """USD at the price of the first known name; None where no name or price is known."""
         models = self._by_url.get(base_url, {})
         model = next((models[name] for name in names if name in models), None)
         return model.cost(usage) if model else None
 
     def context(self, base_url: str, name: str) -> int | None:
-        """The tokens that the model takes, its answer's included; None where that is not known."""
+        """The size of the model's context in tokens, answer included; None where unknown."""
         model = self._by_url.get(base_url, {}).get(name)
         return model.context_window if model else None
 
@@ -111,7 +111,7 @@ known_models = KnownModels()
 
 
 def dollars(amount: float) -> str:
-    """A small amount of money as people can read it.
+    """An amount of money with the digits that matter.
 
     >>> [dollars(amount) for amount in (0, 0.00001, 0.000412, 0.0307, 0.5, 1234.5)]
     ['$0', '<$0.0001', '$0.0004', '$0.031', '$0.50', '$1,234.50']
@@ -125,7 +125,7 @@ def dollars(amount: float) -> str:
 
 
 def _line(text: Any) -> str | None:
-    """A name that fits into one line and holds nothing that hides."""
+    """A name of one line without invisible characters."""
     is_line = isinstance(text, str) and text.strip() and text.isprintable() and len(text) <= 200
     return text.strip() if is_line else None
 
@@ -139,7 +139,7 @@ def _count(value: Any) -> int | None:
 
 
 def _price(text: Any) -> Decimal | None:
-    """USD for a token, which are strings on the wire; none costs a whole dollar."""
+    """USD per token, sent as a string; a dollar or more is not a price."""
     try:
         price = Decimal(text) if isinstance(text, str) else None
     except InvalidOperation:

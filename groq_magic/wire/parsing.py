@@ -1,4 +1,4 @@
-"""A body's bytes to chunks, the one thing that is done thousands of times a second. Pure."""
+"""Bytes of a body to chunks. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .sse import ServerSentEvent, SSEDecoder
 
 
 class BodyReader:
-    r"""Reads a response's body, in pieces of any size: bytes to items, until ``[DONE]``.
+    r"""Turns the bytes of a body into chunks until ``[DONE]``; what follows is ignored.
 
-    ``clean`` is given the data of each event before it is read.
+    ``clean`` changes the data of each event before it is parsed.
 
-    >>> [*BodyReader(str.upper).feed(b"data: [DONE]\n\ndata: what follows is ignored\n\n")]
+    >>> [*BodyReader(str.upper).feed(b"data: [DONE]\n\ndata: more\n\n")]
     [Done()]
     """
 
@@ -27,11 +27,11 @@ class BodyReader:
         self._is_over = False
 
     def feed(self, piece: bytes) -> Iterator[Chunk | Done]:
-        """What the next bytes complete. Raises `APIError`, behind what came before the fault."""
+        """Yield what the next bytes complete; then raise `APIError` if an event is wrong."""
         return self._items(self._decoder.feed(piece))
 
     def close(self) -> Iterator[Chunk | Done]:
-        """What the end of the body completes."""
+        """Yield what the end of the body completes."""
         return self._items(self._decoder.close())
 
     def _items(self, events: list[ServerSentEvent]) -> Iterator[Chunk | Done]:
@@ -51,16 +51,16 @@ _LONGEST_WORD = 200
 
 
 def parse_chunk(data: str) -> Chunk:
-    """Read one event's data. Unknown fields are ignored.
+    """Parse the data of one event; unknown fields are ignored.
 
-    Raises `APIError` for an error object, and for data that is no JSON object.
+    Raises `APIError` for an error object and for data that is not a chunk.
     """
     try:
-        wire = _json(data)
-    except (ValueError, RecursionError):  # or brackets without end
+        wire = json.loads(data)
+    except (ValueError, RecursionError):  # the latter for endless brackets
         raise APIError(f"The server sent an event that is not JSON: {data[:80]!r}") from None
     if not isinstance(wire, dict):
-        raise APIError(f"The server sent an event that is no JSON object: {data[:80]!r}")
+        raise APIError(f"The server sent an event that is not a JSON object: {data[:80]!r}")
     if is_error(wire):
         raise in_stream_error(wire)
     try:
@@ -69,22 +69,10 @@ def parse_chunk(data: str) -> Chunk:
         raise APIError(f"The server sent a chunk of another form: {data[:80]!r}") from None
 
 
-_raw_decode = json.JSONDecoder().raw_decode
-
-
-def _json(data: str) -> Any:
-    """What `json.loads` returns, in a third of its time where no white space is around."""
-    try:
-        value, end = _raw_decode(data)
-    except ValueError:
-        value, end = None, -1
-    return value if end == len(data) else json.loads(data)
-
-
 def _error_event(data: str) -> APIError:
-    """What an event says that calls itself an error, in whatever form."""
+    """The error of an ``event: error``, whatever its form."""
     try:
-        wire = _json(data)
+        wire = json.loads(data)
     except (ValueError, RecursionError):
         wire = None
     return in_stream_error(wire) if isinstance(wire, dict) else APIError(data or _NO_MESSAGE)
@@ -94,19 +82,19 @@ _NO_MESSAGE = "The server reported an error"
 
 
 def is_error(wire: Mapping[str, Any]) -> bool:
-    """Whether a body or event says an error, in one of the forms that servers have for that."""
+    """Whether a body or event reports an error, in any of the forms that servers use."""
     if "choices" in wire:
         return bool(wire.get("error"))
     return wire.get("object") == "error" or any(map(wire.get, ("error", "errors", "detail")))
 
 
 def in_stream_error(wire: Mapping[str, Any]) -> APIError:
-    """The error of a body or event that is one."""
+    """The exception for a body or event that reports an error."""
     return APIError(said_in(wire) or _NO_MESSAGE, fields_of(wire))
 
 
 def fields_of(wire: Mapping[str, Any]) -> dict[str, Any]:
-    """The object that has an error's ``code`` and the like."""
+    """The object that holds the ``code`` and the other fields of an error."""
     match wire:
         case {"error": dict() as fields} | {"errors": [dict() as fields, *_]}:
             return fields
@@ -114,7 +102,7 @@ def fields_of(wire: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def said_in(wire: Any, depth: int = 4) -> str:
-    """The sentences in what a server says of an error; empty where there are none.
+    """The sentences in a server's error; empty where there are none.
 
     >>> said_in({"detail": [{"msg": "Field required", "loc": ["body", "model"]}]})
     'Field required (body.model)'
@@ -123,9 +111,8 @@ def said_in(wire: Any, depth: int = 4) -> str:
         case str():
             return wire
         case {"msg": str(said), "loc": list(place)}:
-            return (
-                f"{said} ({'.'.join(str(step) for step in place if isinstance(step, str | int))})"
-            )
+            path = ".".join(str(step) for step in place if isinstance(step, str | int))
+            return f"{said} ({path})"
         case dict() if depth:
             names = ("message", "msg", "detail", "error", "errors")
             return next(filter(None, (said_in(wire.get(name), depth - 1) for name in names)), "")
@@ -155,7 +142,7 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
 
 
 def word(value: object) -> str | None:
-    """A name that the server gives; None for one that is no text, is long, or steers a terminal."""
+    """A name from the server; None if it is not text, is long, or has control characters."""
     if not isinstance(value, str) or len(value) > _LONGEST_WORD:
         return None
     return value if value.isprintable() else None
@@ -171,8 +158,6 @@ def _delta(wire: dict[str, Any]) -> Delta:
         reasoning = reasoning or thoughts
     if not (isinstance(content, str) and isinstance(reasoning, str)):
         raise TypeError("content")
-    if content and len(wire) == 1:  # as nearly all are
-        return Delta(content, reasoning)
     return Delta(
         content,
         reasoning,
@@ -183,7 +168,7 @@ def _delta(wire: dict[str, Any]) -> Delta:
 
 
 def _joined(parts: list[Any]) -> tuple[str, str]:
-    """The text and the reasoning of a content in parts, as Mistral sends it."""
+    """Text and reasoning of a content that is a list of parts, as Mistral sends it."""
     thoughts = [part for whole in parts for part in whole.get("thinking") or ()]
     return "".join(map(_text_of, parts)), "".join(map(_text_of, thoughts))
 

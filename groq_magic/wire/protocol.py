@@ -1,6 +1,6 @@
-"""The wire's nouns: request body out, chunk in. Pure: no I/O.
+"""Types of requests and responses, named as the API names them. Pure: no I/O.
 
-Names are the API's own, https://console.groq.com/docs/api-reference#chat-create
+https://console.groq.com/docs/api-reference#chat-create
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from groq_magic.errors import InputError
 
@@ -20,7 +20,7 @@ DEFAULT_MODEL = "openai/gpt-oss-120b"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of the conversation that is sent.
+    """One message of a request.
 
     >>> Message("user", "Hello").to_wire()
     {'role': 'user', 'content': 'Hello'}
@@ -30,24 +30,23 @@ class Message:
     """"system", "user" or "assistant"."""
     content: str
     images: tuple[str, ...] = field(default=(), repr=False)
-    """URLs of images that go with a user's text: https, or data with the image in it."""
+    """URLs of images that belong to a user's message, ``https:`` or ``data:``."""
 
     def __post_init__(self) -> None:
-        """Raise `InputError` for a content that is no text, or cannot be sent."""
+        """Raise `InputError` if the content is not text, or is text that UTF-8 cannot encode."""
         if not isinstance(self.content, str):
             raise InputError(f"A message's content is text, not {reprlib.repr(self.content)}.")
         try:
             self.content.encode()
         except UnicodeEncodeError as error:
             half = self.content[error.start]
-            raise InputError(
-                f"The prompt has half a character, {half!r}, at {error.start}."
-            ) from None
+            said = f"The prompt has half a character, {half!r}, at index {error.start}."
+            raise InputError(said) from None
 
     def to_wire(self) -> dict[str, Any]:
-        """The message as the API takes it; the API refuses any property beyond these.
+        """The message as JSON; the API refuses other properties.
 
-        With images it is made of parts, https://console.groq.com/docs/vision
+        With images the content is a list of parts, https://console.groq.com/docs/vision
         """
         if not self.images:
             return {"role": self.role, "content": self.content}
@@ -58,7 +57,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost, as the server counted it; None where it did not say.
+    """The tokens and seconds that the server counted; None where it did not say.
 
     >>> Usage(prompt_tokens=5, completion_time=0.25).to_dict()
     {'prompt_tokens': 5, 'completion_time': 0.25}
@@ -69,7 +68,7 @@ class Usage:
     """Reasoning included."""
     total_tokens: int | None = None
     queue_time: float | None = None
-    """Seconds before the server began; not part of ``total_time``."""
+    """Seconds in the server's queue; not part of ``total_time``."""
     prompt_time: float | None = None
     """Seconds."""
     completion_time: float | None = None
@@ -77,12 +76,12 @@ class Usage:
     total_time: float | None = None
     """Seconds: prompt and completion."""
     cached_tokens: int | None = None
-    """Prompt tokens taken from the cache, on a hit."""
+    """Prompt tokens that were in the server's cache."""
     reasoning_tokens: int | None = None
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Usage:
-        """Read the API's ``usage`` object; what is no amount, or of no field here, is ignored."""
+        """Read the API's ``usage`` object; ignore unknown fields and wrong values."""
         flat = {
             **_object(wire, "prompt_tokens_details"),
             **_object(wire, "completion_tokens_details"),
@@ -91,14 +90,14 @@ class Usage:
         return cls(**{f.name: _amount(flat.get(f.name)) for f in fields(cls)})
 
     def to_dict(self) -> dict[str, int | float]:
-        """The fields that are known, by name."""
+        """The known fields by name."""
         values = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {name: value for name, value in values if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function the model wants called; ``arguments`` is JSON text, as sent.
+    """A function that the model wants to call; ``arguments`` is JSON text, as sent.
 
     >>> begun = ToolCall(0, id="call_1", name="add", arguments='{"a": 1, ')
     >>> begun.plus(ToolCall(0, arguments='"b": 2}')).arguments
@@ -127,12 +126,12 @@ class Delta(NamedTuple):
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     executed_tools: tuple[dict[str, Any], ...] = ()
-    """As sent; the same ``index`` sent again replaces the first."""
+    """As sent; a later one with the same ``index`` replaces the earlier."""
     annotations: tuple[dict[str, Any], ...] = ()
 
 
 class Chunk(NamedTuple):
-    """One ``chat.completion.chunk``: the delta of its only choice, and what ends an answer."""
+    """One ``chat.completion.chunk`` with the delta of its only choice."""
 
     delta: Delta = Delta()
     finish_reason: str | None = None
@@ -145,24 +144,24 @@ class Chunk(NamedTuple):
 
 
 class RateLimits(NamedTuple):
-    """What is left, by the ``x-ratelimit-*`` headers; None where the server did not say.
+    """The ``x-ratelimit-*`` headers; None where the server did not say.
 
-    Groq counts requests by the day and tokens by the minute,
+    Groq counts requests per day and tokens per minute,
     https://console.groq.com/docs/rate-limits
     """
 
     limit_requests: int | None = None
     remaining_requests: int | None = None
     reset_requests: float | None = None
-    """Seconds until all requests are there again."""
+    """Seconds until all requests are available again."""
     limit_tokens: int | None = None
     remaining_tokens: int | None = None
     reset_tokens: float | None = None
-    """Seconds until all tokens are there again."""
+    """Seconds until all tokens are available again."""
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimits:
-        """Read a response's headers, whose names are in lower case."""
+        """Read headers, whose names are in lower case."""
         said = {name: headers.get(f"x-ratelimit-{name.replace('_', '-')}") for name in cls._fields}
         known: dict[str, Any] = {
             name: parse_duration(text) if name.startswith("reset") else _whole(text)
@@ -173,48 +172,50 @@ class RateLimits(NamedTuple):
 
 
 class Responded(NamedTuple):
-    """The server has answered, for better or worse: its headers, their names in lower case."""
+    """A response has begun; the names of its headers are in lower case."""
 
     request_id: str | None = None
     headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Waiting(NamedTuple):
-    """The request failed in a way that passes; it is sent again after ``seconds``."""
+    """The request failed for now; it is sent again after ``seconds``."""
 
     reason: str
     seconds: float
     attempt: int
-    """The number of the attempt that comes next: 2 is the first retry."""
+    """The number of the next attempt; 2 is the first retry."""
     attempts: int
-    """How many there will be at most."""
+    """The largest number of attempts."""
 
 
 class Queued(NamedTuple):
-    """The request is not sent yet: something else must end first."""
+    """The request waits until an earlier turn ends."""
 
     reason: str
 
 
 class Asked(NamedTuple):
-    """The request goes out now, as part of a chat."""
+    """The request of a chat is sent now."""
 
     note: str
-    """What became of the chat by it, for the reader."""
+    """What the request changed in the chat, for the reader."""
 
 
 class Done(NamedTuple):
-    """``data: [DONE]``: nothing of the answer follows, only the end of the response."""
+    """``data: [DONE]``: the answer is complete; only the end of the body follows."""
 
 
 Item = Queued | Asked | Responded | Waiting | Chunk | Done
-"""What a stream is made of, in the order it happens."""
+"""What a stream yields, in this order."""
 
 
 def request_body(
     messages: Sequence[Message], /, *, model: str = DEFAULT_MODEL, **parameters: Any
 ) -> dict[str, Any]:
-    """The JSON object of a streaming request; parameters that are None are left out.
+    """The JSON object of a streaming request, without parameters that are None.
+
+    Raises `InputError` for a value that no model accepts.
 
     >>> request_body([Message("user", "Hi")], model="m", temperature=None)
     {'model': 'm', 'messages': [{'role': 'user', 'content': 'Hi'}], 'stream': True}
@@ -230,12 +231,12 @@ def request_body(
 
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:h|ms|m|s|us|µs|ns))+")
-_LONGEST_NUMBER = 15  # digits: what is longer counts nothing, and the longest raise
+_LONGEST_NUMBER = 15  # digits; a longer one is not a count, and Python refuses the longest
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds of a duration as Go writes it, https://pkg.go.dev/time#ParseDuration.
+    """Seconds of a duration in Go's form, https://pkg.go.dev/time#ParseDuration.
 
     >>> parse_duration("2m59.56s"), parse_duration("130ms"), parse_duration("soon")
     (179.56, 0.13, None)
@@ -247,64 +248,6 @@ def parse_duration(text: str) -> float | None:
 
 
 _LARGEST_AMOUNT = 10**12
-_LONGEST_HEAD = 1000  # characters before the tag: blanks without end would be read for ever
-
-
-class ThinkTags:
-    """Takes ``<think>…</think>`` at the head of a text apart from what follows.
-
-    Some models write their reasoning into the content so; the tags arrive in pieces.
-    Anywhere else the tags are text. The blank lines behind the closing tag are dropped.
-    """
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._state: Literal["head", "thought", "gap", "text"] = "head"
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all that follows is text."""
-        return self._state == "text"
-
-    def split(self, content: str) -> tuple[str, str]:
-        """The reasoning and the text in the next piece of content."""
-        self._held += content
-        reasoning = ""
-        if self._state == "head":
-            self._leave_head()
-        if self._state == "thought":
-            reasoning = self._thought()
-        if self._state == "gap":
-            self._held = self._held.lstrip()
-            self._state = "text" if self._held else "gap"
-        return reasoning, self._text()
-
-    def close(self) -> tuple[str, str]:
-        """The reasoning and the text that were held back, because more might have come."""
-        held, self._held = self._held, ""
-        return (held, "") if self._state == "thought" else ("", held)
-
-    def _leave_head(self) -> None:
-        begun = self._held.lstrip()
-        if begun.startswith("<think>"):
-            self._held, self._state = begun.removeprefix("<think>"), "thought"
-        elif not "<think>".startswith(begun) or len(self._held) > _LONGEST_HEAD:
-            self._state = "text"
-
-    def _thought(self) -> str:
-        thought, tag, rest = self._held.partition("</think>")
-        if tag:
-            self._held, self._state = rest, "gap"
-            return thought
-        kept = next(n for n in range(7, -1, -1) if thought.endswith("</think>"[:n]))
-        self._held = thought[len(thought) - kept :]
-        return thought[: len(thought) - kept]
-
-    def _text(self) -> str:
-        if self._state != "text":
-            return ""
-        text, self._held = self._held, ""
-        return text
 
 
 def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -312,7 +255,7 @@ def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _amount(value: Any) -> Any:
-    """A count or a time, None for what is none."""
+    """A count or a time; None for any other value."""
     return value if _is_number(value) and 0 <= value < _LARGEST_AMOUNT else None
 
 
@@ -321,7 +264,7 @@ def _check(model: str, parameters: Mapping[str, Any]) -> None:
         raise InputError(f"model must be a name such as {DEFAULT_MODEL!r}, not {model!r}.")
     for name, value in parameters.items():
         if name in ("messages", "stream"):
-            raise InputError(f"{name} is no parameter: it is what groq_magic itself sends.")
+            raise InputError(f"{name} is no parameter: groq_magic sets it.")
         is_right, words = _RULES.get(name, (_is_json, "JSON"))
         if value is not None and not is_right(value):
             raise InputError(f"{name} must be {words}, not {value!r}.")
@@ -350,7 +293,7 @@ def _whole(text: str) -> int | None:
     return int(text) if is_number else None
 
 
-# Only what no model will ever take otherwise: what a model supports, the server says.
+# Only limits of all models: what one model supports is the server's to say.
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "temperature": (lambda value: _is_number(value) and 0 <= value <= 2, "a number from 0 to 2"),
     "top_p": (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1"),
@@ -359,7 +302,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a whole number from 1",
     ),
     "seed": (lambda value: type(value) is int, "a whole number"),
-    "stop": (_is_texts, "a text or up to four"),
+    "stop": (_is_texts, "a text or up to four texts"),
     "reasoning_effort": (lambda value: isinstance(value, str), "a word such as 'low'"),
     "reasoning_format": (lambda value: isinstance(value, str), "a word such as 'parsed'"),
     "service_tier": (lambda value: isinstance(value, str), "a word such as 'flex'"),

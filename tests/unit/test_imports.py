@@ -22,7 +22,7 @@ ORDER += "conversation api demo ipython __init__".split()
 # The same inside each package.
 INSIDE = {
     "runtime": "waiters loop",
-    "wire": "sse protocol parsing models endpoint failures body connect client",
+    "wire": "sse protocol think_tags parsing models endpoint failures body connect client",
     "markdown": "math parser stability open_blocks tail streaming",
     "display": "frontend static table widget show",
     "prompt": "images values messages",

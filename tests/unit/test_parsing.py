@@ -71,7 +71,7 @@ def test_unknown_fields_are_ignored() -> None:
         ('{"error": "boom"}', "boom."),
         ('{"error": {}, "choices": []}', None),
         ("{", "not JSON"),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
     ],
 )
 def test_errors(data: str, message: str | None) -> None:
@@ -115,7 +115,7 @@ def test_text_is_not_lost_for_what_comes_with_it() -> None:
 
 @pytest.mark.parametrize("data", ["[" * 100_000, '{"a":' * 100_000, "9" * 5_000])
 def test_what_no_machine_can_read(data: str) -> None:
-    with pytest.raises(APIError, match=r"is not JSON|is no JSON object"):
+    with pytest.raises(APIError, match=r"is not JSON|is not a JSON object"):
         parse_chunk(data)
     with pytest.raises(APIError):
         items(b"event: error\ndata: " + data.encode() + b"\n\n")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from groq_magic import InputError, Message
-from groq_magic.wire.protocol import RateLimits, ThinkTags, parse_duration, request_body
+from groq_magic.wire.protocol import RateLimits, parse_duration, request_body
+from groq_magic.wire.think_tags import ThinkTags
 
 
 def test_a_body_has_only_what_was_given() -> None:
