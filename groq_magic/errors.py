@@ -1,4 +1,4 @@
-"""What can go wrong.
+"""The exceptions of groq_magic.
 
     GroqError
     ├── InputError                     (also a ValueError)
@@ -21,8 +21,8 @@
             ├── CapacityError              498
             └── InternalServerError        5xx
 
-A notebook shows an error of ours as its message alone: one line that says what
-happened and names the next step, never a traceback through the library.
+A notebook shows each of them as one line without a traceback: what happened and the next
+step.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Any
 
 
 class GroqError(Exception):
-    """Anything this package raises on purpose.
+    """The base class of all errors that groq_magic raises.
 
     >>> from groq_magic import demo, stream
     >>> try:
@@ -49,17 +49,17 @@ class GroqError(Exception):
         return _remade, (type(self), self.args), self.__dict__
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython prints instead of a traceback."""
+        """The lines that IPython prints instead of a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
 def _remade(kind: type[GroqError], args: tuple[Any, ...]) -> GroqError:
-    """An error out of its pickle, by no ``__init__``: those take other arguments."""
+    """An error from its pickle, without ``__init__``, whose arguments differ."""
     return kind.__new__(kind, *args)
 
 
 class InputError(GroqError, ValueError):
-    """An argument or setting is missing or wrong; nothing was sent."""
+    """An argument or a setting is missing or wrong; nothing was sent."""
 
 
 class MissingKeyError(InputError):
@@ -73,7 +73,7 @@ class MissingKeyError(InputError):
 
 
 class APIConnectionError(GroqError):
-    """The server was not reached, or the connection broke."""
+    """The server could not be reached, or the connection broke."""
 
 
 class APITimeoutError(APIConnectionError):
@@ -85,16 +85,16 @@ class CertificateError(APIConnectionError):
 
 
 class SetUpError(APIConnectionError):
-    """What the environment says of proxies or certificates cannot be followed."""
+    """The environment's settings for proxies or certificates do not work."""
 
 
 class IncompleteStreamError(APIConnectionError):
-    """The body ended before the answer did: no ``finish_reason`` came."""
+    """The stream ended without a ``finish_reason``, or the response is not a stream."""
 
 
 PROXY_LOGIN = "Set HTTPS_PROXY as http://user:password@host:port."
 
-# The next step for an error's ``code`` or status, where it is known better than by its class.
+# Next steps that are more exact than those of the classes, by ``code`` and by status.
 _BY_CODE = {
     "context_length_exceeded": "Shorten the prompt or the chat, or lower --max-tokens.",
     "model_decommissioned": "Choose another model with -m.",
@@ -110,18 +110,18 @@ _STEP_BY_STATUS = {
 
 
 class APIError(GroqError):
-    """The server answered with an error, here inside a stream that had begun.
+    """The server reported an error, here inside a stream.
 
-    ``message`` is the server's own sentence and ``code``, ``type``, ``param``,
-    ``failed_generation`` its fields of those names, None where it sent none.
+    ``message`` is the server's sentence; ``code``, ``type``, ``param`` and
+    ``failed_generation`` are its fields of those names, None where it sent none.
     """
 
     next_step = "Run the cell again."
-    """What to do about it, in a sentence."""
+    """What to do next, in one sentence."""
     request_id: str | None = None
-    """By which the server's owner finds the request, None where the server did not say."""
+    """The server's name for the request; None where the server did not say."""
     retry_after: float | None = None
-    """Seconds until it is of use to ask again, None where the server did not say."""
+    """Seconds until a new request can succeed; None where the server did not say."""
 
     def __init__(self, message: str, detail: dict[str, Any] | None = None) -> None:
         detail = detail or {}
@@ -179,7 +179,7 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key may not do this."""
+    """403: the key has no permission for this."""
 
     next_step = "Use another key, or choose another model with -m."
 
@@ -191,7 +191,7 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """409: the request is in conflict with another one."""
+    """409: the request conflicts with another one."""
 
     next_step = "Run the cell again."
 
@@ -203,13 +203,13 @@ class RequestTooLargeError(APIStatusError):
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: the request was understood and could not be followed."""
+    """422: the server understood the request and could not process it."""
 
     next_step = "Run the cell again."
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests or tokens; ``retry_after`` says when to come back."""
+    """429: too many requests or tokens; ``retry_after`` says when a new request can succeed."""
 
     next_step = "Run the cell again later."
 
@@ -217,7 +217,7 @@ class RateLimitError(APIStatusError):
         super().__init__(*args, **said)
         if self.retry_after:
             self.next_step = f"Run the cell again in {span(self.retry_after)}."
-        elif not self.should_retry:  # the request alone is more than the limit
+        elif not self.should_retry:  # this one request is larger than the limit
             self.next_step = "Lower --max-tokens, or shorten the prompt."
 
 
@@ -247,45 +247,45 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 
 
 def status_error_class(status_code: int) -> type[APIStatusError]:
-    """The class for an HTTP status: its own, the family's, or `APIStatusError`."""
+    """The most exact class for an HTTP status."""
     family = InternalServerError if status_code >= 500 else APIStatusError
     return _BY_STATUS.get(status_code, family)
 
 
 def _step_for(status: Any) -> str | None:
-    """What to do about an HTTP status, in a response or said in a stream; None for none."""
+    """The next step for a status in a response or in a stream; None for any other value."""
     if type(status) is not int or status < 300:
         return None
     return _STEP_BY_STATUS.get(status) or status_error_class(status).next_step
 
 
 def _text(value: Any) -> str | None:
-    """A field of an error; some servers have numbers for codes."""
+    """A field of an error; some servers send numbers as codes."""
     return str(value) if isinstance(value, str | int) else None
 
 
 def _sentence(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode()  # sendable
+    text = text.encode("utf-8", "replace").decode()  # without halves of surrogates
     text = printable(" ".join(text.split()))
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def printable(text: str) -> str:
-    r"""The text without what would steer a terminal or turn its lines around.
+    r"""The text without control characters and changes of direction.
 
     >>> printable("a\x1b]0;owned\x07\n")
     'a]0;owned\n'
     """
-    return text.translate(_STEERING)
+    return text.translate(_CONTROLS)
 
 
-# Escape sequences could write to a terminal's title, clipboard and history.
-_STEERING = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
-_STEERING |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+# A terminal obeys escape sequences: they change its title, clipboard and history.
+_CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+_CONTROLS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 def span(seconds: float) -> str:
-    """A span of time as people say it, rounded up.
+    """A time in words, rounded up.
 
     >>> span(0.29), span(59.2), span(578)
     ('1 s', '60 s', '10 min')

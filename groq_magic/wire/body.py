@@ -1,4 +1,4 @@
-"""The bytes of a response's body, unpacked in small steps where the server packed them."""
+"""The bytes of a response's body, decompressed in small steps where needed."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import httpx
 from groq_magic.errors import IncompleteStreamError
 
 _STEP = 64 * 1024
-_GZIP = 31  # what zlib calls that format
+_GZIP = 31  # zlib's number for the format
 
 
-def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `IncompleteStreamError` where it is packed otherwise.
+def body_of(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body as it arrives, plain or with one gzip, which some proxies add.
 
-    httpx unpacks all that a server names, to any size, in one go. We ask for no packing, and
-    take one gzip, since some proxies add it.
+    Raises `IncompleteStreamError` for any other encoding. httpx itself decompresses every
+    encoding that a server names, to any size and in one step: 2 KB can become gigabytes.
     """
-    packing = response.headers.get("content-encoding", "").strip().lower()
+    encoding = response.headers.get("content-encoding", "").strip().lower()
     body = cast("AsyncIterable[bytes]", response.stream)
-    if packing in ("", "identity"):
+    if encoding in ("", "identity"):
         return aiter(body)
-    if packing in ("gzip", "x-gzip"):
-        return _unpacked(body)
-    raise _unreadable("in a way that was not asked for")
+    if encoding in ("gzip", "x-gzip"):
+        return _decompressed(body)
+    raise _unreadable("in a way that groq_magic did not ask for")
 
 
-async def _unpacked(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    unpacker = zlib.decompressobj(_GZIP)
-    async for packed in body:
-        rest = packed
-        while not unpacker.eof:
+async def _decompressed(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    decompressor = zlib.decompressobj(_GZIP)
+    async for compressed in body:
+        rest = compressed
+        while not decompressor.eof:
             try:
-                data = unpacker.decompress(rest, _STEP)
+                data = decompressor.decompress(rest, _STEP)
             except zlib.error:
                 raise _unreadable("wrongly") from None
-            rest = unpacker.unconsumed_tail
+            rest = decompressor.unconsumed_tail
             yield data
             if not rest and len(data) < _STEP:
                 break
-            await asyncio.sleep(0)  # other answers come, and a Stop is heard
+            await asyncio.sleep(0)  # other answers and a Stop have their turn
 
 
 def _unreadable(how: str) -> IncompleteStreamError:
-    return IncompleteStreamError(f"The server packed its answer {how}. Check GROQ_BASE_URL.")
+    return IncompleteStreamError(f"The server compressed its answer {how}. Check GROQ_BASE_URL.")

@@ -1,4 +1,4 @@
-"""One POST to an async iterator of chunks, tried again where that is of use."""
+"""One POST to an async iterator of chunks; sends a request again where that can help."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from groq_magic.errors import (
 )
 from groq_magic.runtime.loop import background
 
-from .body import pieces
-from .connect import Opening
+from .body import body_of
+from .connect import Connect
 from .endpoint import Endpoint
 from .failures import (
     as_our_errors,
@@ -63,10 +63,10 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Client:
-    """A pool of connections, shared by all answers of a process.
+    """A pool of connections, shared by the answers of a process.
 
-    ``timeout`` is the longest silence of the server in seconds, ``max_retries`` how
-    often a request that failed in passing is sent again. Raises `InputError` for others.
+    ``timeout`` is the longest silence of the server in seconds; ``max_retries`` is how often
+    a request is sent again. Raises `InputError` for other values.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Client:
         self._transport = transport
 
     async def stream(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
-        """Send ``body``; yield what comes, `Responded` first, until the answer's end.
+        """Send ``body``; yield `Responded`, then chunks, until the end of the answer.
 
-        Behind a `Waiting` the request is sent again, when the caller asks for the next
-        item: it is the caller who waits. That is never so once a chunk has come: no
-        token comes twice. Raises a `GroqError` for whatever goes wrong.
+        After a `Waiting` the request is sent again when the caller asks for the next item, so
+        the caller does the waiting. A request is not sent again once a chunk has arrived, so
+        no token arrives twice. Raises a `GroqError` for any failure.
         """
         for attempt in range(1, self._max_retries + 2):
             begun = False
@@ -112,24 +112,24 @@ class Client:
 
     @property
     def _http(self) -> httpx.AsyncClient:
-        # Built at the first request, on the thread that makes it: the TLS context takes 40 ms.
-        # No cached_property: Python 3.11's has a lock, which a forked child would find held.
+        # Built on the loop thread at the first request, since the TLS context takes 40 ms.
+        # No cached_property: that of Python 3.11 has a lock, which a fork may copy while held.
         try:
             built: httpx.AsyncClient | None = vars(self).get("_http")
             return built or vars(self).setdefault("_http", self._built())
-        except (ImportError, OSError) as error:  # no such file, or no package for SOCKS
+        except (ImportError, OSError) as error:  # a missing file, or no package for SOCKS
             raise SetUpError(
-                f"Cannot connect as the environment says: {error}. "
+                f"The network settings of the environment do not work: {error}. "
                 "Check SSL_CERT_FILE, HTTPS_PROXY and ALL_PROXY."
             ) from without_frames(error)
         except (ValueError, httpx.InvalidURL):
-            pass  # which may say the proxy's password: it is not kept behind our error
+            pass  # the error may quote the proxy's password, so it is not kept as the cause
         raise SetUpError(
-            "What the environment says of proxies cannot be followed. "
+            "The proxy settings of the environment do not work. "
             "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."
         )
 
-    @background.without_forks()  # OpenSSL would be half set up in the child
+    @background.without_forks()  # else the child gets a half initialised OpenSSL
     def _built(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             transport=self._transport,
@@ -138,40 +138,40 @@ class Client:
                 max_keepalive_connections=_IDLE_CONNECTIONS,
                 keepalive_expiry=300.0,
             ),
-            # A proxy from the environment never sits between us and this machine.
+            # Requests to this machine never go through a proxy.
             mounts=None if self._transport else dict.fromkeys(_PAST_PROXIES, None),
             follow_redirects=False,
         )
 
     def _request(self, method: str, path: str, endpoint: Endpoint, content: str) -> httpx.Request:
-        # Made here, so that no frame that an error comes through holds the key: tracebacks with
-        # local variables are printed, logged and sent around.
+        # The key is a local variable only here, where no error passes: tracebacks with local
+        # variables are printed, logged and sent to others.
         return httpx.Request(
             method,
             _parsed(endpoint.base_url + path),
             headers={**_HEADERS[method], **endpoint.headers},
             content=content.encode(),
-            extensions={"timeout": self._timeout.as_dict()},  # httpx 0.27.0 adds none itself
+            extensions={"timeout": self._timeout.as_dict()},  # httpx 0.27.0 adds none
         )
 
     async def _attempt(self, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
         with as_our_errors(endpoint):
             request = self._request("POST", "/chat/completions", endpoint, _to_json(body))
-            async with aclosing(await Opening().response(self._http, request)) as response:
+            async with aclosing(await Connect().response(self._http, request)) as response:
                 yield responded(response, endpoint)
                 if response.status_code != 200:
                     raise status_error(response, await _start_of_body(response), endpoint)
                 if is_document(response):
                     raise not_a_stream(response, await _start_of_body(response), endpoint)
                 reader = BodyReader(endpoint.without_key)
-                async for piece in pieces(response):  # read to its end, the connection
+                async for piece in body_of(response):  # to its end, so that the connection
                     for item in reader.feed(piece):  # can be used again
                         yield item
                 for item in reader.close():
                     yield item
 
     async def _suggest_models(self, error: NotFoundError, endpoint: Endpoint, model: str) -> None:
-        """Name the models whose names are near, if the server tells what it has."""
+        """Add models with a similar name to the error, if the server lists its models."""
         if error.code != "model_not_found":
             return
         with suppress(GroqError):
@@ -180,9 +180,9 @@ class Client:
                 error.next_step = f"Near names, for -m: {', '.join(near)}."
 
     async def models(self, endpoint: Endpoint, *, within: float = _MODELS_SECONDS) -> list[Model]:
-        """The models that the server has, which are then known to this process.
+        """Fetch the server's models and remember them for this process.
 
-        Raises a `GroqError`, and that after ``within`` seconds at the latest.
+        Raises a `GroqError` on failure, and after ``within`` seconds at the latest.
         """
         try:
             async with asyncio.timeout(within):
@@ -198,7 +198,7 @@ class Client:
     async def _models_body(self, endpoint: Endpoint) -> str:
         with as_our_errors(endpoint):
             request = self._request("GET", "/models", endpoint, "")
-            async with aclosing(await Opening().response(self._http, request)) as response:
+            async with aclosing(await Connect().response(self._http, request)) as response:
                 body = await _start_of_body(response, _MODELS_LIMIT)
         if response.status_code != 200:
             raise status_error(response, body, endpoint)
@@ -210,29 +210,29 @@ async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMI
     silence = response.request.extensions["timeout"]["read"]
     try:
         async with asyncio.timeout(min(silence, _ERROR_BODY_SECONDS)):
-            async for data in pieces(response):
+            async for data in body_of(response):
                 body += data
                 if len(body) >= limit:
                     break
     except (httpx.HTTPError, OSError, IncompleteStreamError):  # TimeoutError among them
         if response.status_code == 200:
             raise
-        # Otherwise the status says what is wrong, however little comes behind it.
+        # Any other status says by itself what is wrong.
     return body[:limit].decode("utf-8", "replace")
 
 
 async def _near(model: str, names: list[str]) -> list[str]:
-    """The nearest of the names, as far as a second allows; other answers come meanwhile."""
+    """The most similar names, found within a second; other answers continue meanwhile."""
     near: list[str] = []
     with suppress(TimeoutError):
         async with asyncio.timeout(_NEAR_SECONDS):
             for name in names:
-                if max(len(name), len(model)) <= _LONGEST_NEAR_NAME:  # the time is its cube
+                if max(len(name), len(model)) <= _LONGEST_NEAR_NAME:  # time grows with its cube
                     near = get_close_matches(model, [*near, name], cutoff=0.4)
                     await asyncio.sleep(0)
     return near
 
 
-@lru_cache(maxsize=32)  # parsed for every request, URLs would cost a tenth of its own time
+@lru_cache(maxsize=32)  # parsing takes a tenth of a request's own time
 def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)

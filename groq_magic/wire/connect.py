@@ -1,4 +1,4 @@
-"""A request on its way to its response: no connection is left open, in no process."""
+"""A request until its response begins; leaves no connection open, in no process."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ _CAN_BE_CANCELLED = {
 }
 
 
-class Opening:
-    """A request on its way to its response, which leaves no connection open when cancelled.
+class Connect:
+    """A request until its response begins; leaves no connection open when cancelled.
 
-    By themselves anyio and httpcore do, when the cancellation comes as a connection is
-    made, within its handshake of TLS or SOCKS, or before its first request. So a connection
-    is let come about, and closed then. https://www.encode.io/httpcore/extensions/#trace tells
-    how far it is.
+    httpcore leaks a connection that is cancelled while it connects, during the handshake of
+    TLS or SOCKS, or before its first request. So the connection is completed and then closed;
+    https://www.encode.io/httpcore/extensions/#trace reports its progress.
     """
 
     _tasks: ClassVar[set[asyncio.Task[None]]] = set()
@@ -46,13 +45,13 @@ class Opening:
             self._is_abandoned = True
             if self._can_cancel:
                 sending.cancel()
-            if not (self._response.cancelled() or self._response.exception()):  # it came meanwhile
+            if not (self._response.cancelled() or self._response.exception()):
                 self._started(self._response.result().aclose())
             raise
 
     def _started(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(coroutine)
-        self._tasks.add(task)  # the loop itself keeps no task alive
+        self._tasks.add(task)  # the loop itself does not keep a task alive
         task.add_done_callback(self._tasks.discard)
         return task
 
@@ -64,18 +63,18 @@ class Opening:
                 self._response.set_exception(error)
             return
         if self._response.cancelled():
-            self._started(response.aclose())  # by a task that nobody cancels
+            self._started(response.aclose())  # in a task that nobody cancels
         else:
             self._response.set_result(response)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        step = event.split(".", 1)[1]  # without "connection" or "http11"
+        step = event.split(".", 1)[1]  # drops "connection" or "http11"
         if step in ("connect_tcp.started", f"{_SOCKS}.complete", "start_tls.complete"):
             self._can_cancel = False
         elif step in _CAN_BE_CANCELLED:
             self._can_cancel = True
         if step == "send_request_headers.started" and info["request"].method != b"CONNECT":
-            info["request"].extensions.pop("trace")  # the rest need not be told
+            info["request"].extensions.pop("trace")  # later events do not matter
         if step == "connect_tcp.complete":
             self._connection = info["return_value"]
             _note_socket(self._connection.get_extra_info("socket"))
@@ -88,23 +87,23 @@ class Opening:
 
 
 _sockets: dict[int, os.stat_result] = {}
-"""What is, or was, the socket of a connection, by its file descriptor."""
+"""The sockets of connections, open or closed, by file descriptor."""
 
 
 def _note_socket(socket: Any) -> None:
-    if hasattr(os, "register_at_fork"):  # elsewhere its number is no file descriptor
+    if hasattr(os, "register_at_fork"):  # on Windows the number is not a file descriptor
         _sockets[socket.fileno()] = os.fstat(socket.fileno())
 
 
 def _leave_sockets() -> None:
-    """In a forked child: let go of its copies, which would hold the connections open.
+    """Close the copies of a forked child, which would keep the connections open.
 
-    Something else is put in their places: who closes those later, closes nothing of others.
+    ``/dev/null`` takes their numbers, so that a later close hits no descriptor of others.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor, noted in _sockets.items():
         with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), noted):  # and not another's by now
+            if os.path.samestat(os.fstat(descriptor), noted):  # the number may have a new owner
                 os.dup2(nothing, descriptor, inheritable=False)
     os.close(nothing)
     _sockets.clear()

@@ -1,4 +1,4 @@
-"""Where requests go, and the key that goes with them."""
+"""The server's address and the key."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from groq_magic.errors import InputError, MissingKeyError
 
 GROQ_URL = "https://api.groq.com"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""This machine, by the names that count as that."""
+"""The names of this machine."""
 _DEMO_PATH = "/groq-demo-"
 _UNENCRYPTED = "GROQ_SEND_KEY_UNENCRYPTED"
 _SHORTEST_SECRET = 16
-"""A shorter key is a word, for a server that wants any: it may stand in answers and their JSON."""
+"""A shorter key is a word for a local server; it may occur in answers and in JSON."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests go, and the key that goes with them and is in no repr.
-
-    ``base_url`` reaches up to and without ``/chat/completions``.
-    """
+    """The server's address without ``/chat/completions``, and the key, which no repr shows."""
 
     base_url: str
     api_key: str | None = field(default=None, repr=False)
@@ -35,11 +32,10 @@ class Endpoint:
     def from_environment(cls, base_url: str | None = None) -> Endpoint:
         """``base_url``, else ``GROQ_BASE_URL``, else Groq; the kept key, else ``GROQ_API_KEY``.
 
-        Both forms of base URL work: ``https://api.groq.com`` as the official SDK has
-        it, and ``https://api.groq.com/openai/v1`` as OpenAI-style clients do. Raises
-        `MissingKeyError`, unless the server is on this machine, and `InputError` for
-        a URL that is none and for one that would send the key unencrypted, unless
-        ``GROQ_SEND_KEY_UNENCRYPTED=yes`` says that it may.
+        The path may be left out (``https://api.groq.com``) or given
+        (``https://api.groq.com/openai/v1``). Raises `MissingKeyError` where a server that is
+        not on this machine needs a key, and `InputError` for an invalid URL and for one that
+        would send the key unencrypted, unless ``GROQ_SEND_KEY_UNENCRYPTED=yes``.
         """
         base = _configured(base_url)
         if not (base.is_safe or os.environ.get(_UNENCRYPTED) == "yes"):
@@ -53,10 +49,10 @@ class Endpoint:
         return cls(base.url, key)
 
     def __reduce__(self) -> tuple[type[Endpoint], tuple[str]]:
-        return Endpoint, (self.base_url,)  # a pickle is a file, and no file has the key
+        return Endpoint, (self.base_url,)  # a pickle may become a file, and no file holds the key
 
     def without_key(self, text: str) -> str:
-        """What the server said, less the key, should it have said that, plain or in JSON."""
+        """The server's text with the key replaced, in plain form and in JSON."""
         key = self.api_key
         if key is None or len(key) < _SHORTEST_SECRET:
             return text
@@ -66,12 +62,12 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """The server's name, as errors call it."""
+        """The server's name, for error messages."""
         return httpx.URL(self.base_url).host
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header that carries the key, where there is one."""
+        """The header with the key; empty without a key."""
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
 
@@ -79,10 +75,10 @@ _kept_key: str | None = None
 
 
 def keep_key(text: str) -> None:
-    """Use this key from now on, before that of ``GROQ_API_KEY``; in this process alone.
+    """Use this key instead of ``GROQ_API_KEY``, in this process only.
 
-    It is not put into the environment, which child processes inherit. Raises `InputError`
-    for what is no key; the one so far stays then.
+    The environment stays as it is, since child processes inherit it. Raises `InputError` for
+    a text that is not a key; the earlier key then stays.
     """
     global _kept_key  # noqa: PLW0603  # one key per process, as the environment has it
     text = text.strip()
@@ -91,20 +87,20 @@ def keep_key(text: str) -> None:
             "No key was given; nothing has changed. Keys: https://console.groq.com/keys."
         )
     if not _is_key(text):
-        del text  # no frame that the error comes through holds it
+        del text  # no frame of the error's traceback holds it
         raise InputError("That has characters that no key has; nothing has changed. Try again.")
     _kept_key = text
 
 
 def key_source() -> str:
-    """Where the key comes from, in words without any part of it; empty where there is none."""
+    """Where the key comes from, without any part of it; empty without a key."""
     if _kept_key:
         return "kept in memory by %groq login"
     return "found in GROQ_API_KEY" if os.environ.get("GROQ_API_KEY", "").strip() else ""
 
 
 def configured_url(base_url: str | None = None) -> str:
-    """Where requests go, key or no key; as `Endpoint.from_environment` has it."""
+    """The base URL that `Endpoint.from_environment` uses, with or without a key."""
     return _configured(base_url).url
 
 
@@ -118,7 +114,7 @@ _NETWORK_SETTINGS = (
 
 
 def network_settings() -> tuple[str | None, ...]:
-    """What the environment says of proxies and certificates, which a `Client` keeps to."""
+    """The environment's settings for proxies and certificates, which a `Client` uses."""
     return tuple(map(os.environ.get, _NETWORK_SETTINGS))
 
 
@@ -126,9 +122,9 @@ class _BaseUrl(NamedTuple):
     url: str
     is_loopback: bool
     is_safe: bool
-    """Whether nobody on the way can read what is sent there."""
+    """Whether the connection is encrypted or stays on this machine."""
     is_demo: bool
-    """Whether it is a `groq_magic.demo`, which has no business with the key."""
+    """Whether it is a `groq_magic.demo`, which gets no key."""
 
 
 def _configured(base_url: str | None) -> _BaseUrl:
@@ -142,7 +138,7 @@ def _base_url(text: str) -> _BaseUrl:
     try:
         url = httpx.URL(text.strip())
         host = url.host
-        url.raw_host.decode().encode("idna")  # as the resolver does
+        url.raw_host.decode().encode("idna")  # which the resolver does, too
     except (httpx.InvalidURL, UnicodeError) as error:
         raise InputError(f"GROQ_BASE_URL is not a URL: {error}.") from None
     if url.scheme not in ("http", "https") or not host:
@@ -161,15 +157,15 @@ def _key() -> str | None:
         return _kept_key
     key = os.environ.get("GROQ_API_KEY", "").strip()
     if not _is_key(key):
-        del key  # no frame that the error comes through holds it
-        # Said here, before a library says it together with the key.
+        del key  # no frame of the error's traceback holds it
+        # Checked here, before a library's error quotes the key.
         raise InputError("GROQ_API_KEY has characters that no key has. Set it again.")
     return key or None
 
 
 @lru_cache(maxsize=8)
 def _escaped(key: str) -> re.Pattern[str]:
-    r"""The key as JSON may have it: ``/`` as ``\/``, any character as ``\u`` and its number."""
+    r"""Matches the key in JSON: ``/`` may be ``\/``, any character ``\u`` and its number."""
     return re.compile("".join(map(_escaped_character, key)))
 
 

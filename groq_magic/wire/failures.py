@@ -1,4 +1,4 @@
-"""What fails on the way, and what a server says instead of an answer: as our errors."""
+"""Failed connections and error responses to exceptions of groq_magic."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LONGEST_WAIT = 60.0
 
 @contextmanager
 def as_our_errors(endpoint: Endpoint) -> Iterator[None]:
-    """Raise as ours what httpx, sockets and TLS raise within."""
+    """Raise errors of httpx, sockets and TLS as errors of groq_magic."""
     try:
         yield
     except (httpx.HTTPError, OSError) as error:  # such as ssl.SSLError in mid-stream
@@ -45,7 +45,7 @@ def as_our_errors(endpoint: Endpoint) -> Iterator[None]:
 
 
 def without_frames(error: BaseException) -> BaseException:
-    """The error without the frames that it came through, which hold the request with its key."""
+    """Remove the error's frames, which hold the request with its key."""
     error.__traceback__ = None
     for behind in (error.__cause__, error.__context__):
         if behind is not None and behind.__traceback__ is not None:
@@ -77,15 +77,15 @@ def _what_leads_there() -> str:
 
 def _proxy_error(said: str, host: str) -> APIConnectionError:
     if said.startswith("407"):
-        return SetUpError(f"The proxy does not know you. {PROXY_LOGIN}")
-    said = f"HTTP {said[:3]}" if said[:3].isdigit() else said  # whatever a proxy says there
+        return SetUpError(f"The proxy needs a login. {PROXY_LOGIN}")
+    said = f"HTTP {said[:3]}" if said[:3].isdigit() else said  # without the proxy's own words
     return APIConnectionError(
         f"The proxy made no connection to {host} ({said}). Check HTTPS_PROXY and NO_PROXY."
     )
 
 
 _CLOCK = "Check this machine's clock, or tell the server's owner."
-_CERTIFICATE_FAULTS = {  # by what OpenSSL says
+_CERTIFICATE_FAULTS = {  # by OpenSSL's message
     "has expired": f"has expired. {_CLOCK}",
     "not yet valid": f"is not valid yet. {_CLOCK}",
     "mismatch": "is for another name. Check GROQ_BASE_URL.",
@@ -102,9 +102,9 @@ _DOCUMENTS = {"application/json", "application/problem+json", "text/html"}
 
 
 def is_document(response: httpx.Response) -> bool:
-    """Whether a response of status 200 is something else than a stream."""
+    """Whether a response of status 200 is a document and not a stream."""
     kind = _kind(response)
-    # Some servers stream as plain text; but no stream says how long it will be.
+    # Some servers stream as plain text, but a stream does not know its length.
     return kind in _DOCUMENTS or (kind == "text/plain" and "content-length" in response.headers)
 
 
@@ -114,7 +114,7 @@ def _kind(response: httpx.Response) -> str:
 
 
 def not_a_stream(response: httpx.Response, body: str, endpoint: Endpoint) -> GroqError:
-    """The error of a response of status 200 that is a document."""
+    """The error for a document with status 200."""
     wire = json_object(endpoint.without_key(body))
     if is_error(wire):
         return in_stream_error(wire)
@@ -124,7 +124,7 @@ def not_a_stream(response: httpx.Response, body: str, endpoint: Endpoint) -> Gro
 
 
 def status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> APIStatusError:
-    """The error of a response of another status than 200."""
+    """The error for a status other than 200."""
     wire = json_object(endpoint.without_key(body))
     reason = endpoint.without_key(response.reason_phrase) or "The server gave no reason"
     said = said_in(wire) or reason
@@ -139,16 +139,16 @@ def status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> API
 
 
 def responded(response: httpx.Response, endpoint: Endpoint) -> Responded:
-    """What the headers say, less the key."""
+    """The headers, with the key replaced."""
     headers = {name: endpoint.without_key(said) for name, said in response.headers.items()}
     return Responded(word(headers.get("x-request-id")), headers)
 
 
 def json_object(body: str) -> dict[str, Any]:
-    """The object that a body is, empty where it is none."""
+    """The JSON object in a body; empty for any other body."""
     try:
         wire = json.loads(body)
-    except (ValueError, RecursionError):  # an HTML page, or nothing, or brackets without end
+    except (ValueError, RecursionError):  # an HTML page, nothing, or endless brackets
         return {}
     return wire if isinstance(wire, dict) else {}
 
@@ -161,7 +161,7 @@ def _should_retry(response: httpx.Response) -> bool:
 
 
 def _retry_after(headers: httpx.Headers, message: str) -> float | None:
-    """Seconds, from ``retry-after-ms``, ``retry-after`` (a number or a date), or the message."""
+    """Seconds from ``retry-after-ms``, ``retry-after`` (number or date) or the message."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
     said = headers.get("retry-after", "")
     in_words = re.search(r"try again in ([0-9.a-zµ]+[a-z])", message)
@@ -190,7 +190,7 @@ def _seconds_to(date: str) -> float | None:
 
 
 def retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> float | None:
-    """Seconds to wait before the next attempt; None where another one is of no use."""
+    """Seconds until the next attempt; None where another attempt cannot help."""
     said = None
     if isinstance(error, CertificateError | IncompleteStreamError | SetUpError):
         return None
@@ -198,14 +198,14 @@ def retry_delay(error: APIConnectionError | APIStatusError, attempt: int) -> flo
         if not error.should_retry:
             return None
         said = error.retry_after
-    if not said:  # not even those who say "at once" mean all at once
-        jitter = random.uniform(0.75, 1.0)  # noqa: S311  # so that clients do not come in step
+    if not said:  # a delay of 0, too: not all clients at once
+        jitter = random.uniform(0.75, 1.0)  # noqa: S311  # so that clients do not retry in step
         return float(min(0.5 * 2 ** (attempt - 1), 8.0) * jitter)
     return said if said <= _LONGEST_WAIT else None
 
 
 def reason_of(error: APIConnectionError | APIStatusError) -> str:
-    """Why it is tried again, in two words."""
+    """Why the request is sent again, in two words."""
     if isinstance(error, APIStatusError):
         return "rate limit" if error.status_code == 429 else f"HTTP {error.status_code}"
     return "no answer" if isinstance(error, APITimeoutError) else "no connection"

@@ -1,4 +1,4 @@
-"""Bytes to server-sent events: a push decoder without I/O.
+"""Bytes to server-sent events. Pure: no I/O.
 
 The format is the WHATWG specification's "event stream interpretation",
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from groq_magic.errors import APIError
 
-_DIGITS = re.compile("[0-9]{1,15}")  # more would be no time, and the longest are no int
+_DIGITS = re.compile("[0-9]{1,15}")  # more is not a time, and Python refuses the longest
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -22,16 +22,15 @@ class ServerSentEvent(NamedTuple):
     event: str = "message"
     id: str = ""
     retry: int | None = None
-    """Reconnection time in milliseconds, where this event's block set one."""
+    """Reconnection time in milliseconds, if this event sets one."""
 
 
 class SSEDecoder:
-    r"""Feed it a body's bytes in pieces of any size; it returns the events they complete.
+    r"""Takes a body's bytes in any portions and returns the events that they complete.
 
-    Lines end in LF, CR or CRLF, and only there: U+2028, U+2029 and U+0085 are text.
-    Bytes that are not UTF-8 become U+FFFD. Nothing raises but an event larger than
-    ``max_event_size`` bytes (`APIError`), and that by itself: where other events came with
-    it, the next call raises.
+    Lines end with LF, CR or CRLF only; U+2028, U+2029 and U+0085 are text. Bytes that are
+    not UTF-8 become U+FFFD. Raises `APIError` only for an event larger than
+    ``max_event_size`` bytes, after the events before it have been returned.
 
     >>> SSEDecoder().feed(b"data: one\n\ndata: tw")
     [ServerSentEvent(data='one', event='message', id='', retry=None)]
@@ -50,7 +49,7 @@ class SSEDecoder:
         self._fault: APIError | None = None
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """Take the next bytes of the body; return the events that are now complete."""
+        """Take the next bytes; return the events that they complete."""
         if self._fault:
             raise self._fault
         lines = self._lines(data)
@@ -73,12 +72,11 @@ class SSEDecoder:
         return events
 
     def close(self) -> list[ServerSentEvent]:
-        """The body has ended; return the event that only lacks its blank line.
+        """End the body; return the event that lacks only its blank line.
 
-        The specification discards what has no blank line behind it, and so do we
-        for a line that the end cut off. But when the body ends right behind a
-        complete line, the event is whole: servers leave the last blank line out,
-        and the event so lost would be the answer's ``finish_reason``.
+        The specification discards an event without a blank line after it. Some servers leave
+        the last blank line out, and that event has the ``finish_reason``: so it is kept,
+        unless its last line is cut off.
         """
         if self._fault:
             raise self._fault
@@ -88,14 +86,14 @@ class SSEDecoder:
         return [event] if event else []
 
     def _lines(self, data: bytes) -> list[bytes]:
-        """Split at line ends; the last item is the start of an unfinished line."""
+        """Split at line ends; the last item is the start of an incomplete line."""
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
         return data.split(b"\n")
 
     def _with_line_feeds(self, data: bytes) -> bytes:
         if self._after_cr and data.startswith(b"\n"):
-            data = data[1:]  # the second half of a CRLF whose CR ended the line
+            data = data[1:]  # the LF of a CRLF whose CR has ended the line
             self._after_cr = False
         if data:
             self._after_cr = data.endswith(b"\r")
@@ -116,7 +114,7 @@ class SSEDecoder:
 
     def _take(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
-        self._count(len(line) + 1)  # and its end, so that empty ones do not come free
+        self._count(len(line) + 1)  # with its end, so that empty lines count, too
         text = value.removeprefix(b" ").decode("utf-8", "replace")
         if name == b"data":
             self._data.append(text)

@@ -36,7 +36,7 @@ from groq_magic import (
 from groq_magic.answer import Answer
 from groq_magic.runtime.loop import background
 from groq_magic.wire.client import Client
-from groq_magic.wire.connect import Opening, _sockets
+from groq_magic.wire.connect import Connect, _sockets
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import known_models
 from groq_magic.wire.protocol import RateLimits, Waiting
@@ -342,13 +342,13 @@ def test_no_content_type_says_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_of_a_request_that_is_on_its_way_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    trace = Opening._trace
+    trace = Connect._trace
 
-    async def note(opening: Opening, event: str, info: Mapping[str, object]) -> None:
+    async def note(opening: Connect, event: str, info: Mapping[str, object]) -> None:
         told.append(event)
         await trace(opening, event, info)
 
-    monkeypatch.setattr(Opening, "_trace", note)
+    monkeypatch.setattr(Connect, "_trace", note)
     with peer(answers("one", "two")) as server:
         mine = Client(max_retries=0)
         assert Answer(mine.stream(Endpoint(server.base_url), {})).result(10) == "onetwo"

@@ -35,7 +35,7 @@ from groq_magic import (
     RateLimitError,
 )
 from groq_magic.answer import Answer
-from groq_magic.wire.body import pieces
+from groq_magic.wire.body import body_of
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Waiting
 from tests.conftest import running_demo
@@ -249,7 +249,7 @@ def test_the_loop_is_free_between_the_steps_of_unpacking() -> None:
                 await asyncio.sleep(0)
 
         running = asyncio.ensure_future(others())
-        sizes = [len(piece) async for piece in pieces(response)]
+        sizes = [len(piece) async for piece in body_of(response)]
         running.cancel()
         return turns, sizes
 
