@@ -1,26 +1,23 @@
-"""A server on this machine that speaks Groq's wire: to try without a key, for tests, for load.
+"""A local server that speaks Groq's protocol, to try without a key and for tests.
 
     python -m groq_magic.demo --port 0 --tokens-per-second 500
 
-It prints its base URL, with a key that is none, and serves until it is interrupted. The
-path of the URL holds a secret, so that nobody else on this machine can use the server, and
-no page in a browser can. The answers are those of ``answers.md``, picked by words of the
-prompt. Any model name works; these misbehave:
+It prints its base URL and serves until it is interrupted. The URL's path holds a secret, so
+that no other user of this machine and no web page can use the server. The words of a prompt
+choose an answer from ``answers.md``. Any model name works; these behave differently:
 
     demo/slow               20 tokens per second
-    demo/long               its answer again and again, all of them where the prompt means
-                            none: 8,000 tokens, or as many as ``max_completion_tokens``
-                            says, the last of them "The end."
-    demo/reasoning          thinks first
-    demo/rate-limit         429 first, and an answer when asked again
+    demo/long               8,000 tokens, or ``max_completion_tokens``: the answer again and
+                            again, or all answers if no word fits; ends with "The end."
+    demo/reasoning          reasoning first
+    demo/rate-limit         429 at first, an answer to the second attempt
     demo/error-401          an invalid key
-    demo/mid-stream-error   an error behind 40 tokens
-    demo/cut-off            the connection breaks behind 40 tokens
+    demo/mid-stream-error   an error after 40 tokens
+    demo/cut-off            the connection breaks after 40 tokens
 
-With ``--keep-requests``, ``/demo/requests`` in place of ``/openai/v1`` tells what the
-server saw: each request's body, how many tokens it was sent, and whether that was
-"streaming", "done" or ended by the client, "closed"; when the first token was sent and when
-it was over, in seconds since 1970.
+With ``--keep-requests``, ``/demo/requests`` in place of ``/openai/v1`` lists the requests:
+``body``, ``tokens`` sent, ``state`` ("streaming", "done", or "closed" by the client), and
+``began_at`` and ``ended_at`` in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -59,12 +56,12 @@ _LIKE_A_MODEL: dict[str, Any] = {
 
 
 def _priced(prompt: str, cached: str, completion: str) -> dict[str, Any]:
-    """Prices in USD for a token."""
+    """A model with prices in USD per token."""
     pricing = {"prompt": prompt, "input_cache_read": cached, "completion": completion}
     return _LIKE_A_MODEL | {"pricing": pricing}
 
 
-# The first two are listed as Groq listed them in August 2026.
+# The first two have Groq's values of August 2026.
 MODELS: dict[str, dict[str, Any]] = {
     "openai/gpt-oss-120b": _priced("0.00000015", "0.000000075", "0.0000006"),
     "openai/gpt-oss-20b": _priced("0.000000075", "0.0000000375", "0.0000003"),
@@ -81,13 +78,13 @@ _REQUESTS_A_DAY = 14_400
 _TICK_SECONDS = 0.005
 _FAULT_AFTER = 40
 _LARGEST_BODY = 2**25
-_PATH = "/groq-demo-"  # as `groq_magic.endpoint` knows it, which sends no key there
+_PATH = "/groq-demo-"  # `Endpoint` sends no key to this path
 _NEEDED = (
     *("PATH", "HOME", "USERPROFILE", "APPDATA", "SYSTEMROOT", "TEMP", "TMP", "LANG", "LC_ALL"),
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV"),
     *("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONDONTWRITEBYTECODE"),
 )
-"""What Python needs of the environment; the rest, and any key, is not handed on."""
+"""The variables that Python needs; the server inherits no others, and so no key."""
 _RETRY_AFTER = 2
 _THOUGHT = (
     "The demo server has nothing to think about, but a thought looks like this: "
@@ -96,7 +93,7 @@ _THOUGHT = (
 
 
 class Started(NamedTuple):
-    """The server of this process, which ends with it: its standard input does."""
+    """The server of this process; it ends when its standard input does."""
 
     process: subprocess.Popen[str]
     base_url: str
@@ -106,7 +103,7 @@ _started: Started | None = None
 
 
 def start(tokens_per_second: float = 200.0) -> str:
-    """Start a server for this process, unless there is one; return its base URL."""
+    """Start this process's server unless it runs; return its base URL."""
     global _started  # noqa: PLW0603  # one for each process
     if _started is None or _started.process.poll() is not None:
         _started = _start(tokens_per_second)
@@ -123,7 +120,7 @@ def _start(tokens_per_second: float) -> Started:
         stderr=subprocess.DEVNULL,
         text=True,
         env={name: os.environ[name] for name in _NEEDED if name in os.environ},
-        start_new_session=True,  # an interrupt of the kernel is not meant for it
+        start_new_session=True,  # so that an interrupt of the kernel does not reach it
     )
     atexit.register(process.terminate)
     assert process.stdout is not None
@@ -133,7 +130,7 @@ def _start(tokens_per_second: float) -> Started:
 
 
 class Guarded(RequestHandler):
-    """A page that a browser has open has an Origin, or another name for this host."""
+    """Refuses requests of web pages, which have an Origin or another Host."""
 
     def prepare(self) -> None:
         if self.request.host not in self.settings["hosts"] or "Origin" in self.request.headers:
@@ -154,14 +151,14 @@ def _owner(name: str) -> str:
 
 
 class Requests(Guarded):
-    """``GET /demo/requests``, where requests are kept."""
+    """``GET /demo/requests``, with ``--keep-requests``."""
 
     def get(self) -> None:
         self.write({"requests": self.settings["seen"]})
 
 
 class ChatCompletions(Guarded):
-    """``POST /openai/v1/chat/completions``, streaming alone."""
+    """``POST /openai/v1/chat/completions``, with ``stream: true`` only."""
 
     def prepare(self) -> None:
         super().prepare()
@@ -237,7 +234,7 @@ class ChatCompletions(Guarded):
         await self._send([_event(end), "data: [DONE]\n\n"])
 
     async def _send_paced(self, tokens: list[tuple[str, str]], rate: float) -> None:
-        """Send each token when it is due, all that are due in one write."""
+        """Send the tokens at the given rate, all that are due in one write."""
         begun, sent = time.monotonic(), 0
         while sent < len(tokens):
             due = min(len(tokens), 1 + int((time.monotonic() - begun) * rate))
@@ -283,31 +280,27 @@ def _event(data: dict[str, Any]) -> str:
 
 
 def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, str]], str]:
-    """The answer as pairs of kind and text, and its finish_reason."""
+    """The answer as pairs of field and token, and its finish_reason."""
     limit = body.get("max_completion_tokens")
     if model == "demo/long":
         return [("content", token) for token in _long(body, limit or 8000)], "stop"
     thought = _THOUGHT if model == "demo/reasoning" else ""
     tokens = [("reasoning", token) for token in _tokenised(thought)]
-    tokens += [("content", token) for token in _tokenised(_answer_to(body))]
+    tokens += [("content", token) for token in _tokenised(_chosen(body) or _answers()["fallback"])]
     if limit and limit < len(tokens):
         return tokens[:limit], "length"
     return tokens, "stop"
 
 
 def _long(body: dict[str, Any], count: int) -> list[str]:
-    """The answer, or where none is meant all of them, again and again; and a unique end."""
-    text = _meant(body) or "\n".join(_answers().values())
+    """The chosen answer, or all of them, again and again, and a unique end."""
+    text = _chosen(body) or "\n".join(_answers().values())
     end = _tokenised("\n\nThe end.")
     return [*islice(cycle(_tokenised(text + "\n")), max(0, count - len(end))), *end][-count:]
 
 
-def _answer_to(body: dict[str, Any]) -> str:
-    return _meant(body) or _answers()["fallback"]
-
-
-def _meant(body: dict[str, Any]) -> str | None:
-    """The answer with the most words of the last message."""
+def _chosen(body: dict[str, Any]) -> str | None:
+    """The answer whose words occur most often in the last message; None if none does."""
     asked = set(re.findall(r"[\w-]+", _text(body["messages"][-1]).lower()))
     answers = _answers()
     best = max(answers, key=lambda words: len(asked.intersection(words.split())))
@@ -323,19 +316,19 @@ def _text(message: dict[str, Any]) -> str:
 
 @cache
 def _answers() -> dict[str, str]:
-    """The answers by their words."""
+    """The answers, by the words that choose them."""
     source = Path(__file__).with_name("answers.md").read_text("utf-8")
     parts = (part.partition("\n") for part in source.split("%% ")[1:])
     return {words.strip(): answer.strip() + "\n" for words, _, answer in parts}
 
 
 def _tokenised(text: str) -> list[str]:
-    """Pieces of about the size of a model's tokens; joined they are the text."""
+    """Split the text into parts of about the size of a model's tokens."""
     return re.findall(r" ?\w{1,6}|\s+(?=\s)|\s|[^\w\s]{1,2}", text)
 
 
 async def serve(port: int, tokens_per_second: float, *, keep_requests: bool = False) -> str:
-    """Listen on 127.0.0.1; return the base URL. Port 0 takes a free one."""
+    """Listen on 127.0.0.1; return the base URL. Port 0 takes a free port."""
     sockets = bind_sockets(port, "127.0.0.1")
     port = sockets[0].getsockname()[1]
     path = _PATH + secrets.token_urlsafe(16)

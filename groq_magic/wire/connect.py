@@ -22,9 +22,10 @@ _CAN_BE_CANCELLED = {
 class Connect:
     """A request until its response begins; leaves no connection open when cancelled.
 
-    httpcore leaks a connection that is cancelled while it connects, during the handshake of
-    TLS or SOCKS, or before its first request. So the connection is completed and then closed;
-    https://www.encode.io/httpcore/extensions/#trace reports its progress.
+    httpcore, up to 1.0.9 at least, leaks a connection that is cancelled while it connects,
+    during the handshake of TLS or SOCKS, or before its first request:
+    https://github.com/encode/httpcore/issues/1093. So the connection is completed and then
+    closed; https://www.encode.io/httpcore/extensions/#trace reports its progress.
     """
 
     _tasks: ClassVar[set[asyncio.Task[None]]] = set()
