@@ -100,6 +100,8 @@ _BY_CODE = {
     "model_decommissioned": "Choose another model with -m.",
     "model_not_found": "Choose another model with -m.",
 }
+_LONGEST_SENTENCE = 1_000
+"""Characters of a server's message that are shown; `APIError.message` has all of them."""
 _STEP_BY_STATUS = {
     402: "Check https://console.groq.com/settings/billing.",
     407: PROXY_LOGIN,
@@ -267,6 +269,8 @@ def _text(value: Any) -> str | None:
 def _sentence(text: str) -> str:
     text = text.encode("utf-8", "replace").decode()  # without halves of surrogates
     text = printable(" ".join(text.split()))
+    if len(text) > _LONGEST_SENTENCE:
+        return f"{text[:_LONGEST_SENTENCE]} …"
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

@@ -135,21 +135,28 @@ def _configured(base_url: str | None) -> _BaseUrl:
 
 @lru_cache(maxsize=32)
 def _base_url(text: str) -> _BaseUrl:
-    try:
-        url = httpx.URL(text.strip())
-        host = url.host
-        url.raw_host.decode().encode("idna")  # which the resolver does, too
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise InputError(f"GROQ_BASE_URL is not a URL: {error}.") from None
-    if url.scheme not in ("http", "https") or not host:
-        raise InputError("GROQ_BASE_URL must begin with https:// and name a host.")
-    if url.userinfo:
-        raise InputError("GROQ_BASE_URL holds a user name or password. Take it out.")
+    fault = _fault_of(text)
+    if fault:
+        del text  # it may hold a password, which no traceback shows
+        raise InputError(f"GROQ_BASE_URL {fault}")
+    url = httpx.URL(text.strip())
+    host = url.host
     path = url.path.rstrip("/") or "/openai/v1"
     whole = str(url.copy_with(path=path, query=None, fragment=None))
     is_loopback = host in LOOPBACK
     is_demo = is_loopback and path.startswith(_DEMO_PATH)
     return _BaseUrl(whole, is_loopback, is_loopback or url.scheme == "https", is_demo)
+
+
+def _fault_of(text: str) -> str:
+    try:
+        url = httpx.URL(text.strip())
+        url.raw_host.decode().encode("idna")  # which the resolver does, too
+    except (httpx.InvalidURL, UnicodeError) as error:
+        return f"is not a URL{'' if '@' in text else f': {error}'}."
+    if url.scheme not in ("http", "https") or not url.host:
+        return "must begin with https:// and name a host."
+    return "holds a user name or password. Take it out." if url.userinfo else ""
 
 
 def _key() -> str | None:

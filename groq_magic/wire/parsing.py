@@ -124,7 +124,8 @@ def said_in(wire: Any, depth: int = 4) -> str:
 def _chunk(wire: dict[str, Any]) -> Chunk:
     x_groq = wire.get("x_groq") or {}
     if x_groq.get("error"):
-        raise APIError(f"The server stopped the answer: {x_groq['error']}")
+        said = said_in(x_groq["error"]) or _NO_MESSAGE
+        raise APIError(f"The server stopped the answer: {said}", fields_of(x_groq))
     choices = wire.get("choices") or [{}]  # the usage-only chunk has none
     choice = choices[0]
     seed = x_groq.get("seed")

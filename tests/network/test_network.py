@@ -253,6 +253,25 @@ def test_a_mistyped_key_is_in_no_frame(
     assert "typotypo" not in whole_traceback(ours)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2hunter2@example.org/v1",
+        "https://user:hunter2hunter2@host:port",
+        "https://user:hunter2hunter2/@example.org",
+        "ftp://user:hunter2hunter2@example.org",
+    ],
+)
+def test_the_password_of_a_refused_url_is_in_no_frame(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_BASE_URL", url)
+    with pytest.raises(InputError, match="GROQ_BASE_URL") as caught:
+        Endpoint.from_environment()
+    ours = caught.value.with_traceback(caught.tb.tb_next)
+    assert "hunter2" not in str(ours) + whole_traceback(ours)
+
+
 def whole_traceback(error: BaseException) -> str:
     """With local variables, and with the errors that are said not to matter."""
     said = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())

@@ -124,6 +124,18 @@ def test_what_no_machine_can_read(data: str) -> None:
 def test_an_error_that_stops_an_answer() -> None:
     with pytest.raises(APIError, match="The server stopped the answer: over capacity"):
         parsed(choices=choice(content="a"), x_groq={"error": "over capacity"})
+    said = {"message": "over capacity", "code": "full"}
+    with pytest.raises(APIError, match=r"stopped the answer: over capacity\.") as caught:
+        parsed(choices=choice(content="a"), x_groq={"id": "req_1", "error": said})
+    assert caught.value.code == "full"
+
+
+def test_a_long_message_of_a_server_is_cut_where_it_is_shown() -> None:
+    with pytest.raises(APIError) as caught:
+        parsed(error={"message": "x" * 2**23})
+    assert len(str(caught.value)) < 1_100
+    assert str(caught.value).endswith("x … Run the cell again.")
+    assert len(caught.value.message) == 2**23
 
 
 THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
