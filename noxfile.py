@@ -1,5 +1,5 @@
 """The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s install``, ``nox -s bench``,
-``nox -s mutants``, ``nox -s lint``."""
+``nox -s mutants``, ``nox -s docs``, ``nox -s lint``."""
 
 from __future__ import annotations
 
@@ -60,6 +60,14 @@ def pictures(session: nox.Session) -> None:
     session.install(".[test]")
     chromium = find_or_install_chromium(session)
     session.run("python", "-m", "tests.pictures", env={"CHROMIUM": chromium})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Draw the imports, build the site into docs/_build, and check its links."""
+    session.install(".[docs]")
+    session.run("python", "docs/draw_imports.py")
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "docs", "docs/_build")
 
 
 @nox.session

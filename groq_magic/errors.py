@@ -1,5 +1,7 @@
 """The exceptions of groq_magic.
 
+::
+
     GroqError
     ├── InputError                     (also a ValueError)
     │   └── MissingKeyError

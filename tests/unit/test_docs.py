@@ -12,6 +12,7 @@ import groq_magic
 from groq_magic import Answer
 
 ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text("utf-8"))
 
 
@@ -26,6 +27,13 @@ def test_every_guarantee_names_a_test() -> None:
     guarantees = (ROOT / "SECURITY.md").read_text("utf-8").split("\n## ")[1].split("\n\n")[1:]
     assert len(guarantees) > 5
     assert [text for text in guarantees if not re.search(r"`tests/[\w/]+\.py::\w+`", text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"(?:\]\(|src(?:set)?=\")([^)\"\s]+)", page.read_text("utf-8"))
+    paths = [target.partition("#")[0] for target in targets if "://" not in target]
+    assert [path for path in paths if path and not (page.parent / path).exists()] == []
 
 
 def test_every_public_name_says_what_it_is() -> None:
