@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.demo import Demo, running_demo
+
 if TYPE_CHECKING:
+    import trustme
     from playwright.sync_api import Browser, Page
 
     from tests.support.asker import Asker
     from tests.support.lab import Lab
-
-RECORDED = Path(__file__).parents[2] / "shared" / "recorded-streams"
-
-
-class Demo:
-    """The demo server in a process of its own."""
-
-    def __init__(self, tokens_per_second: float) -> None:
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "groq_magic.demo", "--port", "0", "--keep-requests"),
-                *("--tokens-per-second", str(tokens_per_second)),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.base_url = self._process.stdout.readline().split()[0].partition("=")[2]
-
-    def seen(self) -> list[dict[str, Any]]:
-        """What the server saw of each request."""
-        with urlopen(self.base_url.replace("/openai/v1", "/demo/requests")) as response:
-            return list(json.load(response)["requests"])
-
-    def until(self, state: str, number: int = -1, timeout: float = 30.0) -> dict[str, Any]:
-        """The request of that number, as soon as it is in that state."""
-        deadline = time.monotonic() + timeout
-        while True:
-            seen = self.seen()[number:] or [{"state": "not there"}]
-            if seen[0]["state"] == state:
-                return seen[0]
-            assert time.monotonic() < deadline, seen[0]
-            time.sleep(0.005)
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-
-@contextmanager
-def running_demo(tokens_per_second: float) -> Iterator[Demo]:
-    demo = Demo(tokens_per_second)
-    try:
-        yield demo
-    finally:
-        demo.close()
 
 
 @pytest.fixture(scope="session")
@@ -96,8 +47,20 @@ def ask() -> Iterator[Asker]:
     asker.close()
 
 
-# What follows is one for each module: Playwright's loop, as long as it runs, keeps the other
-# tests from running loops of their own. It is imported there: tests/installed.py goes without.
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """A private certificate authority that the environment names."""
+    import trustme
+
+    authority = trustme.CA()
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    return authority
+
+
+# These live for one module: while Playwright's loop runs, no other test can run a loop of its
+# own. They import what they need: tests/installed.py runs where these packages are missing.
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from tests.kernel.test_terminals import terminal
 from tests.support.kernels import Kernel, running_kernel
+from tests.support.terminals import terminal
 
 ROOT = Path(__file__).parents[1]
 UV = (sys.executable, "-m", "uv", "--no-python-downloads")

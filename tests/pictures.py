@@ -14,9 +14,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect, Page, ViewportSize
 
-from tests.conftest import running_demo
-from tests.kernel.test_examples import EXAMPLES, without_outputs
+from tests.support.demo import running_demo
 from tests.support.lab import DARK, Lab, NotebookPage, running_browser, running_lab
+from tests.support.notebooks import EXAMPLES, without_outputs
 
 FOLDER = Path(__file__).parents[1] / "docs"
 ASK = "%%groq\nExplain server-sent events to someone who knows HTTP."

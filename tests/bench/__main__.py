@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.conftest import running_demo
+from tests.support.demo import running_demo
 from tests.support.frontends import VERSIONS
 from tests.support.lab import Notebook7Page, NotebookPage, running_browser
 

@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Page
 
 from groq_magic.demo.server import _tokens_of
 from groq_magic.markdown.parser import render
-from tests.conftest import Demo, running_demo
+from tests.support.demo import Demo, running_demo
 from tests.support.lab import PAGES, Lab, NotebookPage, running_browser, running_lab
 
 PLAIN = "Explain server-sent events"  # headings, a table, code

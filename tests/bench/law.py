@@ -12,7 +12,7 @@ import random
 import time
 
 from tests.support.commonmark import examples
-from tests.unit.test_streaming import FRAGMENTS, assert_law, cut
+from tests.support.markdown import FRAGMENTS, assert_law, cut
 
 
 def main() -> None:

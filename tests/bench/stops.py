@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from playwright.sync_api import Browser, WebSocket
 
-from tests.conftest import Demo, running_demo
+from tests.support.demo import Demo, running_demo
 from tests.support.frontends import (
     IN_ANY,
     IN_LAB,

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.conftest import running_demo
+from tests.support.demo import running_demo
 
 ROOT = Path(__file__).parents[2]
 INSTALLERS = {"pip", "setuptools", "wheel"}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.browser.test_voila import answers, free_port, until
-from tests.conftest import running_demo
+from tests.support.demo import running_demo
 from tests.support.lab import NotebookPage, running_browser, running_lab
+from tests.support.servers import running_server
 
 WHOLE, SLOW, REMOTE = range(3)
 CELLS = (
@@ -26,18 +23,11 @@ CELLS = (
 @contextmanager
 def running_gateway(folder: Path, base_url: str) -> Iterator[str]:
     """A gateway with an environment of its own, which its kernels have; its URL."""
-    url = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, "-m", "kernel_gateway", "--ip=127.0.0.1", f"--port={port}"]
     given = {"GROQ_BASE_URL": base_url, "IPYTHONDIR": str(folder)}
     handed_on = ",".join([*given, "PYTHONPATH"])  # else its kernels have of it the PATH alone
-    environment = {**os.environ, **given, "KG_ENV_PROCESS_WHITELIST": handed_on}
-    process = subprocess.Popen(command, env=environment)
-    try:
-        until(lambda: answers(f"{url}/api/kernelspecs"), 60)
+    environment = {**given, "KG_ENV_PROCESS_WHITELIST": handed_on}
+    with running_server("kernel_gateway", "--ip=127.0.0.1", env=environment) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def until_it_hears(book: NotebookPage) -> None:

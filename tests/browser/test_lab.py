@@ -7,10 +7,10 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Browser, Page
 
-from tests.conftest import Demo
-from tests.kernel.test_examples import EXAMPLES, without_outputs
 from tests.support.attacks import ATTACKS
+from tests.support.demo import Demo
 from tests.support.lab import Lab, NotebookPage, running_lab
+from tests.support.notebooks import EXAMPLES, without_outputs
 
 TOKENS_PER_SECOND = 60
 

@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from groq_magic.demo.server import _answers, _tokens_of
-from tests.conftest import Demo
 from tests.support.attacks import ATTACKS
+from tests.support.demo import Demo
 from tests.support.lab import DARK, PAGES, Lab, Notebook7Page, NotebookPage, running_lab
 from tests.support.peer import DONE, Connection, Peer, event, finish, peer
 

@@ -16,8 +16,9 @@ from nbconvert import HTMLExporter, MarkdownExporter, PythonExporter
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.conftest import running_demo
+from tests.support.demo import running_demo
 from tests.support.lab import KERNEL, Lab, running_lab
+from tests.support.notebooks import RUNNERS
 
 STOPPED = """\
 from groq_magic import stream
@@ -32,11 +33,6 @@ CELLS = {
     "cut": "%%groq --max-tokens 60\nExplain server-sent events",
     "stopped": STOPPED,
     "failed": "%%groq -m demo/mid-stream-error\nmath",
-}
-RUNNERS = {
-    "execute": "jupyter execute --allow-errors --inplace {0}",
-    "nbconvert": "jupyter nbconvert --to notebook --execute --allow-errors --inplace {0}",
-    "papermill": "papermill {0} {0}",  # it fails with the cell, and writes the file
 }
 
 

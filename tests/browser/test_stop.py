@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import Browser
 
-from tests.conftest import Demo
+from tests.support.demo import Demo
 from tests.support.frontends import (
     ANSWER,
     BEGINNING,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.conftest import running_demo
+from tests.support.demo import running_demo
 from tests.support.lab import KERNEL, running_browser
+from tests.support.servers import running_server
+from tests.support.waiting import until
 
 CELLS = (
     "%%groq --max-tokens 20\ncat names",  # it has ended when the page is there
@@ -31,37 +27,9 @@ def running_voila(folder: Path, base_url: str) -> Iterator[str]:
     path = folder / "page.ipynb"
     cells = [new_code_cell(cell) for cell in CELLS]
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), path)
-    url = f"http://127.0.0.1:{(port := free_port())}/"
-    command = [sys.executable, "-m", "voila", str(path), "--no-browser", f"--port={port}"]
-    environment = {**os.environ, "GROQ_BASE_URL": base_url, "IPYTHONDIR": str(folder)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: answers(f"{url}voila/static/require.min.js"), 60)
+    environment = {"GROQ_BASE_URL": base_url, "IPYTHONDIR": str(folder)}
+    with running_server("voila", str(path), "--no-browser", env=environment) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def free_port() -> int:
-    """Voila does not say which port it took."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url):
-            return True
-    except OSError as error:
-        return hasattr(error, "code")  # whatever it says, it is there
-
-
-def until(met: Callable[[], object], timeout: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_answers_grow_are_stopped_and_stay_whole(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from groq_magic.display import widget as live
 from groq_magic.markdown.streaming import StreamingMarkdown
 from tests.support.commonmark import examples
-from tests.unit.test_streaming import FRAGMENTS, SAMPLE, cut
+from tests.support.markdown import FRAGMENTS, SAMPLE, cut
 
 STATUS = {"state": "streaming", "header": "", "thinking": False, "thought": "", "note": ""}
 

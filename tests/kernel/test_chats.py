@@ -12,7 +12,7 @@ import pytest
 from groq_magic import Conversation, InputError, Message, Turn, stream
 from groq_magic.prompt.images import image_url
 from groq_magic.wire.models import Model, known_models
-from tests.conftest import Demo, running_demo
+from tests.support.demo import Demo, running_demo
 from tests.support.kernels import Kernel, running_kernel
 
 STOPPED = "[This answer was stopped before its end.]"

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Demo, running_demo
-from tests.kernel.test_kernel import bundle, custom, widget_of
-from tests.network.test_client import free_port
-from tests.support.kernels import Kernel, Run, running_kernel
+from tests.support.demo import Demo, running_demo
+from tests.support.kernels import Kernel, Run, bundle, custom, running_kernel, widget_of
 from tests.support.peer import Connection, peer
+from tests.support.waiting import free_port
 
 KEY = "gsk_never_seen_anywhere_0123456789"
 ELSEWHERE = "os.environ['GROQ_BASE_URL'] = 'http://127.0.0.1:9/openai/v1'"  # nobody listens there

@@ -9,17 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-EXAMPLES = Path(__file__).parents[2] / "examples.ipynb"
-
-
-def without_outputs(notebook: Path, copy: Path) -> Path:
-    """A copy of the notebook in which nothing was run."""
-    content = nbformat.read(notebook, as_version=4)
-    for cell in content.cells:
-        if cell.cell_type == "code":
-            cell.outputs = []
-    nbformat.write(content, copy)
-    return copy
+from tests.support.notebooks import EXAMPLES, without_outputs
 
 
 def test_it_runs_headless_and_leaves_the_answers_in_the_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Demo
+from tests.support.demo import Demo
 from tests.support.kernels import Kernel, running_kernel
 
 TOKENS_PER_SECOND = 5000

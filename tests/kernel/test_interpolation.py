@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_magic.prompt.messages import interpolate
-from tests.conftest import Demo, running_demo
+from tests.support.demo import Demo, running_demo
 from tests.support.kernels import Kernel, running_kernel
 
 SET_UP = """

@@ -10,11 +10,17 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Demo
-from tests.support.kernels import Kernel, Message, Run, running_kernel
+from tests.support.demo import Demo
+from tests.support.kernels import (
+    WIDGET,
+    Kernel,
+    bundle,
+    custom,
+    running_kernel,
+    widget_of,
+)
 
 TOKENS_PER_SECOND = 200
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @pytest.fixture(scope="module")
@@ -26,26 +32,6 @@ def kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
         kernel.run("%reload_ext groq_magic")
         kernel.run("import os; from groq_magic import stream")
         yield kernel
-
-
-def bundle(message: Message) -> tuple[dict[str, str], dict[str, Any]]:
-    return message["content"]["data"], message["content"]["metadata"]["groq"]
-
-
-def widget_of(run: Run) -> str:
-    (shown,) = run.of_type("display_data")
-    return str(shown["content"]["data"][WIDGET]["model_id"])
-
-
-def custom(run: Run, comm_id: str) -> list[dict[str, Any]]:
-    """What the kernel sent to the widget's views."""
-    return [
-        message["content"]["data"]["content"]
-        for message in run.messages
-        if message["msg_type"] == "comm_msg"
-        and message["content"]["comm_id"] == comm_id
-        and message["content"]["data"]["method"] == "custom"
-    ]
 
 
 def test_the_cell_returns_before_the_answer_ends(kernel: Kernel, server: Demo) -> None:

@@ -25,9 +25,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from groq_magic.wire.protocol import DEFAULT_MODEL
-from tests.browser.test_saved import RUNNERS
 from tests.support.kernels import running_kernel
 from tests.support.lab import KERNEL
+from tests.support.notebooks import RUNNERS
 from tests.support.peer import Connection, Peer, answers, delta, event, peer
 
 KEY = 'gsk_can+ary/0123456789&"=='

@@ -25,24 +25,9 @@ import pytest
 from groq_magic import IncompleteStreamError, stream
 from groq_magic.answer import Answer, running
 from groq_magic.wire.protocol import Chunk, Delta, Done, Item, Responded, ToolCall
-from tests.network.test_client import until
+from tests.support.chunks import chunk, items
 from tests.support.peer import Connection, answers, delta, peer
-
-
-def chunk(text: str = "", **more: Any) -> Chunk:
-    return Chunk(Delta(text), **more)
-
-
-async def items(*given: Item | Exception | float) -> AsyncGenerator[Item]:
-    """A source that yields, raises, or sleeps so many seconds."""
-    for item in given:
-        if isinstance(item, Exception):
-            raise item
-        if isinstance(item, float):
-            await asyncio.sleep(item)
-        else:
-            yield item
-
+from tests.support.waiting import until
 
 WHOLE = (Responded("req_1"), chunk("a"), chunk("b"), chunk(finish_reason="stop"), Done())
 

@@ -12,9 +12,8 @@ import select
 import socket
 import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -40,22 +39,23 @@ from groq_magic.wire.connect import Connect, _sockets
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import known_models
 from groq_magic.wire.protocol import RateLimits, Waiting
-from tests.support.peer import DONE, Connection, Script, answers, delta, event, finish, peer
-from tests.unit.test_parsing import ERRORS
+from tests.support.asker import ask
+from tests.support.event_streams import ERRORS
+from tests.support.peer import (
+    DONE,
+    Connection,
+    Script,
+    answers,
+    begins_then,
+    delta,
+    event,
+    finish,
+    peer,
+    refusal,
+)
+from tests.support.waiting import free_port, until
 
 KEY = "gsk_a_key_that_must_not_be_seen"
-
-
-def ask(*scripts: Script, models: bool = False) -> Answer:
-    with peer(*scripts, models=models) as server:
-        answer = stream("Hello", base_url=server.base_url)
-        assert answer.wait(30)
-    return answer
-
-
-def refusal(status: str, body: bytes = b'{"error": {"message": "No"}}', **headers: str) -> Script:
-    headers = {"content_type": "application/json", **headers}
-    return lambda connection: connection.respond(body, status, **headers)
 
 
 def test_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,15 +253,6 @@ def test_a_stop_at_the_moment_of_the_response_closes_it() -> None:
     assert transport.Body.closed.wait(30)
 
 
-def begins_then(fault: Script) -> Script:
-    def play(connection: Connection) -> None:
-        connection.begin()
-        connection.chunk(delta("one ") + delta("two"))
-        fault(connection)
-
-    return play
-
-
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -391,21 +382,6 @@ def test_connections_are_used_again() -> None:
         until(lambda: b"POST" in server.connections[0].rest)
         second.stop()
         assert len(server.connections) == 1
-
-
-@contextmanager
-def free_port() -> Iterator[int]:
-    """A port where nobody listens, held so that nobody else takes it."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
-
-
-def until(met: object, timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not met():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

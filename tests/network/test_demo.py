@@ -13,7 +13,7 @@ import pytest
 from groq_magic import stream
 from groq_magic.demo import server as demo_module
 from groq_magic.wire.endpoint import Endpoint
-from tests.conftest import Demo
+from tests.support.demo import Demo
 
 KEY = "gsk_not_for_the_demo"
 

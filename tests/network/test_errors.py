@@ -33,8 +33,8 @@ from groq_magic import (
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Waiting
-from tests.network.test_client import ask, begins_then, refusal
-from tests.support.peer import Connection, Script, answers, event, peer
+from tests.support.asker import ask
+from tests.support.peer import Connection, Script, answers, begins_then, event, peer, refusal
 
 NO = b'{"error": {"message": "No"}}'
 SHORTEN = "Shorten the prompt or the chat, or lower --max-tokens."

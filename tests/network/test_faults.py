@@ -38,9 +38,8 @@ from groq_magic.answer import Answer
 from groq_magic.wire.body import body_of
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Waiting
-from tests.conftest import running_demo
-from tests.network.test_client import free_port, until
 from tests.support.asker import Asker, open_files
+from tests.support.demo import running_demo
 from tests.support.peer import (
     DONE,
     Connection,
@@ -53,6 +52,9 @@ from tests.support.peer import (
     finish,
     peer,
 )
+from tests.support.proxy import Proxy
+from tests.support.tls import tls_peer
+from tests.support.waiting import free_port, until
 
 TEXT = "one two"
 BEGUN = delta("one ") + delta("two")
@@ -340,40 +342,6 @@ def test_a_name_that_is_not_known(ask: Asker) -> None:
 # TLS
 
 
-class TLSPeer(Peer):
-    """A peer behind TLS, with a certificate for ``groq.test`` and this machine."""
-
-    def __init__(self, *scripts: Script, authority: trustme.CA) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("groq.test", "127.0.0.1").configure_cert(self._context)
-        super().__init__(scripts)
-        self.port = int(self.base_url.split(":")[2].split("/")[0])
-        self.base_url = self.base_url.replace("http://", "https://")
-
-    def _play(self, accepted: socket.socket) -> None:
-        with suppress(OSError):
-            super()._play(self._context.wrap_socket(accepted, server_side=True))
-
-
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
-    """A private certificate authority that the environment names."""
-    authority = trustme.CA()
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    return authority
-
-
-@contextmanager
-def tls_peer(*scripts: Script, authority: trustme.CA) -> Iterator[TLSPeer]:
-    server = TLSPeer(*scripts, authority=authority)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
 def test_a_private_authority_is_trusted_where_the_environment_says_so(
     authority: trustme.CA, ask: Asker
 ) -> None:
@@ -389,41 +357,6 @@ def test_a_certificate_that_is_not_trusted(ask: Asker) -> None:
 
 
 # A proxy
-
-
-class Proxy:
-    """An HTTP proxy that tunnels every CONNECT to one port of this machine."""
-
-    def __init__(self, port: int) -> None:
-        self.asked: list[str] = []
-        self._port = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._tunnel, args=(client,), daemon=True).start()
-
-    def _tunnel(self, client: socket.socket) -> None:
-        with suppress(OSError), client:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += client.recv(4096)
-            self.asked.append(head.decode())
-            with socket.create_connection(("127.0.0.1", self._port)) as server:
-                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                both = {client: server, server: client}
-                while True:
-                    for ready in select.select(list(both), [], [])[0]:
-                        if not (data := ready.recv(65536)):
-                            return
-                        both[ready].sendall(data)
 
 
 def test_a_proxy_of_the_environment(

@@ -28,7 +28,8 @@ from groq_magic.usage import learn_models, rate_limits, spent
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import Model, known_models, parse_models
-from tests.conftest import RECORDED, Demo
+from tests.support.demo import Demo
+from tests.support.event_streams import RECORDED
 from tests.support.peer import DONE, Connection, Script, delta, finish, peer
 
 ENTRY = {

@@ -25,10 +25,11 @@ from groq_magic import (
 from groq_magic.answer import Answer
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import _NETWORK_SETTINGS, Endpoint, keep_key
-from tests.network.test_client import free_port, refusal
-from tests.network.test_faults import Proxy, TLSPeer, tls_peer
 from tests.support.asker import Asker
-from tests.support.peer import Connection, answers, delta, peer
+from tests.support.peer import Connection, answers, delta, peer, refusal
+from tests.support.proxy import Proxy
+from tests.support.tls import TLSPeer, tls_peer
+from tests.support.waiting import free_port
 
 DAY = timedelta(days=1)
 

@@ -14,7 +14,7 @@ from groq_magic import stream
 from groq_magic.answer import Answer
 from groq_magic.wire.parsing import BodyReader
 from groq_magic.wire.protocol import Item, ToolCall
-from tests.conftest import RECORDED
+from tests.support.event_streams import RECORDED
 from tests.support.peer import Connection, Script, peer
 
 STREAMS = sorted(RECORDED.glob("*.sse"))

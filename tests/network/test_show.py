@@ -23,9 +23,9 @@ from groq_magic.display.show import show
 from groq_magic.display.static import static_bundle
 from groq_magic.display.table import Table
 from groq_magic.wire.protocol import Chunk, Delta, Usage, request_body
-from tests.conftest import Demo
-from tests.network.test_answer import chunk, items
 from tests.support.attacks import ATTACKS
+from tests.support.chunks import chunk, items
+from tests.support.demo import Demo
 
 HOSTILE = "<script>canary()</script> <img src=x onerror=canary()> ![i](https://evil.example/?q=1)"
 

@@ -8,11 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from groq_magic import stream
 from groq_magic.answer import Answer
 from groq_magic.runtime.loop import background
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
-from tests.network.test_client import until
+from tests.support.peer import Script, peer
+from tests.support.waiting import until
 
 T = TypeVar("T")
 
@@ -69,3 +71,11 @@ def open_files() -> set[str]:
         with suppress(OSError):  # the listing's own is closed again
             found.add(f"{descriptor.name} {descriptor.readlink()}")
     return found
+
+
+def ask(*scripts: Script, models: bool = False) -> Answer:
+    """An answer, at its end, of ``stream()`` to a server that plays the scripts."""
+    with peer(*scripts, models=models) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        assert answer.wait(30)
+    return answer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from groq_magic.wire.sse import ServerSentEvent as Said
 
 STREAMS: dict[str, tuple[bytes, list[Said]]] = {
@@ -76,3 +78,18 @@ STREAMS: dict[str, tuple[bytes, list[Said]]] = {
     "what is no UTF-8 is replaced": (b"data:f\xf6x\n\n", [Said("f\ufffdx")]),
     "data with colons": (b"data::fox: owl:\n\n", [Said(":fox: owl:")]),
 }
+
+
+RECORDED = Path(__file__).parents[2] / "shared" / "recorded-streams"
+
+
+ERRORS = [
+    ({"detail": "Not Found"}, "Not Found"),
+    ({"detail": [{"msg": "Field required", "loc": ["body", 0]}]}, r"Field required \(body.0\)"),
+    ({"detail": [{"msg": "a", "loc": 5}, {"msg": "b"}, "c", "d"]}, "a; b; c"),
+    ({"object": "error", "message": "Bad model", "code": 400}, "Bad model"),
+    ({"object": "error", "message": {"detail": [{"msg": "Missing"}]}}, "Missing"),
+    ({"errors": [{"message": "No route", "code": 7003}]}, "No route"),
+    ({"errors": ["one", {"message": "two"}]}, "one; two"),
+    ({"error": True, "message": "Hot"}, "Hot"),
+]

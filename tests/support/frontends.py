@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator
 
-from tests.conftest import Demo
+from tests.support.demo import Demo
 from tests.support.lab import Lab, NotebookPage, running_lab
 
 INSTALLED = version("ipykernel")

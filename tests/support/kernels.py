@@ -115,3 +115,26 @@ def running_kernel(
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def bundle(message: Message) -> tuple[dict[str, str], dict[str, Any]]:
+    return message["content"]["data"], message["content"]["metadata"]["groq"]
+
+
+def widget_of(run: Run) -> str:
+    (shown,) = run.of_type("display_data")
+    return str(shown["content"]["data"][WIDGET]["model_id"])
+
+
+def custom(run: Run, comm_id: str) -> list[dict[str, Any]]:
+    """What the kernel sent to the widget's views."""
+    return [
+        message["content"]["data"]["content"]
+        for message in run.messages
+        if message["msg_type"] == "comm_msg"
+        and message["content"]["comm_id"] == comm_id
+        and message["content"]["data"]["method"] == "custom"
+    ]

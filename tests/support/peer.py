@@ -152,6 +152,23 @@ def answers(*texts: str) -> Script:
     return lambda connection: connection.respond(body)
 
 
+def refusal(status: str, body: bytes = b'{"error": {"message": "No"}}', **headers: str) -> Script:
+    """A response with an error status."""
+    headers = {"content_type": "application/json", **headers}
+    return lambda connection: connection.respond(body, status, **headers)
+
+
+def begins_then(fault: Script) -> Script:
+    """A stream of two chunks, and then the fault."""
+
+    def play(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("one ") + delta("two"))
+        fault(connection)
+
+    return play
+
+
 def _read_request(accepted: socket.socket) -> Request | None:
     data = b""
     while b"\r\n\r\n" not in data:

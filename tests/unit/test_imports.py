@@ -134,3 +134,13 @@ def test_what_an_import_leaves_out(statement: str, absent: str) -> None:
     check = check.replace(str(absent.split()), str(set(absent.split())))
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert ran.stdout == "\n"
+
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.stem)
+def test_no_test_imports_another_test(path: Path) -> None:
+    imports = ast.walk(ast.parse(path.read_text("utf-8")))
+    modules = [node.module or "" for node in imports if isinstance(node, ast.ImportFrom)]
+    assert not [module for module in modules if re.match(r"tests\.(\w+\.test_|conftest)", module)]

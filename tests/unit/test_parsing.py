@@ -10,6 +10,7 @@ import pytest
 from groq_magic import APIError, Usage
 from groq_magic.wire.parsing import BodyReader, parse_chunk
 from groq_magic.wire.protocol import Chunk, Delta, Done, ToolCall
+from tests.support.event_streams import ERRORS
 from tests.support.peer import event
 
 
@@ -149,18 +150,6 @@ def test_content_in_parts() -> None:
     for strange in (["a"], [{"type": "text"}], [{"type": "text", "text": 5}]):
         with pytest.raises(APIError, match="a chunk of another form"):
             parsed(choices=choice(content=strange))
-
-
-ERRORS = [
-    ({"detail": "Not Found"}, "Not Found"),
-    ({"detail": [{"msg": "Field required", "loc": ["body", 0]}]}, r"Field required \(body.0\)"),
-    ({"detail": [{"msg": "a", "loc": 5}, {"msg": "b"}, "c", "d"]}, "a; b; c"),
-    ({"object": "error", "message": "Bad model", "code": 400}, "Bad model"),
-    ({"object": "error", "message": {"detail": [{"msg": "Missing"}]}}, "Missing"),
-    ({"errors": [{"message": "No route", "code": 7003}]}, "No route"),
-    ({"errors": ["one", {"message": "two"}]}, "one; two"),
-    ({"error": True, "message": "Hot"}, "Hot"),
-]
 
 
 @pytest.mark.parametrize(("wire", "said"), ERRORS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
@@ -22,118 +21,7 @@ from groq_magic.markdown.streaming import (
     Tail,
 )
 from tests.support.commonmark import examples
-
-SAMPLE = """\
-# Title
-
-A paragraph with **bold**, `code` and a [link](https://example.org), and
-a second line with [ref] in it.
-
-- one
-- two
-
-  with a paragraph
-- [ ] three
-- ```
-  code
-  ```
-
-1. first
-2. second
-
-| a | b |
-|---|---|
-| 1 | 2 |
-| [ref] | `3` |
-
-> quoted
-lazily
-
-```python
-print("x")
-
-print("y")
-```
-
-Setext
-------
-
-$$
-a
-- b
-$$
-
-    indented
-
-[ref] and $x_1$ and \\\\(y\\\\), for $5 or $6.
-
-[ref]: https://example.org/ref
-"""
-
-# What documents are put together from at random, beside the specification's examples.
-LINES = """
-- a
-- [ ] t
-- [foo]
--
-1.
-1. x
-2. y
-   z
- - n
-   - nn
-- ```\n  code\n  ```
-* s
-+ p
-```py\nprint()\n
-```
-~~~
-    ind
-text
-[foo]: https://e.org
-[bar]: https://e.org 'title
-'\n
-$$
-\\[
-\\]
-> q
->
----
-===
-# h
-|a|b|\n|-|-|
-|a|b|\n|:-:
-|1|2|
-|3
-| x
-|[foo]|
-"""
-PIECES = (
-    "$$|\\]|$$, x|- $$\n|- $$x$$\n|\x0c\n|\u00a0\n|> [q]: https://e.org\n'a\n|  ```\n|> - a\n|"
-    "[foo]|\\(x\\)|**b|** |*|_|`|~~|![a](https://e.org)|<b>|$5 |$x$ |\t|-|1|https://a.org/x) |\\|é"
-    "|\u2028|\0|  \n|\n|\n\n|-\t x\n"
-)
-FRAGMENTS = [line.replace("\\n", "\n") + "\n" for line in LINES.strip().split("\n")]
-FRAGMENTS += PIECES.split("|")
-
-
-def cut(text: str, chance: random.Random, longest: int) -> Iterator[str]:
-    while text:
-        size = chance.randint(1, longest)
-        yield text[:size]
-        text = text[size:]
-
-
-def assert_law(pieces: Iterator[str]) -> None:
-    """At every flush, and at the end."""
-    markdown, text = StreamingMarkdown(cosmetics=False), ""
-    for piece in pieces:
-        markdown.feed(piece)
-        markdown.flush()
-        text += piece
-        assert markdown.html == render(text.removesuffix("\r")), text  # a CR waits for its LF
-    markdown.close()
-    assert markdown.html == render(text), text
+from tests.support.markdown import FRAGMENTS, SAMPLE, assert_law, cut
 
 
 def test_the_specification_character_by_character() -> None:

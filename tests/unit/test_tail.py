@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from groq_magic.markdown.parser import render
 from groq_magic.markdown.streaming import StreamingMarkdown
 from groq_magic.markdown.tail import finished
-from tests.unit.test_streaming import FRAGMENTS
+from tests.support.markdown import FRAGMENTS
 
 
 def shown(text: str) -> str:
