@@ -1,4 +1,4 @@
-"""Images to URLs that a message can carry: files, bytes, figures, addresses. Pure but for files.
+"""Images as URLs for a message: from files, bytes, figures and addresses.
 
 The limits are the API's, https://console.groq.com/docs/vision
 """
@@ -19,16 +19,16 @@ from groq_magic.errors import InputError
 MOST_IMAGES = 5
 """In one request."""
 MOST_CHARACTERS = 4 * 1024 * 1024
-"""Of all images that are sent with a request, as base64."""
+"""Of all images in one request, as base64."""
 _OURS = r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]*={0,2}|https://[!-~]+"
 _REMOTE = ("https://", "http://", "data:image/")
 
 
 def image_url(image: object) -> str:
-    """The URL for an image: a path, an address, bytes, a figure, or what shows as PNG or JPEG.
+    """The URL of an image: a path, an address, bytes, a figure, or what displays as PNG or JPEG.
 
-    An address is passed on; the server fetches it. All else becomes a ``data:`` URL.
-    Raises `InputError` where it is no image of a kind that the API takes.
+    An address stays as it is, since the server fetches it. Anything else becomes a ``data:``
+    URL. Raises `InputError` for anything that is not an image the API accepts.
 
     >>> image_url(b"GIF89a")
     'data:image/gif;base64,R0lGODlh'
@@ -37,7 +37,7 @@ def image_url(image: object) -> str:
         return image
     if isinstance(image, str | PathLike):
         return _data_url(_read(Path(image)), str(image))
-    name = f"What was given as an image, a {type(image).__name__},"
+    name = f"An image given as {type(image).__name__}"
     if isinstance(image, bytes | bytearray):
         return _data_url(bytes(image), name)
     try:
@@ -45,17 +45,17 @@ def image_url(image: object) -> str:
     except Exception as error:
         raise InputError(f"{name} cannot be drawn: {' '.join(str(error).split())}") from None
     if drawn is None:
-        raise InputError(f"{name} cannot be shown as PNG or JPEG.")
+        raise InputError(f"{name} cannot be displayed as PNG or JPEG.")
     return _data_url(drawn, name)
 
 
 def drawing(value: object) -> bytes | None:
-    """PNG or JPEG, where the value can show itself so, as figures and images do."""
-    kind: Any = type(value)  # asked itself, an object may have whatever one asks for
+    """PNG or JPEG of a value that displays as one, such as a figure; else None."""
+    kind: Any = type(value)  # an instance may have a ``__getattr__`` that accepts any name
     for name in ("_repr_png_", "_repr_jpeg_"):
         if hasattr(kind, name) and (drawn := pixels(getattr(value, name)())):
             return drawn
-    if hasattr(kind, "savefig"):  # as figures have, also outside of a notebook
+    if hasattr(kind, "savefig"):  # a figure of matplotlib
         file = BytesIO()
         kind.savefig(value, file, format="png")
         return file.getvalue()
@@ -63,7 +63,7 @@ def drawing(value: object) -> bytes | None:
 
 
 def pixels(shown: Any) -> bytes | None:
-    """The bytes in what a ``_repr_png_`` gives: itself, in base64, or with metadata.
+    """The bytes that a ``_repr_png_`` returns: plain, in base64, or with metadata.
 
     https://ipython.readthedocs.io/en/stable/config/integrating.html#rich-display
     """
@@ -72,7 +72,7 @@ def pixels(shown: Any) -> bytes | None:
 
 
 def check_images(urls: Iterable[str]) -> None:
-    """Raise `InputError` for more images than one request takes, or larger ones."""
+    """Raise `InputError` for too many or too large images for one request."""
     given = list(urls)
     if len(given) > MOST_IMAGES:
         raise InputError(f"{len(given)} images: the API takes {MOST_IMAGES}. Leave some out.")
@@ -84,12 +84,12 @@ def check_images(urls: Iterable[str]) -> None:
 
 
 def encoded_size(urls: Iterable[str]) -> int:
-    """Characters of those images that are sent themselves."""
+    """The characters of all ``data:`` URLs."""
     return sum(len(url) for url in urls if url.startswith("data:"))
 
 
 def is_ours(url: str) -> bool:
-    """Whether `image_url` could have made it: one of our kinds in base64, or an https address.
+    """Whether `image_url` could have made the URL.
 
     >>> is_ours("data:image/png;base64,iVBO"), is_ours("data:image/svg+xml,<svg>")
     (True, False)
@@ -103,22 +103,21 @@ def _read(given: Path) -> bytes:
         if (size := path.stat().st_size) <= MOST_CHARACTERS:
             return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"There is no file {given}.{_near(path)}") from None
+        raise InputError(f"There is no file {given}.{_similar(path)}") from None
     except OSError as error:
         raise InputError(f"Cannot read {given}: {error.strerror}.") from None
-    except (RuntimeError, ValueError) as error:  # nobody's home; a name with NUL in it
+    except (RuntimeError, ValueError) as error:  # an unknown user's home, NUL in the name
         raise InputError(f"Cannot read {str(given)!r}: {error}") from None
-    said = f"{given} has {size / 2**20:.1f} MB: the API takes {MOST_CHARACTERS // 2**20} MB."
-    raise InputError(f"{said} Make it smaller, or give its address.")
+    size_and_limit = f"{size / 2**20:.1f} MB: the API takes {MOST_CHARACTERS // 2**20} MB"
+    raise InputError(f"{given} has {size_and_limit}. Make it smaller, or give its address.")
 
 
-def _near(path: Path) -> str:
+def _similar(path: Path) -> str:
     try:
-        there = [other.name for other in path.parent.iterdir()]
+        near = get_close_matches(path.name, [other.name for other in path.parent.iterdir()])
     except OSError:
         return ""
-    near = get_close_matches(path.name, there)
-    return f" Near names: {', '.join(near)}." if near else ""
+    return f" Similar names: {', '.join(near)}." if near else ""
 
 
 def _data_url(data: bytes, name: str) -> str:
@@ -126,7 +125,7 @@ def _data_url(data: bytes, name: str) -> str:
 
 
 def _mime_type(data: bytes, name: str) -> str:
-    """The type by its first bytes.
+    """The type by the first bytes.
 
     https://mimesniff.spec.whatwg.org/#matching-an-image-type-pattern
     """
@@ -135,7 +134,7 @@ def _mime_type(data: bytes, name: str) -> str:
             return mime_type
     if data.startswith(b"RIFF") and data[8:14] == b"WEBPVP":
         return "image/webp"
-    raise InputError(f"{name} is no PNG, JPEG, GIF or WebP image.")
+    raise InputError(f"{name} is not a PNG, JPEG, GIF or WebP image.")
 
 
 _HEADS = {

@@ -1,4 +1,4 @@
-"""A value of the notebook to what a prompt can say of it: text, or an image."""
+"""A value of the notebook as text or an image for a prompt."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from groq_magic.answer import Answer
 from .images import drawing, pixels
 
 LIMIT = 20_000
-"""Characters that a value which is no text has in a prompt at most; it says what it cut."""
+"""The most characters of a value that is not a str; the text says what is cut."""
 _CELL_LIMIT = 500
 _TEXTS = ("text/markdown", "text/latex")
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 Formats = Callable[[Any], Callable[[str], Any]]
-"""Gives, for a value, what it displays as by mime type; None where it does not."""
+"""Returns, for a value, a function from a MIME type to how the value displays; None if not."""
 
 
 class Block(str):
-    """Text that is only understood on lines of its own, as a table is."""
+    """Text that needs its own lines, such as a table."""
 
     __slots__ = ()
 
 
-def shown(value: object, formats: Formats) -> str | bytes:
-    """How a value is told to a model: text, or the bytes of a PNG or JPEG.
+def to_text(value: object, formats: Formats) -> str | bytes:
+    """A value for a prompt: text, or the bytes of an image.
 
-    Text is itself, an `Answer` its text once it has ended, a DataFrame a Markdown table;
-    else what the value displays as: Markdown, LaTeX, an image, plain text. Raises what the
-    value raises.
+    A str stays as it is, an `Answer` is its text once it has ended, a DataFrame a Markdown
+    table. Any other value is what it displays as: Markdown, LaTeX, an image or plain text.
+    Raises what the value raises.
     """
     if isinstance(value, str):
         return str(value)
@@ -54,10 +54,8 @@ def _cut(text: object) -> str:
     return f"{text[:LIMIT]}\n(Cut: the first {LIMIT:,} of {len(text):,} characters.)"
 
 
-# DataFrames are told by the names of their classes: to import pandas takes half a second.
-
-
 def _kind_of_table(value: object) -> str | None:
+    """``DataFrame`` or ``Series``, by name: importing pandas takes half a second."""
     for base in type(value).__mro__:
         library = base.__module__.partition(".")[0]
         if library in ("pandas", "polars") and base.__name__ in ("DataFrame", "Series"):
@@ -66,34 +64,34 @@ def _kind_of_table(value: object) -> str | None:
 
 
 def _table(frame: Any) -> Block:
-    """The first rows and columns that fit, as a table, and below it what was cut."""
+    """The first rows and columns that fit, and a line that says what is cut."""
     names = _names(frame)
     head = _that_fit(names, LIMIT // 4, between=" | ") or names[:1]
     top = [_row(head), _row(["---"] * len(head))]
     rows = map(_row, _rows(frame, len(head)))
     lines = _that_fit(rows, LIMIT - len("\n".join(top)), between="\n")
-    cuts = [(len(lines), len(frame), "rows"), (len(head), len(names), "columns")]
-    said = [f"{kept:,} of {all_:,} {what}" for kept, all_, what in cuts if kept < all_]
-    note = [f"\n(Cut: the first {' and '.join(said)}.)"] if said else []
+    counts = [(len(lines), len(frame), "rows"), (len(head), len(names), "columns")]
+    cuts = [f"{kept:,} of {total:,} {what}" for kept, total, what in counts if kept < total]
+    note = [f"\n(Cut: the first {' and '.join(cuts)}.)"] if cuts else []
     return Block("\n".join([*top, *lines, *note]))
 
 
 def _names(frame: Any) -> list[str]:
     columns = [_cell(name) for name in frame.columns]
-    if hasattr(frame, "iter_rows"):  # polars, which has no index
+    if hasattr(frame, "iter_rows"):  # polars has no index
         return columns
     return [", ".join(str(name) for name in frame.index.names if name is not None), *columns]
 
 
 def _rows(frame: Any, width: int) -> Iterator[Sequence[Any]]:
-    """The cells of the rows that there can be room for, of the first columns."""
+    """As many rows as may fit, with the first ``width`` cells."""
     if hasattr(frame, "iter_rows"):
         return iter(frame.head(LIMIT // 4).select(frame.columns[:width]).iter_rows())
     return iter(frame.iloc[: LIMIT // 4, : width - 1].itertuples(name=None))
 
 
 def _that_fit(texts: Iterable[str], room: int, *, between: str) -> list[str]:
-    """The first of the texts, as many as fit with what stands between them."""
+    """The first texts that fit into ``room`` characters with their separators."""
     kept = []
     for text in texts:
         room -= len(text) + len(between)

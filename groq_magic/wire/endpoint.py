@@ -104,6 +104,11 @@ def configured_url(base_url: str | None = None) -> str:
     return _configured(base_url).url
 
 
+def without_secret(base_url: str) -> str:
+    """The URL for an output: the path of a demo server holds its secret."""
+    return base_url.partition(_DEMO_PATH)[0] if _base_url(base_url).is_demo else base_url
+
+
 _PROXY_SETTINGS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 _NETWORK_SETTINGS = (
     *_PROXY_SETTINGS,

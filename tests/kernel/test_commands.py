@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from groq_magic.wire.endpoint import without_secret
 from tests.support.demo import Demo, running_demo
 from tests.support.kernels import Kernel, Run, bundle, custom, running_kernel, widget_of
 from tests.support.peer import Connection, peer
@@ -74,8 +75,8 @@ def test_the_status_of_a_kernel_that_has_asked_nothing(fresh: Kernel, server: De
     assert (
         data["text/plain"].split()
         == (
-            f"Model openai/gpt-oss-120b Server {server.base_url} "
-            "Key none is sent to this server Running no answer"
+            f"Model openai/gpt-oss-120b Server {without_secret(server.base_url)} "
+            "Key not sent to this server Running no answers"
         ).split()
     )
     assert len(server.seen()) == before
@@ -91,10 +92,10 @@ def test_the_status_tells_what_runs_what_is_left_and_what_it_cost(fresh: Kernel)
     }
     fresh.run("slow.stop()")
     assert re.search(r"1 answer: demo/slow for \d+ s", said["Running"])
-    assert "of 14,400 requests a day (all again in " in said["Rate limit"]
-    assert said["Price"].endswith("<$0.0001 for 1 answer")
+    assert "of 14,400 requests per day (full again in " in said["Rate limit"]
+    assert said["Cost"].endswith("<$0.0001 for 1 answer")
     said_then = shown(fresh.run("%groq"))["text/plain"]
-    assert "<$0.0001 for 1 answer; not known for 1 more" in said_then
+    assert "<$0.0001 for 1 answer; unknown for 1 more" in said_then
 
 
 def test_the_configured_model_is_the_one_it_names(kernel: Kernel) -> None:
@@ -130,19 +131,37 @@ def test_the_status_says_where_the_key_is_and_never_which(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("%groq modles", "Did you mean %groq models? There are models, stop [all], last [N]"),
-        ("%groq qqq", "%groq qqq is no command. There are models, stop [all], last [N], code [N]"),
-        ("%groq models all", "%groq models takes nothing behind it, not 'all'."),
-        ("%groq stop it", "%groq stop ends the answer asked last, %groq stop all every one."),
+        ("%groq modles", "Did you mean %groq models? Commands: models, stop [all], last [N]"),
+        (
+            "%groq qqq",
+            "%groq qqq is not a command. Commands: models, stop [all], last [N], code [N]",
+        ),
+        ("%groq models all", "%groq models takes no arguments: the server's models"),
+        ("%groq stop it", "%groq stop ends the newest answer, %groq stop all ends every answer."),
         ("%groq code x", "%groq code 2"),
         ("%groq code 0", "%groq code 2"),
         ("%groq code 1 2", "%groq code 2"),
         ("%groq demo on", "%groq demo off"),
-        ("%groq login now", "never write one into a cell"),
+        ("%groq login now", "%groq login takes no arguments: type a key, unseen"),
     ],
 )
 def test_what_is_no_command_is_one_line(kernel: Kernel, line: str, said: str) -> None:
     assert said in one_line(kernel.run(line))
+
+
+@pytest.mark.parametrize("name", ["login", "models", "chats"])
+def test_a_key_in_the_wrong_place_is_not_repeated(kernel: Kernel, name: str) -> None:
+    assert KEY not in one_line(kernel.run(f"%groq {name} {KEY}"))
+
+
+def test_the_help_lists_every_command(kernel: Kernel) -> None:
+    run = kernel.run("%groq?")
+    assert run.reply is not None
+    (page,) = run.reply["content"]["payload"]
+    for usage in "models,stop [all],last [N],code [N],chats,forget CHAT,login,demo [off]".split(
+        ","
+    ):
+        assert re.search(rf"%groq {re.escape(usage)} +[a-z]", page["data"]["text/plain"])
 
 
 # %groq models
@@ -156,7 +175,7 @@ def test_the_models(kernel: Kernel) -> None:
     names = [line.split()[0] for line in lines[1:-1]]
     assert names == sorted(names)
     assert lines[-2].split() == "openai/gpt-oss-20b 131,072 65,536 0.075 0.30 OpenAI".split()
-    assert lines[-1] == "Prices are for a million tokens. Not listed: 1 without text output."
+    assert lines[-1] == "Prices are per million tokens. Not listed: 1 model without text output."
     assert "demo/speech" not in data["text/plain"]
     assert len({line.index("1,072") for line in lines[1:-1]}) == 1  # in columns
     assert (
@@ -252,7 +271,7 @@ def test_code_goes_into_a_new_cell_as_it_was_written(kernel: Kernel) -> None:
     run = kernel.run("%groq code")
     text = 'def f():\n\tprint("```")\n'
     assert next_input(run) == {"source": "set_next_input", "text": text, "replace": False}
-    assert run.stdout == "The first of 2 code blocks. The second: %groq code 2\n"
+    assert run.stdout == "This is the first of 2 code blocks. For the second: %groq code 2\n"
     second = kernel.run("%groq code 2")
     assert next_input(second)["text"] == "second"
     assert second.stdout == ""
@@ -261,11 +280,11 @@ def test_code_goes_into_a_new_cell_as_it_was_written(kernel: Kernel) -> None:
 
 def test_code_where_there_is_none(kernel: Kernel) -> None:
     kernel.run(CODE.format(text="    indented\n\n`inline`"))
-    assert "The last answer has no code block." in one_line(kernel.run("%groq code"))
+    assert "The last answer has no code blocks." in one_line(kernel.run("%groq code"))
     kernel.run("%%groq -m demo/slow -o slow\nmath")
     said = one_line(kernel.run("%groq code"))
     kernel.run("slow.stop()")
-    assert "The last answer is still coming." in said
+    assert "The last answer is still running." in said
 
 
 def test_code_before_any_answer(fresh: Kernel) -> None:
@@ -311,8 +330,7 @@ def test_a_key_is_kept_in_memory_and_nowhere_else(server: Demo, tmp_path: Path) 
         runs.append(kernel.run("%groq models"))
     assert sent == f"Bearer {KEY}"
     assert (
-        runs[0].stdout
-        == "The key is kept in this process's memory, and goes before GROQ_API_KEY.\n"
+        runs[0].stdout == "The key is kept in this process's memory. It overrides GROQ_API_KEY.\n"
     )
     assert "kept in memory by %groq login" in shown(runs[1])["text/plain"]
     assert KEY not in json.dumps([[run.messages, run.reply] for run in runs], default=str)
@@ -336,12 +354,12 @@ def test_what_is_no_key_is_one_line(kernel: Kernel, typed: str, said: str) -> No
     line = one_line(login(kernel, typed))
     assert said in line
     assert "gsk_" not in line
-    assert "none is sent" in shown(kernel.run("%groq"))["text/plain"]
+    assert "not sent" in shown(kernel.run("%groq"))["text/plain"]
 
 
 def test_where_nothing_can_be_typed_login_is_one_line(kernel: Kernel) -> None:
     said = one_line(kernel.run("%groq login", interactive=False))
-    assert "A key cannot be asked for here: nothing can be typed unseen. Set GROQ_API_KEY." in said
+    assert "A key cannot be typed unseen here. Set GROQ_API_KEY." in said
 
 
 COLAB = """
@@ -483,7 +501,7 @@ def test_reasoning_can_be_left_out(kernel: Kernel) -> None:
 
 def test_chats_are_listed_and_forgotten(kernel: Kernel) -> None:
     assert kernel.run("%groq chats").stdout == (
-        "There is no chat in this kernel yet. Begin one with %%groq -c.\n"
+        "There is no chat in this kernel yet. Start one with %%groq -c.\n"
     )
     for flags, cell in (("-c -s 'Be brief.'", "one"), ("-c", "two"), ("-c other", "three")):
         kernel.run(f"%%groq {flags} --wait\ncat names", cell=cell)
@@ -494,9 +512,9 @@ def test_chats_are_listed_and_forgotten(kernel: Kernel) -> None:
     ]
     assert "chat (2 turns), other (1 turn)" in shown(kernel.run("%groq"))["text/plain"]
     assert "Did you mean other?" in one_line(kernel.run("%groq forget othr"))
-    assert "There are chat, other." in one_line(kernel.run("%groq forget"))
+    assert "Chats: chat, other." in one_line(kernel.run("%groq forget"))
     assert kernel.run("%groq forget chat").stdout == (
-        "Forgot chat, 2 turns. Its answers stay where they are.\n"
+        "Forgot chat (2 turns). Its answers stay in the notebook.\n"
     )
     assert "Turn 1 of chat." in str(kernel.until_static(kernel.run("%%groq -c\nmath")))
     kernel.run("%groq forget chat\n%groq forget other")

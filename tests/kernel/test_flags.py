@@ -86,10 +86,10 @@ def test_what_a_flag_sends(kernel: Kernel, server: Demo, flags: str, sent: dict[
         ("--param user=me", "'user=me' is not KEY=JSON"),
         ("--param stream=false", "stream is no parameter"),
         ("--param messages=[]", "messages is no parameter"),
-        ("--param 'base_url=\"http://x\"'", "base_url is no parameter of the API"),
-        ("--param 'out=\"1 x\"'", "out is no parameter of the API"),
-        ("--param timeout=[1]", "timeout is no parameter of the API"),
-        ("--param =5", " is no parameter of the API"),
+        ("--param 'base_url=\"http://x\"'", "base_url is not a parameter of the API"),
+        ("--param 'out=\"1 x\"'", "out is not a parameter of the API"),
+        ("--param timeout=[1]", "timeout is not a parameter of the API"),
+        ("--param =5", " is not a parameter of the API"),
         ("-s '@~nobody-here/x'", "cannot read ~nobody-here/x"),
         ("--param top_k=NaN", "top_k must be JSON, not nan."),
         ("--wait=yes", "ignored explicit argument 'yes'"),
@@ -134,7 +134,7 @@ def test_what_is_no_json_is_said_before_anything_is_sent(kernel: Kernel, server:
 def configured(kernel: Kernel) -> Iterator[Kernel]:
     """The kernel, whose configuration is left as it was."""
     yield kernel
-    names = "model system temperature max_completion_tokens reasoning_effort base_url timeout"
+    names = "model system temperature top_p max_completion_tokens reasoning_effort base_url timeout"
     for name in f"{names} max_retries wait".split():
         kernel.run(f"%config GroqMagic.{name} = None")
 
@@ -145,6 +145,7 @@ def configured(kernel: Kernel) -> Iterator[Kernel]:
         ("model", "'other'", {"model": "other"}, "-m openai/gpt-oss-120b"),
         ("system", "'Be kind.'", system("Be kind."), "-s ''"),
         ("temperature", "0.5", {"temperature": 0.5}, "-t 1"),
+        ("top_p", "0.5", {"top_p": 0.5}, "--top-p 1"),
         ("max_completion_tokens", "3", {"max_completion_tokens": 3}, "--max-tokens 5"),
         ("reasoning_effort", "'low'", {"reasoning_effort": "low"}, "--reasoning-effort high"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_magic.prompt.messages import interpolate
+from groq_magic.prompt.interpolation import interpolate
 from tests.support.demo import Demo, running_demo
 from tests.support.kernels import Kernel, running_kernel
 
@@ -184,11 +184,11 @@ def asked(kernel: Kernel, server: Demo, prompt: str, flags: str = "") -> Any:
 NOT_SENT = {
     "an unknown name": (
         "{{ nmae }}",
-        "{{ nmae }}: NameError: name 'nmae' is not defined. Near names: name",
+        "{{ nmae }}: NameError: name 'nmae' is not defined. Similar names: name",
     ),
     "an unknown attribute": (
         "{{ df.hed() }}",
-        "'DataFrame' object has no attribute 'hed'. Near names: head",
+        "'DataFrame' object has no attribute 'hed'. Similar names: head",
     ),
     "a key": ("{{ user['age'] }}", "{{ user['age'] }}: KeyError: 'age'"),
     "a column": ("{{ df['citty'] }}", "{{ df['citty'] }}: KeyError: 'citty'"),
@@ -201,9 +201,9 @@ NOT_SENT = {
     "no expression": ("{{ a b }}", "{{ a b }}: invalid syntax"),
     "a statement": ("{{ x = 1 }}", "{{ x = 1 }}: "),
     "nothing": ("{{  }}", "{{  }}: "),
-    "no end": ("What is {{ in Jinja?", "'{{ in Jinja?' has no end, which is a blank and two"),
+    "no end": ("What is {{ in Jinja?", "'{{ in Jinja?' has no end: a space and two"),
     "half an end": ("{{ name }", "'{{ name }' has no end"),
-    "C with blanks": ("{{ 1, 2 }, { 3, 4 }}", "To send braces as they are: --raw"),
+    "C with blanks": ("{{ 1, 2 }, { 3, 4 }}", "To send braces unchanged: --raw"),
     "a broken repr": ("{{ broken }}", "{{ broken }}: RuntimeError: out of order, sorry"),
     "broken Markdown": ("{{ broken_markdown }}", "{{ broken_markdown }}: KeyError: 'missing'"),
     "an answer that failed": ("{{ failed }}", "{{ failed }}: AuthenticationError: "),
@@ -212,7 +212,7 @@ NOT_SENT = {
     "an error that cannot be told": ("{{ fail(Mute()) }}", "{{ fail(Mute()) }}: Mute"),
     "an exit": ("{{ fail(SystemExit(3)) }}", "{{ fail(SystemExit(3)) }}: SystemExit: 3"),
     "no text": ("{{ listed }}", "it displays as a list, not as text"),
-    "NUL": ("{{ '\0' + }}", "To send braces as they are: --raw"),
+    "NUL": ("{{ '\0' + }}", "To send braces unchanged: --raw"),
 }
 
 
@@ -243,7 +243,7 @@ def test_raw_sends_braces_as_they_stand(kernel: Kernel, server: Demo) -> None:
 def test_a_variable_without_blanks_is_pointed_out(kernel: Kernel) -> None:
     said = kernel.run("%%groq --max-tokens 1\n{{name}}, {{nobody}}, {{name}}").stdout
     assert said == (
-        "{{name}} was sent as it stands. For the value of name write {{ name }}, with blanks.\n"
+        "{{name}} was sent unchanged. To send the value of name, write {{ name }} with spaces.\n"
     )
     assert kernel.run("%%groq --max-tokens 1 --raw\n{{name}}").stdout == ""
 
@@ -320,7 +320,7 @@ def test_a_value_stays_within_the_quotes_of_a_parameter(kernel: Kernel, server: 
     body = server.seen()[-1]["body"]
     assert (body["a"], body["top_k"]) == (['a"], "b'], 40)
     assert body["tools"] == [{"type": "browser_search"}]
-    assert "is no parameter" in kernel.run("%%groq --param {{ 'x=1' }}\nx").stdout
+    assert "is not a parameter" in kernel.run("%%groq --param {{ 'x=1' }}\nx").stdout
 
 
 def test_a_large_table_says_what_was_cut(kernel: Kernel, server: Demo) -> None:
@@ -392,10 +392,10 @@ def test_images_of_flags_come_first(kernel: Kernel, server: Demo) -> None:
 
 
 BAD_IMAGES = {
-    "no file": ("--image a_b.png", "There is no file a_b.png. Near names: a b.png"),
+    "no file": ("--image a_b.png", "There is no file a_b.png. Similar names: a b.png"),
     "no image": ("--image name", "There is no file Ada."),
-    "a number": ("--image n", "What was given as an image, a int, cannot be shown as PNG or JPEG."),
-    "a text file": ("--image text.txt", "text.txt is no PNG, JPEG, GIF or WebP image."),
+    "a number": ("--image n", "An image given as int cannot be displayed as PNG or JPEG."),
+    "a text file": ("--image text.txt", "text.txt is not a PNG, JPEG, GIF or WebP image."),
     "a folder": ("--image .", "Cannot read .: Is a directory."),
     "too many": (" ".join(["--image fig"] * 6), "6 images: the API takes 5. Leave some out."),
     "too large": ("--image large.png", "large.png has 4.5 MB: the API takes 4 MB."),
@@ -405,8 +405,11 @@ BAD_IMAGES = {
     ),
     "none": ("--image", "expected one argument"),
     "nobody's": ("--image '~nobody-here/x.png'", "Cannot read '~nobody-here/x.png': "),
-    "what fails to draw": ("--image badly", "a Badly, cannot be drawn: nothing to draw"),
-    "an image in braces": ("--image {{ fig }}", "--image takes no {{ }}: give a variable's name"),
+    "what fails to draw": ("--image badly", "given as Badly cannot be drawn: nothing to draw"),
+    "an image in braces": (
+        "--image {{ fig }}",
+        "--image takes no {{ }}: give the name of a variable",
+    ),
     "a path in braces": ("--image '{{ \"a b.png\" }}'", "--image takes no {{ }}"),
     "an image as text": ("-s {{ fig }}", "{{ fig }}: InputError: it is an image"),
 }

@@ -54,7 +54,7 @@ def test_in_ipython_an_interrupt_stops_and_keeps(ipython: Terminal, server: Demo
     assert server.until("closed")["tokens"] < 200
     said = ipython.until("In [")
     assert "demo/slow · stopped after" in said
-    assert "Interrupted: the answer was stopped; what had come is kept." in said
+    assert "Interrupted: the answer was stopped; its text so far is kept." in said
     assert "Traceback" not in said
     ipython.type("print(kept.state, kept.text[:21])")
     ipython.until("stopped ## Server-sent events")
@@ -99,7 +99,7 @@ def test_in_a_console_an_interrupt_stops_and_keeps(console: Terminal, server: De
     server.until("streaming", number)
     console.interrupt()
     server.until("closed", number)
-    console.until("Interrupted: the answer was stopped; what had come is kept.")
+    console.until("Interrupted: the answer was stopped; its text so far is kept.")
     console.until("In [")
     console.type("print(kept.state)\n\n")
     console.until("stopped\r\n")
@@ -138,7 +138,7 @@ def test_in_ipython_nothing_of_a_value_steers_the_terminal(ipython: Terminal) ->
     ipython.type("get_ipython().run_line_magic('groq', 'forget x' + bad)")
     ipython.until("Did you mean ]0;owned?")
     ipython.type("get_ipython().run_line_magic('groq', 'forget ' + bad)")
-    ipython.until("Forgot ]0;owned, 1 turn")
+    ipython.until("Forgot ]0;owned (1 turn)")
     ipython.type("get_ipython().run_cell_magic('groq', '--x' + bad, 'cat names')")
     ipython.until("arguments: --x]0;owned.")
     ipython.until("In [")

@@ -25,9 +25,9 @@ INSIDE = {
     "wire": "sse protocol think_tags parsing models endpoint failures body connect client",
     "markdown": "math parser stability open_blocks tail streaming",
     "display": "frontend static table widget show",
-    "prompt": "images values messages",
+    "prompt": "images values messages interpolation",
     "demo": "server",
-    "ipython": "namespace commands magic",
+    "ipython": "namespace flags tables commands completion magic",
 }
 
 # Each library is imported in the package that is about it, and there in these modules.
@@ -38,7 +38,7 @@ ONLY_IN = {
     "anywidget": "display.widget",
     "IPython.display": "display.widget display.table display.show",
     "tornado": "demo.server",
-    "IPython.core": "ipython.magic ipython.namespace",
+    "IPython.core": "ipython.magic ipython.namespace ipython.flags ipython.completion",
     "threading": "runtime.waiters runtime.loop display.widget conversation",
 }
 

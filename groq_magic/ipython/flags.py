@@ -1,0 +1,188 @@
+"""The flags of `%%groq`: the parser, help, Tab completion and settings follow from `FLAGS`."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import shlex
+from argparse import ArgumentParser, BooleanOptionalAction
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from IPython.core.error import UsageError
+
+from groq_magic.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from .namespace import Namespace
+
+
+class Flag(NamedTuple):
+    """One flag of `%%groq`."""
+
+    names: str
+    """Separated by a space, the long name last."""
+    metavar: str
+    """What the help calls the value, in brackets if optional. Tab completes MODEL and CHAT."""
+    help: str
+    kind: type = str
+    """The type of the value. A list has one value for each time the flag is given."""
+    parameter: str = ""
+    """The parameter of `stream()`, unless the flag's long name."""
+    is_setting: bool = True
+    """Whether ``%config GroqMagic`` has a default for it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the parameter and of the setting."""
+        return self.parameter or self.names.rpartition("--")[2].replace("-", "_")
+
+    def add_to(self, parser: ArgumentParser) -> None:
+        """Declare the flag to argparse."""
+        options: dict[str, Any] = {"metavar": self.metavar.strip("[]")}
+        if self.kind is bool:
+            options = {"action": BooleanOptionalAction if self.is_setting else "store_true"}
+        elif self.kind is list:
+            options["action"] = "append"
+        elif self.metavar.startswith("["):
+            options |= {"nargs": "?", "const": ""}
+        parser.add_argument(*self.names.split(), dest=self.name, help=self.help, **options)
+
+
+API_FLAGS = (
+    Flag("-m --model", "MODEL", "the model; default: openai/gpt-oss-120b"),
+    Flag("-t --temperature", "T", "0 to 2", float),
+    Flag("--top-p", "P", "0 to 1", float),
+    Flag("--max-tokens", "N", "most tokens, with reasoning", int, "max_completion_tokens"),
+    Flag("--seed", "N", "ask for the same answer again, as far as possible", int),
+    Flag("--stop", "TEXT", "end the answer before this text; up to four times", list),
+    Flag("--reasoning-effort", "WORD", "none, low, medium or high; depends on the model"),
+    Flag("--reasoning-format", "WORD", "parsed, raw or hidden"),
+    Flag("--service-tier", "WORD", "auto, on_demand, flex or performance"),
+)
+"""Parameters of the API, passed on unchanged."""
+
+CELL_FLAGS = (
+    Flag("--param", "KEY=JSON", "any other parameter of the API; repeatable", list),
+    Flag("-s --system", "TEXT", "the system prompt, or @FILE to read it from a file"),
+    Flag("-c --chat", "[CHAT]", "go on with the notebook's chat, or this one", is_setting=False),
+    Flag("--image", "PATH", "a file, address or variable; up to five times", list, "images"),
+    Flag("--raw", "", "send {{ }} unchanged", bool, is_setting=False),
+    Flag("-o --out", "NAME", "the variable for the Answer", is_setting=False),
+    Flag("--wait", "", "finish the cell when the answer ends", bool),
+)
+"""Flags that `%%groq` itself handles."""
+
+FLAGS = API_FLAGS + CELL_FLAGS
+SETTINGS = [flag for flag in FLAGS if flag.is_setting and flag.kind is not list]
+_KINDS = {flag.name: flag.kind for flag in FLAGS}
+_NOT_OF_THE_API = {"", "prompt", "base_url", "timeout", "max_retries", "display"}
+_NOT_OF_THE_API |= {flag.name for flag in CELL_FLAGS}
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(printable(f"%%groq: {message}. All flags: %%groq?"))
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        "%%groq",
+        description="Send the cell to a model at Groq and stream the answer below the cell.",
+        epilog="The kernel stays free. Stop ends the answer and keeps its text.",
+        add_help=False,
+        allow_abbrev=False,
+    )
+    for flag in FLAGS:
+        flag.add_to(parser)
+    return parser
+
+
+PARSER = _parser()
+
+
+def parse(line: str, namespace: Namespace) -> dict[str, Any]:
+    """The given flags by `Flag.name`, and the parameters of ``--param``.
+
+    Expressions are filled after the flags are parsed: a value is text, never a flag or a file.
+    """
+    parsed = vars(PARSER.parse_args(_words(line)))
+    given = {name: value for name, value in parsed.items() if value is not None}
+    fill = _unfilled if given.get("raw") else namespace.fill
+    parameters = dict(_parameter(text, fill) for text in given.pop("param", ()))
+    filled = {name: _filled(name, value, fill) for name, value in given.items()}
+    if "chat" in given:
+        is_typed = filled["chat"] == given["chat"]
+        filled["chat"] = namespace.chat(filled["chat"], is_typed=is_typed)
+    return filled | parameters
+
+
+def _words(line: str) -> list[str]:
+    """The words of the line; an expression is part of one word."""
+    from groq_magic.prompt.interpolation import mark
+
+    try:
+        text, expressions = mark(line)
+    except InputError:
+        if "--raw" not in line.split():
+            raise
+        text, expressions = line, []
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"%%groq {line}: {error}.") from None
+    for number, expression in enumerate(expressions):
+        words = [word.replace(f"\0{number}\0", expression) for word in words]
+    return words
+
+
+def _filled(name: str, value: Any, fill: Callable[..., str]) -> Any:
+    if name == "stop":
+        return list(map(fill, value))
+    if name == "out":
+        return _variable(value)
+    if not isinstance(value, str):
+        return value
+    if name == "system" and value.startswith("@"):
+        return _content(fill(value[1:]))
+    text = fill(value)
+    with suppress(ValueError):  # `stream()` raises for a text that is not a number
+        return _KINDS[name](text)
+    return text
+
+
+def _variable(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise InputError(f"-o {text}: this cannot be the name of a variable.")
+    return text
+
+
+def _unfilled(text: str, _form: object = None) -> str:
+    return text
+
+
+def _content(path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text("utf-8")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"-s cannot read {path}: {error}") from None
+
+
+def _parameter(text: str, fill: Callable[..., str]) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    if name in _NOT_OF_THE_API or "{{" in name:
+        raise InputError(f"--param {text}: {name or text} is not a parameter of the API.")
+    filled = fill(value, str if value.startswith("{{") else _inside_quotes)
+    try:
+        return name, json.loads(filled)
+    except ValueError:
+        raise InputError(
+            f"--param {text!r} is not KEY=JSON, as in top_k=40 or user='\"me\"'."
+        ) from None
+
+
+def _inside_quotes(text: str) -> str:
+    """The text escaped for JSON, so that it cannot end the string it is part of."""
+    return json.dumps(text)[1:-1]

@@ -1,0 +1,154 @@
+"""The tables of `%groq`: status, models and chats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from groq_magic.answer import running
+from groq_magic.api import fetch_models, has_key, present_url
+from groq_magic.conversation import chats as all_chats
+from groq_magic.display.table import Table
+from groq_magic.errors import InputError, MissingKeyError, span
+from groq_magic.usage import rate_limits, spent
+from groq_magic.wire.endpoint import key_source, without_secret
+from groq_magic.wire.models import Model, dollars
+from groq_magic.wire.protocol import DEFAULT_MODEL
+
+Settings = Mapping[str, Any]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "turn"), counted(2_000, "turn"), counted(0, "turn")
+    ('1 turn', '2,000 turns', 'no turns')
+    """
+    return f"{f'{number:,}' if number else 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def status(settings: Settings) -> Table:
+    """What `%groq` shows."""
+    url = settings.get("base_url")
+    rows = [
+        ("Model", str(settings.get("model") or DEFAULT_MODEL)),
+        ("Server", _server(url)),
+        ("Key", _key(url)),
+        ("Running", _running()),
+        ("Chats", ", ".join(f"{c.name} ({counted(len(c.turns), 'turn')})" for c in all_chats())),
+        ("Rate limit", _rate_limit()),
+        ("Cost", _cost()),
+    ]
+    return Table([row for row in rows if row[1]])
+
+
+def _server(url: str | None) -> str:
+    try:
+        return without_secret(present_url(url))
+    except InputError as error:
+        return str(error)
+
+
+def _key(url: str | None) -> str:
+    try:
+        return key_source() if has_key(url) else "not sent to this server"
+    except MissingKeyError:
+        return "none: run %groq login, or set GROQ_API_KEY"
+    except InputError as error:
+        return str(error)
+
+
+def _running() -> str:
+    answers = running()
+    named = [f"{answer.model} for {answer.seconds:.0f} s" for answer in answers]
+    return ": ".join(filter(None, [counted(len(answers), "answer"), ", ".join(named)]))
+
+
+def _rate_limit() -> str:
+    known = rate_limits()
+    if known is None:
+        return ""
+    of, ago = known
+    requests = (of.remaining_requests, of.limit_requests, of.reset_requests)
+    tokens = (of.remaining_tokens, of.limit_tokens, of.reset_tokens)
+    parts = (_left("requests per day", *requests, ago), _left("tokens per minute", *tokens, ago))
+    return "; ".join(filter(None, parts))
+
+
+def _left(unit: str, left: int | None, limit: int | None, reset: float | None, ago: float) -> str:
+    """What is left of a limit, from a response that came ``ago`` seconds before.
+
+    >>> _left("tokens per minute", 7_970, 8_000, 12.5, 2.0)
+    '7,970 of 8,000 tokens per minute (full again in 11 s)'
+    """
+    if left is None:
+        return ""
+    wait = 0.0 if reset is None or left == limit else reset - ago
+    if reset is not None and wait <= 0:
+        left = limit or left
+    text = f"{left:,} {unit}" if limit is None else f"{left:,} of {limit:,} {unit}"
+    return f"{text} (full again in {span(wait)})" if wait > 0 else text
+
+
+def _cost() -> str:
+    total = spent()
+    if not total.priced:
+        return ""
+    more = f"; unknown for {total.unpriced:,} more" if total.unpriced else ""
+    return f"{dollars(total.usd)} for {counted(total.priced, 'answer')}{more}"
+
+
+def chats() -> Table | None:
+    """What `%groq chats` shows; None without a chat."""
+    rows = [
+        (
+            chat.name,
+            str(len(chat.turns)),
+            _start(chat.system or ""),
+            _start(chat.turns[-1].prompt.content),
+        )
+        for chat in all_chats()
+    ]
+    head = ("Chat", "Turns", "System prompt", "Last prompt")
+    return Table(rows, head, frozenset({1})) if rows else None
+
+
+def _start(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
+
+
+def models(settings: Settings) -> Table:
+    """What `%groq models` shows. Raises `InputError` if the server has no model."""
+    url = settings.get("base_url")
+    listed = fetch_models(url)
+    texts = [model for model in listed if model.writes_text]
+    if not texts:
+        raise InputError(f"{_server(url)} lists no models that write text. Check GROQ_BASE_URL.")
+    note = "Prices are per million tokens."
+    if others := len(listed) - len(texts):
+        note += f" Not listed: {counted(others, 'model')} without text output."
+    head = ("Model", "Context", "Max output", "$ in", "$ out", "Owner")
+    return Table(list(map(_model_row, texts)), head, frozenset({1, 2, 3, 4}), note)
+
+
+def _model_row(model: Model) -> tuple[str, ...]:
+    sizes = (model.context_window, model.max_completion_tokens)
+    prices = (model.prompt_price, model.completion_price)
+    return (
+        model.id,
+        *("" if size is None else f"{size:,}" for size in sizes),
+        *("" if price is None else _per_million(price) for price in prices),
+        model.owned_by or "",
+    )
+
+
+def _per_million(price: Decimal) -> str:
+    """Dollars per million tokens, with at least two decimals.
+
+    >>> _per_million(Decimal("0.0000006")), _per_million(Decimal("0.000000075"))
+    ('0.60', '0.075')
+    """
+    whole, _, rest = f"{float(price) * 1e6:,.6f}".partition(".")
+    return f"{whole}.{rest.rstrip('0'):0<2}"
