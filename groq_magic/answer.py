@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -23,9 +22,8 @@ from time import monotonic
 from traceback import clear_frames
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
-from weakref import WeakSet
 
-from groq_magic.runtime.loop import Job, background
+from groq_magic.runtime import runtime
 from groq_magic.runtime.waiters import Waiters
 from groq_magic.wire.protocol import (
     Asked,
@@ -114,14 +112,13 @@ class Answer:
         self._notified: int | None = None
         self._changing = Waiters()
         self._ending = Waiters()
-        self._job = Job(self._live)
-        _answers.add(self)
-        _running[self] = None
+        self._job = runtime.loop.job(self._live)
+        runtime.own(Running)[self] = None
         try:
             self._job.start()
         except BaseException:
             self._enter("stopped")  # for it may be on its way
-            _running.pop(self, None)
+            runtime.own(Running).pop(self, None)
             raise
 
     # What it is
@@ -269,9 +266,9 @@ class Answer:
         """
         if not self.ended:
             try:
-                background.call(self._stop_here)
+                runtime.loop.call(self._stop_here)
             except KeyboardInterrupt:
-                background.call(self._stop_here)
+                runtime.loop.call(self._stop_here)
                 raise
             self._enter("stopped")  # at once, for who looks before the loop has come to it
 
@@ -464,7 +461,7 @@ class Answer:
         if self._is_over:
             return
         self.waiting = None
-        _running.pop(self, None)
+        runtime.own(Running).pop(self, None)
         self._observe()
         self._is_over = True
         self._version += 1
@@ -559,20 +556,15 @@ def _forget_request(error: BaseException) -> None:
         behind = behind.__cause__ or behind.__context__
 
 
-_answers: WeakSet[Answer] = WeakSet()
-_running: dict[Answer, None] = {}
+class Running(dict[Answer, None]):
+    """The answers of a process that have not ended."""
+
+    def after_fork(self) -> None:
+        """End them in the child: only its parent has their connections."""
+        for answer in list(self):
+            answer._orphan()  # noqa: SLF001  # of this module
 
 
 def running() -> list[Answer]:
     """The answers of this process that have not ended, the one asked last at the end."""
-    return [answer for answer in list(_running) if not answer.ended]
-
-
-def _after_fork() -> None:
-    """End in the child what only its parent has the connection for."""
-    for answer in list(_answers):
-        answer._orphan()  # noqa: SLF001  # of this room
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)  # behind that of the room `background`
+    return [answer for answer in list(runtime.own(Running)) if not answer.ended]

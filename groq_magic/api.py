@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 from groq_magic.prompt.messages import Prompt, to_messages
-from groq_magic.runtime.loop import Job
+from groq_magic.runtime import runtime
 from groq_magic.wire.client import Client
-from groq_magic.wire.endpoint import Endpoint, configured_url, network_settings
-from groq_magic.wire.models import Model, known_models
+from groq_magic.wire.endpoint import Chosen, Endpoint, configured_url, network_settings
+from groq_magic.wire.models import KnownModels, Model
 from groq_magic.wire.protocol import DEFAULT_MODEL, Item, Message, request_body
 
 from .answer import Answer
@@ -20,7 +19,16 @@ from .conversation import Cell, Conversation, chat_named
 from .errors import InputError
 from .usage import learn_models, observer
 
-_endpoint: Endpoint | None = None
+
+class _Clients:
+    """The clients of this process, one for each timeout and number of retries."""
+
+    def __init__(self) -> None:
+        self.get = lru_cache(maxsize=8)(_built)
+
+    def after_fork(self) -> None:
+        """Build others: connections belong to the parent."""
+        self.get.cache_clear()
 
 
 def stream(  # noqa: PLR0913  # most are the API's, and by keyword
@@ -82,7 +90,8 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         service_tier=service_tier,
         **parameters,
     )
-    client, endpoint = _client_for(timeout, max_retries), _endpoint_for(base_url)
+    client, endpoint = _client_for(timeout, max_retries), Endpoint.from_environment(base_url)
+    known = runtime.own(KnownModels)
     asked = {name: body[name] for name in body if name not in ("messages", "stream")}
 
     def send(messages: Sequence[Message]) -> AsyncGenerator[Item]:
@@ -94,7 +103,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
             model=model,
             parameters=asked,
             show=_show_once,
-            price=partial(known_models.cost, endpoint.base_url),
+            price=partial(known.cost, endpoint.base_url),
             observer=observer(client, endpoint),
         )
 
@@ -107,7 +116,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
             send,
             answer_of,
             system=system,
-            context=partial(known_models.context, endpoint.base_url, model),
+            context=partial(known.context, endpoint.base_url, model),
             cell=_running_cell(),
         )
     if display:
@@ -127,9 +136,14 @@ def _conversation(chat: str | Conversation, prompt: Prompt) -> Conversation:
 
 def _client_for(timeout: float = 60.0, max_retries: int = 2) -> Client:
     try:
-        return _client(timeout, max_retries, os.getpid(), network_settings())
+        return runtime.own(_Clients).get(timeout, max_retries, network_settings())
     except TypeError:  # what cannot be a key of the cache cannot be a number
         raise InputError("timeout and max_retries must be numbers.") from None
+
+
+def _built(timeout: float, max_retries: int, _network: tuple[str | None, ...]) -> Client:
+    """Build a client; the changed ``_network`` may be a certificate that is trusted now."""
+    return Client(timeout=timeout, max_retries=max_retries)
 
 
 def _running_cell() -> Cell:
@@ -142,26 +156,17 @@ def _running_cell() -> Cell:
 
 def use_endpoint(endpoint: Endpoint | None) -> None:
     """Send this process's requests there; None goes back to what the environment says."""
-    global _endpoint  # noqa: PLW0603  # one setting per kernel, as the environment is
-    _endpoint = endpoint
+    runtime.own(Chosen).endpoint = endpoint
 
 
 def present_url(base_url: str | None = None) -> str:
     """Where requests go now, key or no key. Raises `InputError` for a URL that is none."""
-    if base_url is None and _endpoint is not None:
-        return _endpoint.base_url
     return configured_url(base_url)
 
 
 def has_key(base_url: str | None = None) -> bool:
     """Whether a key goes with requests now. Raises `InputError` as `stream` does."""
-    return _endpoint_for(base_url).api_key is not None
-
-
-def _endpoint_for(base_url: str | None) -> Endpoint:
-    if base_url is None and _endpoint is not None:
-        return _endpoint
-    return Endpoint.from_environment(base_url)
+    return Endpoint.from_environment(base_url).api_key is not None
 
 
 def _show_once(answer: Answer) -> None:
@@ -170,29 +175,18 @@ def _show_once(answer: Answer) -> None:
     show_once(answer)
 
 
-@lru_cache(maxsize=8)
-def _client(
-    timeout: float, max_retries: int, _pid: int, _network: tuple[str | None, ...]
-) -> Client:
-    """The process's client; a fork has a loop of its own and needs a client of its own.
-
-    So does a changed environment: a certificate that was not trusted may be so now.
-    """
-    return Client(timeout=timeout, max_retries=max_retries)
-
-
 def fetch_models(base_url: str | None = None, *, within: float = 10.0) -> list[Model]:
     """Ask the present server for its models and wait, ``within`` seconds at most.
 
     Raises a `GroqError` for whatever goes wrong.
     """
-    client, endpoint = _client_for(), _endpoint_for(base_url)
+    client, endpoint = _client_for(), Endpoint.from_environment(base_url)
     found: list[Model] = []
 
     async def ask() -> None:
         found.extend(await client.models(endpoint, within=within))
 
-    asked = Job(ask).start()
+    asked = runtime.loop.job(ask).start()
     try:
         asked.wait()
     except KeyboardInterrupt:
@@ -208,7 +202,8 @@ def models_soon(base_url: str | None = None, *, timeout: float = 0.3) -> list[Mo
 
     Raises `InputError` where it cannot ask: no key, or no URL.
     """
-    endpoint = _endpoint_for(base_url)
-    if not known_models.of(endpoint.base_url):
+    endpoint = Endpoint.from_environment(base_url)
+    known = runtime.own(KnownModels)
+    if not known.of(endpoint.base_url):
         learn_models(_client_for(), endpoint).wait(timeout)
-    return known_models.of(endpoint.base_url)
+    return known.of(endpoint.base_url)

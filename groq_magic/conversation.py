@@ -12,6 +12,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
 from groq_magic.prompt.images import MOST_CHARACTERS, MOST_IMAGES, encoded_size, is_ours
+from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Asked, Item, Message, Queued
 
 from .answer import Answer, State
@@ -204,24 +205,25 @@ class Conversation:
         return f"<Conversation {self.name!r}: {count} turn{'' if count == 1 else 's'}{first}>"
 
 
-_chats: dict[str, Conversation] = {}
+class _Chats(dict[str, Conversation]):
+    """The chats of this process, by name."""
 
 
 def chat_named(name: str) -> Conversation:
     """This process's chat of that name, a new one where there is none."""
     if not (isinstance(name, str) and name.strip()):
         raise InputError(f"A chat needs a name, or is a Conversation; it is not {name!r}.")
-    return _chats.setdefault(name, Conversation(name))
+    return runtime.own(_Chats).setdefault(name, Conversation(name))
 
 
 def chats() -> list[Conversation]:
     """The chats of this process that go by a name and have a turn."""
-    return [chat for chat in _chats.values() if chat.turns]
+    return [chat for chat in runtime.own(_Chats).values() if chat.turns]
 
 
 def forget(name: str) -> Conversation | None:
     """Take a chat out, so that the next of that name begins anew; its answers run on."""
-    return _chats.pop(name, None)
+    return runtime.own(_Chats).pop(name, None)
 
 
 def _fitting(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
+from groq_magic.runtime import runtime
 from groq_magic.runtime.loop import Job
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
-from groq_magic.wire.models import known_models
+from groq_magic.wire.models import KnownModels
 from groq_magic.wire.protocol import RateLimits, Usage
 
 from .answer import Answer
@@ -37,14 +37,20 @@ class _Used(NamedTuple):
     def cost(self) -> float | None:
         if self.usage is None:
             return None
-        return known_models.cost(self.base_url, self.names, self.usage)
+        return runtime.own(KnownModels).cost(self.base_url, self.names, self.usage)
 
 
-_used: list[_Used] = []
-_limits: tuple[RateLimits, float] | None = None
-_learning: dict[Endpoint, Job] = {}
-if hasattr(os, "register_at_fork"):  # what the parent asks, it is told
-    os.register_at_fork(after_in_child=_learning.clear)
+class _Usage:
+    """What this process has used and asked."""
+
+    def __init__(self) -> None:
+        self.used: list[_Used] = []
+        self.limits: tuple[RateLimits, float] | None = None
+        self.learning: dict[Endpoint, Job] = {}
+
+    def after_fork(self) -> None:
+        """Ask for models again: the answers to the parent's requests go to the parent."""
+        self.learning.clear()
 
 
 def observer(client: Client, endpoint: Endpoint) -> Callable[[Answer], None]:
@@ -60,7 +66,7 @@ def observer(client: Client, endpoint: Endpoint) -> Callable[[Answer], None]:
             learn_models(client, endpoint)
         if answer.ended and answer.tokens:
             names = (answer.model, str(answer.parameters.get("model")))
-            _used.append(_Used(endpoint.base_url, names, answer.usage))
+            runtime.own(_Usage).used.append(_Used(endpoint.base_url, names, answer.usage))
 
     return note
 
@@ -70,31 +76,32 @@ def learn_models(client: Client, endpoint: Endpoint) -> Job:
 
     A failure is silent. The job is done when that has come to an end, one way or the other.
     """
-    return _learning.setdefault(endpoint, Job(partial(_learn, client, endpoint))).start()
+    job = runtime.loop.job(partial(_learn, client, endpoint))
+    return runtime.own(_Usage).learning.setdefault(endpoint, job).start()
 
 
 async def _learn(client: Client, endpoint: Endpoint) -> None:
-    if not known_models.of(endpoint.base_url):
+    if not runtime.own(KnownModels).of(endpoint.base_url):
         with suppress(Exception):  # a price less is no reason to say anything
             await client.models(endpoint)
 
 
 def spent() -> Spent:
     """The price of all answers so far, by the prices that are known now."""
-    costs = [used.cost for used in list(_used)]
+    costs = [used.cost for used in list(runtime.own(_Usage).used)]
     priced = [cost for cost in costs if cost is not None]
     return Spent(sum(priced), len(priced), len(costs) - len(priced))
 
 
 def rate_limits() -> tuple[RateLimits, float] | None:
     """What the last response with limits said is left, and how many seconds ago."""
-    if _limits is None:
+    known = runtime.own(_Usage).limits
+    if known is None:
         return None
-    limits, noted_at = _limits
+    limits, noted_at = known
     return limits, monotonic() - noted_at
 
 
 def _note_limits(limits: RateLimits) -> None:
-    global _limits  # noqa: PLW0603  # the last of the process's
     if limits.remaining_requests is not None or limits.remaining_tokens is not None:
-        _limits = limits, monotonic()
+        runtime.own(_Usage).limits = limits, monotonic()

@@ -93,21 +93,26 @@ _THOUGHT = (
 
 
 class Started(NamedTuple):
-    """The server of this process; it ends when its standard input does."""
+    """A server for this process; it ends when its standard input does."""
 
     process: subprocess.Popen[str]
     base_url: str
 
 
-_started: Started | None = None
+class _Demo:
+    """The server of this process."""
+
+    started: Started | None = None
 
 
 def start(tokens_per_second: float = 200.0) -> str:
     """Start this process's server unless it runs; return its base URL."""
-    global _started  # noqa: PLW0603  # one for each process
-    if _started is None or _started.process.poll() is not None:
-        _started = _start(tokens_per_second)
-    return _started.base_url
+    from groq_magic.runtime import runtime  # not above, since the server runs without it
+
+    demo = runtime.own(_Demo)
+    if demo.started is None or demo.started.process.poll() is not None:
+        demo.started = _start(tokens_per_second)
+    return demo.started.base_url
 
 
 def _start(tokens_per_second: float) -> Started:

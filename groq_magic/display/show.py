@@ -12,14 +12,21 @@ from IPython.display import display
 
 from groq_magic.answer import Answer
 from groq_magic.errors import GroqError, printable
+from groq_magic.runtime import runtime
 
 from .frontend import is_terminal, somebody_watches
 from .static import line_of, note_of, show_reasoning, static_bundle
 from .widget import LiveView
 
 _KEPT = 100
-_shown_in: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
-_recent: deque[Answer] = deque(maxlen=_KEPT)
+
+
+class _Shown:
+    """The answers that this process has shown."""
+
+    def __init__(self) -> None:
+        self.last_run: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
+        self.recent: deque[Answer] = deque(maxlen=_KEPT)
 
 
 def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = None) -> bool:
@@ -34,9 +41,10 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if reasoning is not None:
         show_reasoning(answer, shown=reasoning)
     shell = get_ipython()
-    _shown_in[answer] = getattr(shell, "execution_count", None)
-    if answer not in _recent:
-        _recent.append(answer)
+    shown = runtime.own(_Shown)
+    shown.last_run[answer] = getattr(shell, "execution_count", None)
+    if answer not in shown.recent:
+        shown.recent.append(answer)
     if is_terminal(shell, wait=bool(wait)):
         _print(answer)
         return True
@@ -53,13 +61,13 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
 def show_once(answer: Answer) -> None:
     """Show ``answer`` unless this very cell has shown it already."""
     shell = get_ipython()
-    if _shown_in.get(answer) != getattr(shell, "execution_count", None):
+    if runtime.own(_Shown).last_run.get(answer) != getattr(shell, "execution_count", None):
         show(answer)
 
 
 def show_last(count: int, *, reasoning: bool | None = None) -> int:
     """Show the last answers of this process again, the latest below; return how many."""
-    answers = list(_recent)[-count:]
+    answers = list(runtime.own(_Shown).recent)[-count:]
     for answer in answers:
         show(answer, reasoning=reasoning)
     return len(answers)
@@ -67,7 +75,8 @@ def show_last(count: int, *, reasoning: bool | None = None) -> int:
 
 def last_answer() -> Answer | None:
     """The answer that was shown last, for the first time; None where none was."""
-    return _recent[-1] if _recent else None
+    recent = runtime.own(_Shown).recent
+    return recent[-1] if recent else None
 
 
 def _show_at_end(answer: Answer) -> None:

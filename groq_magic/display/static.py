@@ -14,10 +14,10 @@ from weakref import WeakSet
 from groq_magic.answer import Answer
 from groq_magic.errors import printable
 from groq_magic.markdown.parser import render
+from groq_magic.runtime import runtime
 from groq_magic.wire.models import dollars
 from groq_magic.wire.protocol import Queued
 
-_unthinking: WeakSet[Answer] = WeakSet()
 # Where another program ends a line, it would leave what nbconvert indents: rst would run it.
 # NEL has no reference of its own.
 _LINE_ENDS = {ord(end): f"&#{ord(end)};" for end in "\r\v\f\x1c\x1d\x1e\u2028\u2029"}
@@ -37,14 +37,23 @@ def static_bundle(answer: Answer, html: str | None = None) -> tuple[dict[str, st
     return data, {"groq": _metadata(answer)}
 
 
+class _WithoutReasoning(WeakSet[Answer]):
+    """The answers that are shown without their reasoning."""
+
+
 def show_reasoning(answer: Answer, *, shown: bool) -> None:
     """Show what the model thought, or leave it out, from now on wherever the answer is shown."""
-    (_unthinking.discard if shown else _unthinking.add)(answer)
+    hidden = runtime.own(_WithoutReasoning)
+    (hidden.discard if shown else hidden.add)(answer)
 
 
 def shown_reasoning(answer: Answer) -> str:
     """What the model thought so far, or nothing where that is left out."""
-    return "" if answer in _unthinking else answer.reasoning
+    return "" if _is_without_reasoning(answer) else answer.reasoning
+
+
+def _is_without_reasoning(answer: Answer) -> bool:
+    return answer in runtime.own(_WithoutReasoning)
 
 
 def theme_style(style: str) -> str:
@@ -86,7 +95,7 @@ class Status(NamedTuple):
         """The status of ``answer`` now."""
         note = note_of(answer)
         said = note.html if note else ""
-        thinking = answer.thinking and answer not in _unthinking
+        thinking = answer.thinking and not _is_without_reasoning(answer)
         return cls(answer.state, _header(answer), thinking, _thought(answer), said)
 
 
@@ -213,12 +222,12 @@ def _price(answer: Answer) -> _Figure:
 
 
 def _unseen(answer: Answer) -> str:
-    return "thinking" if answer.thinking and answer in _unthinking else ""
+    return "thinking" if answer.thinking and answer in runtime.own(_WithoutReasoning) else ""
 
 
 def _thought(answer: Answer) -> str:
     seconds = answer.thinking_seconds
-    if seconds is None or answer in _unthinking:
+    if seconds is None or _is_without_reasoning(answer):
         return ""
     return "Thinking" if answer.thinking else f"Thought for {seconds:.1f} s"
 

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 import uuid
 from collections import deque
@@ -43,7 +42,7 @@ from traitlets import Instance
 from groq_magic.answer import Answer
 from groq_magic.errors import printable
 from groq_magic.markdown.streaming import Operation, StreamingMarkdown
-from groq_magic.runtime.loop import Job, background
+from groq_magic.runtime import runtime
 
 from .frontend import is_voila
 from .static import Status, shown_reasoning, static_bundle
@@ -101,7 +100,7 @@ class LiveView:
         self._widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
         _hear_while_busy(self._widget.comm, self._on_message)
         display(self._placeholder(), raw=True, display_id=self._display_id)
-        Job(self._run).start()
+        runtime.loop.job(self._run).start()
 
     def _placeholder(self) -> dict[str, Any]:
         return {
@@ -174,7 +173,7 @@ class LiveView:
         if self._has_begun or not (self._markdown.html or shown_reasoning(self._answer)):
             return False
         self._has_begun = True
-        _painting.add(self)
+        runtime.own(_Views).painting.add(self)
         return True
 
     def _update_early(self, *, begins: bool) -> None:
@@ -194,7 +193,7 @@ class LiveView:
 
     def _close(self) -> None:
         """Show all of it, and make the output that stays."""
-        _painting.discard(self)
+        runtime.own(_Views).painting.discard(self)
         self._output = {"text/plain": printable(self._answer.text)}, {}
         try:
             self._feed(at_once=None)
@@ -266,14 +265,23 @@ class LiveView:
         if kind == "stop":
             self._answer.stop()
         if kind in ("stop", "snapshot"):
-            background.call(self._send_snapshot)
+            runtime.loop.call(self._send_snapshot)
         if kind == "static" and self.finished.is_set():
-            background.call(self._send_static)
+            runtime.loop.call(self._send_static)
 
 
-_painting: set[LiveView] = set()
-if hasattr(os, "register_at_fork"):  # none of them is painted in the child
-    os.register_at_fork(after_in_child=_painting.clear)
+class _Views:
+    """The live views of this process."""
+
+    def __init__(self) -> None:
+        self.painting: set[LiveView] = set()
+        self.next_swap = 0.0
+        """When a page has had the time for the last swap."""
+        self.ended: deque[AnswerWidget] = deque()
+
+    def after_fork(self) -> None:
+        """Stop painting: views are painted by the parent only."""
+        self.painting.clear()
 
 
 def _pause(cost: float) -> float:
@@ -281,13 +289,10 @@ def _pause(cost: float) -> float:
 
     One view takes a tenth of the loop on which answers come in, all together a third.
     """
-    views = len(_painting)
+    views = len(runtime.own(_Views).painting)
     interval = _PAINT_INTERVAL * max(1.0, views / _AT_FULL_RATE)
     pause = max(interval, cost * max(_COST_FACTOR, _SHARED_COST_FACTOR * views))
     return min(pause, _LONGEST_PAUSE)
-
-
-_next_swap = 0.0
 
 
 async def _turn_to_swap() -> None:
@@ -295,13 +300,10 @@ async def _turn_to_swap() -> None:
 
     Where many answers end at once, as many long outputs at once would hold the page up.
     """
-    global _next_swap  # noqa: PLW0603  # all views are swapped in one page, mostly
-    wait = max(0.0, _next_swap - perf_counter())
-    _next_swap = perf_counter() + wait + _SWAP_INTERVAL
+    views = runtime.own(_Views)
+    wait = max(0.0, views.next_swap - perf_counter())
+    views.next_swap = perf_counter() + wait + _SWAP_INTERVAL
     await asyncio.sleep(wait)
-
-
-_ended_widgets: deque[AnswerWidget] = deque()
 
 
 def _keep(widget: AnswerWidget) -> None:
@@ -310,9 +312,10 @@ def _keep(widget: AnswerWidget) -> None:
     A page that was reloaded while the answer came shows it through the widget for good:
     the swap for static output cannot reach it.
     """
-    _ended_widgets.append(widget)
-    if len(_ended_widgets) > _KEPT and not is_voila():  # where no swap comes
-        _ended_widgets.popleft().close()
+    ended = runtime.own(_Views).ended
+    ended.append(widget)
+    if len(ended) > _KEPT and not is_voila():  # where no swap comes
+        ended.popleft().close()
 
 
 def _hear_while_busy(comm: Any, hear: Callable[[Any], None]) -> None:

@@ -1,10 +1,8 @@
-"""The one thread with the one asyncio loop on which all answers of a process come in."""
+"""The thread with the asyncio loop on which all answers of a process arrive."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,97 +15,120 @@ from groq_magic.errors import SetUpError
 
 from .waiters import Waiters
 
-_LONGEST_LOADING = 5.0
+_LONGEST_HOLD = 5.0  # seconds
 _LOADED_LATE = ("httpcore", "h11", "certifi", "anyio._backends._asyncio", "encodings.idna")
-"""What httpx imports at its first request."""
+"""The modules that httpx imports at its first request."""
+
+
+Start = Callable[[], Coroutine[Any, Any, None]]
+"""Makes the coroutine of a job."""
 
 
 class Job:
-    """A coroutine on the loop, in the hands of other threads.
+    """A coroutine that runs on the loop and is controlled from other threads.
 
-    None of what they do takes a lock that the loop takes: an interrupt could leave it held.
+    No method takes a lock that the loop needs: an interrupt could leave that lock held.
     """
 
-    def __init__(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, loop: LoopThread, coroutine: Start) -> None:
         self.is_done = False
         self.error: BaseException | None = None
+        self._loop = loop
         self._coroutine = coroutine
         self._task: asyncio.Task[None] | None = None
         self._ending = Waiters()
 
     def start(self) -> Job:
-        """Run it as a task, in a copy of the caller's context variables; once.
+        """Run it as a task in a copy of the caller's context variables; later calls do nothing.
 
-        ipykernel finds the cell that output belongs to in those variables.
+        In those variables ipykernel finds the cell that output belongs to.
         """
-        background.call(self._begin)
+        self._loop.call(self._begin)
         return self
 
     def cancel(self) -> None:
         """Cancel it soon, from any thread."""
-        background.call(self.cancel_here)
+        self._loop.call(self.cancel_here)
 
     def cancel_here(self, but: asyncio.Task[Any] | None = None) -> None:
-        """Cancel it, on the loop's thread, unless it is that task."""
+        """Cancel it, on the loop's thread, unless it is the task ``but``."""
         if self._task is not None and self._task is not but:
             self._task.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait in another thread for its end; return whether it has come."""
+        """Wait in another thread until it ends; return whether it has ended."""
         return self._ending.wait(lambda: self.is_done, timeout)
 
     def _begin(self) -> None:
         if self._task is None:
-            self._task = asyncio.ensure_future(self._coroutine())
-            background.jobs.add(self)  # the loop itself keeps no task alive
+            self._task = self._loop.task(self._coroutine())
+            self._loop.jobs.add(self)
             self._task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self.error = None if task.cancelled() else task.exception()
         self.is_done = True
-        background.jobs.discard(self)
+        self._loop.jobs.discard(self)
         self._ending.wake()
 
 
-class Background:
-    """The thread with the loop; started when first needed, again after a fork."""
+class LoopThread:
+    """A daemon thread with an asyncio loop; it starts with the first call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_loading = False
+        self._is_held = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self.jobs: set[Job] = set()
-        """Those that run; the loop's own."""
+        """The jobs that run; only the loop's thread changes it."""
+
+    def job(self, coroutine: Start) -> Job:
+        """A job for this loop, not yet started."""
+        return Job(self, coroutine)
 
     def call(self, function: Callable[..., object], *args: object) -> None:
         """Call ``function`` soon on the loop's thread."""
         self._running_loop().call_soon_threadsafe(function, *args)
 
+    def task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task, on the loop's thread, and keep it: asyncio keeps no task alive."""
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     def close(self) -> None:
-        """Cancel what runs, so that every connection is closed; at interpreter exit."""
+        """Cancel all jobs, so that every connection is closed, and wait up to a second."""
         if self.jobs:
-            Job(self._cancel_all).start().wait(1.0)
+            self.job(self._cancel_all).start().wait(1.0)
+
+    def end(self) -> None:
+        """`close` it and end its thread; nothing runs on it afterwards."""
+        self.close()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _cancel_all(self) -> None:
         mine = asyncio.current_task()
-        for job in list(self.jobs):  # and not what libraries started for it, which
-            job.cancel_here(but=mine)  # is theirs to cancel: they may not have begun it yet
+        for job in list(self.jobs):  # tasks that libraries started are theirs to cancel
+            job.cancel_here(but=mine)
         await asyncio.gather(*asyncio.all_tasks() - {mine}, return_exceptions=True)
 
-    def until_loaded(self) -> None:
-        """Let no fork come while modules are half imported: in the child they stay so."""
-        give_up_at = monotonic() + _LONGEST_LOADING
-        while self._is_loading and monotonic() < give_up_at:
+    def until_forkable(self) -> None:
+        """Wait until `without_forks` has ended, up to 5 s."""
+        give_up_at = monotonic() + _LONGEST_HOLD
+        while self._is_held and monotonic() < give_up_at:
             sleep(0.002)
 
     @contextmanager
     def without_forks(self) -> Iterator[None]:
-        """On the loop's thread: what is half done meanwhile would stay so in a child."""
-        self._is_loading = True
+        """Hold forks back, on the loop's thread: what is half done would stay so in a child."""
+        self._is_held = True
         try:
             yield
         finally:
-            self._is_loading = False
+            self._is_held = False
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is not None:  # so the loop's own thread never waits for the lock
@@ -120,15 +141,15 @@ class Background:
     def _started(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
         loop.set_default_executor(_DaemonThreads())
-        self._is_loading = True
+        self._is_held = True
         try:
             threading.Thread(target=self._run, args=(loop,), name="groq_magic", daemon=True).start()
         except RuntimeError as error:
-            self._is_loading = False
+            self._is_held = False
             loop.close()
             raise SetUpError(f"No answer can come: {error}. End other threads first.") from None
         except BaseException:
-            loop.call_soon_threadsafe(loop.stop)  # an interrupt: its thread may be there
+            loop.call_soon_threadsafe(loop.stop)  # after an interrupt the thread may run
             raise
         return loop
 
@@ -144,9 +165,9 @@ class Background:
 
 
 class _DaemonThreads(ThreadPoolExecutor):
-    """Runs each call, such as the look-up of a name, on a daemon thread of its own.
+    """Runs each call, such as the look-up of a host name, on a daemon thread of its own.
 
-    The end of the process waits for the threads of the executors that asyncio would take.
+    The process waits at its exit for the threads of asyncio's default executor.
     """
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -155,22 +176,9 @@ class _DaemonThreads(ThreadPoolExecutor):
         def run() -> None:
             try:
                 future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # whatever it is, it is the waiter's
+            except BaseException as error:  # the caller of the future handles it
                 future.set_exception(error)
 
         if future.set_running_or_notify_cancel():
             threading.Thread(target=run, name="groq_magic call", daemon=True).start()
         return future
-
-
-background = Background()
-
-
-def _after_fork() -> None:
-    """Begin anew in the child, which has neither the thread nor its connections."""
-    background.__init__()  # type: ignore[misc]  # others hold this very object
-
-
-atexit.register(background.close)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=background.until_loaded, after_in_child=_after_fork)

@@ -22,7 +22,7 @@ from groq_magic.errors import (
     NotFoundError,
     SetUpError,
 )
-from groq_magic.runtime.loop import background
+from groq_magic.runtime import runtime
 
 from .body import body_of
 from .connect import Connect
@@ -38,7 +38,7 @@ from .failures import (
     status_error,
     without_frames,
 )
-from .models import Model, known_models, parse_models
+from .models import KnownModels, Model, parse_models
 from .parsing import BodyReader
 from .protocol import Chunk, Item, Waiting
 
@@ -129,19 +129,20 @@ class Client:
             "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."
         )
 
-    @background.without_forks()  # else the child gets a half initialised OpenSSL
     def _built(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=self._transport,
-            limits=httpx.Limits(
-                max_connections=None,
-                max_keepalive_connections=_IDLE_CONNECTIONS,
-                keepalive_expiry=300.0,
-            ),
-            # Requests to this machine never go through a proxy.
-            mounts=None if self._transport else dict.fromkeys(_PAST_PROXIES, None),
-            follow_redirects=False,
+        limits = httpx.Limits(
+            max_connections=None,
+            max_keepalive_connections=_IDLE_CONNECTIONS,
+            keepalive_expiry=300.0,
         )
+        with runtime.loop.without_forks():  # else the child gets a half initialised OpenSSL
+            return httpx.AsyncClient(
+                transport=self._transport,
+                limits=limits,
+                # Requests to this machine never go through a proxy.
+                mounts=None if self._transport else dict.fromkeys(_PAST_PROXIES, None),
+                follow_redirects=False,
+            )
 
     def _request(self, method: str, path: str, endpoint: Endpoint, content: str) -> httpx.Request:
         # The key is a local variable only here, where no error passes: tracebacks with local
@@ -192,7 +193,7 @@ class Client:
                 f"{endpoint.host} did not list its models in {within:g} s. Try again."
             ) from None
         models = parse_models(json_object(body))
-        known_models.remember(endpoint.base_url, models)
+        runtime.own(KnownModels).remember(endpoint.base_url, models)
         return models
 
     async def _models_body(self, endpoint: Endpoint) -> str:

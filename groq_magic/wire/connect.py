@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
+
+from groq_magic.runtime import runtime
 
 _SOCKS = "setup_socks5_connection"
 _CAN_BE_CANCELLED = {
@@ -28,8 +30,6 @@ class Connect:
     closed; https://www.encode.io/httpcore/extensions/#trace reports its progress.
     """
 
-    _tasks: ClassVar[set[asyncio.Task[None]]] = set()
-
     def __init__(self) -> None:
         self._can_cancel = True
         self._is_abandoned = False
@@ -39,7 +39,7 @@ class Connect:
     async def response(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         """Send the request; return the response, its body unread."""
         request.extensions = {**request.extensions, "trace": self._trace}
-        sending = self._started(self._send(http, request))
+        sending = runtime.loop.task(self._send(http, request))
         try:
             return await self._response
         except asyncio.CancelledError:
@@ -47,14 +47,8 @@ class Connect:
             if self._can_cancel:
                 sending.cancel()
             if not (self._response.cancelled() or self._response.exception()):
-                self._started(self._response.result().aclose())
+                runtime.loop.task(self._response.result().aclose())
             raise
-
-    def _started(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(coroutine)
-        self._tasks.add(task)  # the loop itself does not keep a task alive
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     async def _send(self, http: httpx.AsyncClient, request: httpx.Request) -> None:
         try:
@@ -64,7 +58,7 @@ class Connect:
                 self._response.set_exception(error)
             return
         if self._response.cancelled():
-            self._started(response.aclose())  # in a task that nobody cancels
+            runtime.loop.task(response.aclose())  # in a task that nobody cancels
         else:
             self._response.set_result(response)
 
@@ -78,7 +72,7 @@ class Connect:
             info["request"].extensions.pop("trace")  # later events do not matter
         if step == "connect_tcp.complete":
             self._connection = info["return_value"]
-            _note_socket(self._connection.get_extra_info("socket"))
+            runtime.own(_Sockets).note(self._connection.get_extra_info("socket"))
         if step in (f"{_SOCKS}.failed", "start_tls.failed") or (
             step == "connect_tcp.complete" and self._is_abandoned
         ):
@@ -87,28 +81,22 @@ class Connect:
             raise asyncio.CancelledError
 
 
-_sockets: dict[int, os.stat_result] = {}
-"""The sockets of connections, open or closed, by file descriptor."""
+class _Sockets(dict[int, os.stat_result]):
+    """The sockets of connections, open or closed, by file descriptor."""
 
+    def note(self, socket: Any) -> None:
+        if hasattr(os, "register_at_fork"):  # on Windows the number is not a file descriptor
+            self[socket.fileno()] = os.fstat(socket.fileno())
 
-def _note_socket(socket: Any) -> None:
-    if hasattr(os, "register_at_fork"):  # on Windows the number is not a file descriptor
-        _sockets[socket.fileno()] = os.fstat(socket.fileno())
+    def after_fork(self) -> None:
+        """Close the child's copies, which would keep the connections open.
 
-
-def _leave_sockets() -> None:
-    """Close the copies of a forked child, which would keep the connections open.
-
-    ``/dev/null`` takes their numbers, so that a later close hits no descriptor of others.
-    """
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor, noted in _sockets.items():
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), noted):  # the number may have a new owner
-                os.dup2(nothing, descriptor, inheritable=False)
-    os.close(nothing)
-    _sockets.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_sockets)
+        ``/dev/null`` takes their numbers, so that a later close hits no descriptor of others.
+        """
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor, noted in self.items():
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(descriptor), noted):  # the number may have a new owner
+                    os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
+        self.clear()

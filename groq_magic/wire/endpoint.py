@@ -11,6 +11,7 @@ from typing import NamedTuple
 import httpx
 
 from groq_magic.errors import InputError, MissingKeyError
+from groq_magic.runtime import runtime
 
 GROQ_URL = "https://api.groq.com"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -30,13 +31,17 @@ class Endpoint:
 
     @classmethod
     def from_environment(cls, base_url: str | None = None) -> Endpoint:
-        """``base_url``, else ``GROQ_BASE_URL``, else Groq; the kept key, else ``GROQ_API_KEY``.
+        """``base_url``, else the one in use, else ``GROQ_BASE_URL``, else Groq.
 
+        The key is the one kept in memory, else ``GROQ_API_KEY``.
         The path may be left out (``https://api.groq.com``) or given
         (``https://api.groq.com/openai/v1``). Raises `MissingKeyError` where a server that is
         not on this machine needs a key, and `InputError` for an invalid URL and for one that
         would send the key unencrypted, unless ``GROQ_SEND_KEY_UNENCRYPTED=yes``.
         """
+        chosen = runtime.own(Chosen).endpoint
+        if chosen is not None and base_url is None:
+            return chosen
         base = _configured(base_url)
         if not (base.is_safe or os.environ.get(_UNENCRYPTED) == "yes"):
             raise InputError(
@@ -71,7 +76,12 @@ class Endpoint:
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
 
-_kept_key: str | None = None
+class Chosen:
+    """What this process uses before the environment's key and server."""
+
+    key: str | None = None
+    endpoint: Endpoint | None = None
+    """Used where no ``base_url`` is given."""
 
 
 def keep_key(text: str) -> None:
@@ -80,7 +90,6 @@ def keep_key(text: str) -> None:
     The environment stays as it is, since child processes inherit it. Raises `InputError` for
     a text that is not a key; the earlier key then stays.
     """
-    global _kept_key  # noqa: PLW0603  # one key per process, as the environment has it
     text = text.strip()
     if not text:
         raise InputError(
@@ -89,19 +98,20 @@ def keep_key(text: str) -> None:
     if not _is_key(text):
         del text  # no frame of the error's traceback holds it
         raise InputError("That has characters that no key has; nothing has changed. Try again.")
-    _kept_key = text
+    runtime.own(Chosen).key = text
 
 
 def key_source() -> str:
     """Where the key comes from, without any part of it; empty without a key."""
-    if _kept_key:
+    if runtime.own(Chosen).key:
         return "kept in memory by %groq login"
     return "found in GROQ_API_KEY" if os.environ.get("GROQ_API_KEY", "").strip() else ""
 
 
 def configured_url(base_url: str | None = None) -> str:
     """The base URL that `Endpoint.from_environment` uses, with or without a key."""
-    return _configured(base_url).url
+    chosen = runtime.own(Chosen).endpoint
+    return chosen.base_url if chosen and base_url is None else _configured(base_url).url
 
 
 def without_secret(base_url: str) -> str:
@@ -165,8 +175,8 @@ def _fault_of(text: str) -> str:
 
 
 def _key() -> str | None:
-    if _kept_key:
-        return _kept_key
+    if kept := runtime.own(Chosen).key:
+        return kept
     key = os.environ.get("GROQ_API_KEY", "").strip()
     if not _is_key(key):
         del key  # no frame of the error's traceback holds it

@@ -107,9 +107,6 @@ class KnownModels:
         return model.context_window if model else None
 
 
-known_models = KnownModels()
-
-
 def dollars(amount: float) -> str:
     """An amount of money with the digits that matter.
 

@@ -11,7 +11,8 @@ import pytest
 
 from groq_magic import Conversation, InputError, Message, Turn, stream
 from groq_magic.prompt.images import image_url
-from groq_magic.wire.models import Model, known_models
+from groq_magic.runtime import runtime
+from groq_magic.wire.models import KnownModels, Model
 from tests.support.demo import Demo, running_demo
 from tests.support.kernels import Kernel, running_kernel
 
@@ -37,7 +38,7 @@ def shared_kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def kernel(shared_kernel: Kernel) -> Kernel:
     """The kernel, without a chat."""
-    shared_kernel.run("from groq_magic import conversation; conversation._chats.clear()")
+    shared_kernel.run("from groq_magic.runtime import runtime; runtime.reset()")
     return shared_kernel
 
 
@@ -329,7 +330,7 @@ def test_the_oldest_turns_are_left_out_where_all_is_too_much(server: Demo) -> No
 
 
 def test_so_are_those_that_a_model_has_no_room_for(server: Demo) -> None:
-    known_models.remember(server.base_url, [Model("small", context_window=800)])
+    runtime.own(KnownModels).remember(server.base_url, [Model("small", context_window=800)])
     turns = [Turn(Message("user", f"{n} " + "word " * 100), text="ok") for n in range(9)]
     chat = Conversation(turns=turns)
     answer = stream("cat names", chat=chat, model="small", base_url=server.base_url)

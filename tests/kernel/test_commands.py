@@ -321,8 +321,9 @@ def test_a_key_is_kept_in_memory_and_nowhere_else(server: Demo, tmp_path: Path) 
         sent = other.connection().request.headers["authorization"]
         runs += [
             kernel.run("%history -o -n\nprint(In, _ih, Out, dict(os.environ), dir())"),
-            kernel.run("from groq_magic import api; api._endpoint_for(None)"),
-            kernel.run("import pickle; pickle.dumps(api._endpoint_for(None))"),
+            kernel.run("from groq_magic import api\nfrom groq_magic.wire.endpoint import Endpoint"),
+            kernel.run("Endpoint.from_environment()"),
+            kernel.run("import pickle; pickle.dumps(Endpoint.from_environment())"),
             kernel.run("import subprocess; subprocess.run('env', capture_output=True).stdout"),
             kernel.run("api.stream('x', temperature=9)"),
         ]

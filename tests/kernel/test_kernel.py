@@ -450,8 +450,8 @@ def test_the_demo_command(kernel: Kernel, server: Demo) -> None:
         on = kernel.run("%groq demo")
         assert "demo server on this machine" in on.stdout
         assert "groq-demo-" not in on.stdout
-        sent = "from groq_magic import api; print(api._endpoint_for(None).headers)"
-        assert kernel.run(sent).stdout == "{}\n"
+        kernel.run("from groq_magic.wire.endpoint import Endpoint")
+        assert kernel.run("print(Endpoint.from_environment().headers)").stdout == "{}\n"
         text = kernel.run("print(stream('cat names').result())").stdout
         assert "Semicolon" in text
         assert len(server.seen()) == before
@@ -520,10 +520,10 @@ def test_a_view_that_cannot_be_told_still_leaves_the_text(kernel: Kernel) -> Non
 def test_at_the_end_of_the_process_no_output_waits_for_another(kernel: Kernel) -> None:
     """There is a second for all of them."""
     run = kernel.run(
-        "from groq_magic.runtime.loop import background\n"
+        "from groq_magic.runtime import runtime\n"
         "many = [stream('math', model='demo/slow', display=True) for _ in range(40)]\n"
         "for answer in many: next(iter(answer))\n"
-        "background.close()"
+        "runtime.close()"
     )
     assert len(run.of_type("update_display_data")) == 40  # by now, not some time
     states = {bundle(message)[1]["state"] for message in run.of_type("update_display_data")}

@@ -344,9 +344,9 @@ def test_the_figures() -> None:
 def test_no_thread_and_no_task_is_left() -> None:
     for _ in range(20):
         Answer(items(*WHOLE)).wait(5)
-    from groq_magic.runtime.loop import background
+    from groq_magic.runtime import runtime
 
-    until(lambda: not background.jobs)
+    until(lambda: not runtime.loop.jobs)
     assert [thread.name for thread in threading.enumerate()].count("groq_magic") == 1
 
 
@@ -420,11 +420,11 @@ def test_an_answer_that_runs_at_a_fork_ends_in_the_child_alone() -> None:
 
 
 def test_stop_from_the_background_loop_itself() -> None:
-    from groq_magic.runtime.loop import background
+    from groq_magic.runtime import runtime
 
     answer = Answer(items(chunk("a"), 60.0, *WHOLE))
     next(iter(answer))
-    background.call(answer.stop)
+    runtime.loop.call(answer.stop)
     assert answer.wait(30)
     assert answer.state == "stopped"
 
@@ -505,7 +505,7 @@ def raised_at(line: int, function: Callable[[], object]) -> bool:
     return seen >= line
 
 
-INTERRUPTED = ("answer.py", "waiters.py", "background.py", "accumulator.py")
+INTERRUPTED = ("answer.py", "waiters.py", "loop.py", "accumulator.py")
 USES: dict[str, Callable[[Answer], object]] = {
     "wait": lambda answer: answer.wait(0.2),
     "result": lambda answer: suppressed(TimeoutError, lambda: answer.result(0.2)),

@@ -33,11 +33,11 @@ from groq_magic import (
     stream,
 )
 from groq_magic.answer import Answer
-from groq_magic.runtime.loop import background
+from groq_magic.runtime import runtime
 from groq_magic.wire.client import Client
-from groq_magic.wire.connect import Connect, _sockets
+from groq_magic.wire.connect import Connect, _Sockets
 from groq_magic.wire.endpoint import Endpoint
-from groq_magic.wire.models import known_models
+from groq_magic.wire.models import KnownModels
 from groq_magic.wire.protocol import RateLimits, Waiting
 from tests.support.asker import ask
 from tests.support.event_streams import ERRORS
@@ -377,7 +377,7 @@ def test_connections_are_used_again() -> None:
     with peer(play) as server:
         client, endpoint = Client(), Endpoint(server.base_url)
         Answer(client.stream(endpoint, {"stream": True})).result(10)
-        until(lambda: not background.jobs)  # the response is read to its end
+        until(lambda: not runtime.loop.jobs)  # the response is read to its end
         second = Answer(client.stream(endpoint, {"stream": True}))
         until(lambda: b"POST" in server.connections[0].rest)
         second.stop()
@@ -412,9 +412,9 @@ def test_a_forked_child_keeps_what_is_not_ours() -> None:
     """A socket that has the file descriptor of a connection of ours that is gone."""
     with peer(answers("ok")) as server:
         stream("Hello", base_url=server.base_url).result(10)
-        until(lambda: not background.jobs)
+        until(lambda: not runtime.loop.jobs)
     ours, theirs = socket.socketpair()
-    _sockets[ours.fileno()] = Path(os.devnull).stat()
+    runtime.own(_Sockets)[ours.fileno()] = Path(os.devnull).stat()
     with ours, theirs:
         child = os.fork()
         if child == 0:
@@ -522,7 +522,7 @@ def test_a_stop_is_heard_while_near_names_are_sought(length: int) -> None:
     listed = json.dumps({"data": [{"id": name} for name in names]}).encode()
     with peer(refusal("404 No", missing), refusal("200 OK", listed), models=True) as server:
         answer = stream("Hello", model="aabb" * (length // 4), base_url=server.base_url)
-        until(lambda: known_models.of(server.base_url))
+        until(lambda: runtime.own(KnownModels).of(server.base_url))
         other = stream("Hello", base_url=server.base_url)
         other.stop()
         assert other.wait(30)

@@ -12,6 +12,7 @@ import pytest
 
 from groq_magic import stream
 from groq_magic.demo import server as demo_module
+from groq_magic.runtime import runtime
 from groq_magic.wire.endpoint import Endpoint
 from tests.support.demo import Demo
 
@@ -76,11 +77,11 @@ def test_it_gets_no_key(monkeypatch: pytest.MonkeyPatch, demo: Demo) -> None:
 def test_it_inherits_what_python_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GROQ_API_KEY", "OTHER_TOKEN"):
         monkeypatch.setenv(name, KEY)
-    monkeypatch.setattr(demo_module, "_started", None)
+    monkeypatch.setattr(runtime.own(demo_module._Demo), "started", None)
     reading, writing = os.pipe()
     os.set_inheritable(reading, True)  # noqa: FBT003  # it has no name
     demo_module.start()
-    started = demo_module._started
+    started = runtime.own(demo_module._Demo).started
     assert started
     try:
         process = psutil.Process(started.process.pid)

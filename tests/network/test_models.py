@@ -23,11 +23,11 @@ from groq_magic.errors import (
     AuthenticationError,
     IncompleteStreamError,
 )
-from groq_magic.runtime.loop import Job
+from groq_magic.runtime import runtime
 from groq_magic.usage import learn_models, rate_limits, spent
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
-from groq_magic.wire.models import Model, known_models, parse_models
+from groq_magic.wire.models import KnownModels, Model, parse_models
 from tests.support.demo import Demo
 from tests.support.event_streams import RECORDED
 from tests.support.peer import DONE, Connection, Script, delta, finish, peer
@@ -284,7 +284,7 @@ def test_asking_for_the_models(demo: Demo) -> None:
     models = fetch_models()
     assert [model.id for model in models] == sorted(model.id for model in models)
     assert models == models_soon()
-    assert models == known_models.of(demo.base_url)
+    assert models == runtime.own(KnownModels).of(demo.base_url)
 
 
 def test_what_goes_wrong_is_said() -> None:
@@ -301,7 +301,7 @@ def test_a_list_that_is_packed_otherwise_than_asked_is_refused() -> None:
     def play(connection: Connection) -> None:
         connection.respond(LISTED, content_encoding="gzip, gzip")
 
-    with peer(play, models=True) as server, pytest.raises(IncompleteStreamError, match="packed"):
+    with peer(play, models=True) as server, pytest.raises(IncompleteStreamError, match="compressed"):
         fetch_models(server.base_url)
 
 
@@ -315,7 +315,7 @@ def test_a_server_that_drips_is_given_up() -> None:
         await client.models(Endpoint(base_url), within=0.2)
 
     with peer(drip, models=True) as server:
-        asked = Job(partial(ask, Client(), server.base_url)).start()
+        asked = runtime.loop.job(partial(ask, Client(), server.base_url)).start()
         assert asked.wait(10)
     assert "did not list its models in 0.2 s" in str(asked.error)
 
@@ -345,7 +345,7 @@ def test_a_list_that_breaks_off_is_none() -> None:
     with peer(play, models=True) as server:
         with pytest.raises(APIConnectionError):
             fetch_models(server.base_url)
-        assert known_models.of(server.base_url) == []
+        assert runtime.own(KnownModels).of(server.base_url) == []
 
 
 def test_the_key_is_not_among_the_models(monkeypatch: pytest.MonkeyPatch) -> None:

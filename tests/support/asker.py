@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from groq_magic import stream
 from groq_magic.answer import Answer
-from groq_magic.runtime.loop import background
+from groq_magic.runtime import runtime
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from tests.support.peer import Script, peer
@@ -52,7 +52,7 @@ class Asker:
 
 
 def on_the_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run_coroutine_threadsafe(coroutine, background._running_loop()).result(10)
+    return asyncio.run_coroutine_threadsafe(coroutine, runtime.loop._running_loop()).result(10)
 
 
 def tasks() -> int:
