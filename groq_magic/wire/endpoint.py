@@ -166,10 +166,11 @@ def _base_url(text: str) -> _BaseUrl:
 def _fault_of(text: str) -> str:
     try:
         url = httpx.URL(text.strip())
+        host = url.host
         url.raw_host.decode().encode("idna")  # which the resolver does, too
     except (httpx.InvalidURL, UnicodeError) as error:
         return f"is not a URL{'' if '@' in text else f': {error}'}."
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         return "must begin with https:// and name a host."
     return "holds a user name or password. Take it out." if url.userinfo else ""
 
