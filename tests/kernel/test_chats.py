@@ -160,7 +160,7 @@ def test_a_turn_that_waits_can_be_stopped_and_was_never_sent(chat: Chat) -> None
     kernel = chat.kernel
     kernel.run("%%groq -c -m demo/slow -o first\ncat names", cell="one")
     kernel.run("%%groq -c -o second\nmath", cell="two")
-    kernel.run("second.stop(); first.stop()")
+    kernel.run("next(iter(first)); second.stop(); first.stop()")
     chat.ask("three", "poem")
     assert [text for role, text in chat.sent() if role == "user"] == ["cat names", "math", "poem"]
     asked = [entry["body"]["messages"][-1]["content"] for entry in chat.server.seen()]
