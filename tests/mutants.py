@@ -72,7 +72,7 @@ MUTANTS = [
         "unit/test_parser.py::test_hostile_text",
     ),
     Mutant(
-        "markdown/parser.py",
+        "markdown/links.py",
         'r"(?:https?|mailto):"',
         'r"(?:https?|mailto|javascript):"',
         "unit/test_parser.py::test_hostile_text",
@@ -86,9 +86,9 @@ MUTANTS = [
     ),
     # Nothing is fetched because a model wrote it.
     Mutant(
-        "markdown/parser.py",
-        '    "image": _image,\n',
-        "",
+        "markdown/links.py",
+        'token.type == "image"',
+        'token.type == "picture"',
         "unit/test_parser.py::test_hostile_text",
     ),
     # The key goes to the configured server alone.
@@ -131,9 +131,9 @@ MUTANTS = [
     ),
     # No text takes the machine's time out of proportion to its length.
     Mutant(
-        "markdown/parser.py",
-        "_INLINE_MATH_LIMIT = 2_000",
-        "_INLINE_MATH_LIMIT = 2_000_000",
+        "markdown/math.py",
+        "_INLINE_LIMIT = 2_000",
+        "_INLINE_LIMIT = 2_000_000",
         "unit/test_parser.py::test_math",
     ),
     # A hostile server.

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from groq_magic.answer import Answer
 from groq_magic.errors import printable
-from groq_magic.markdown.parser import render
+from groq_magic.markdown import render
 from groq_magic.runtime import runtime
 from groq_magic.wire.models import dollars
 from groq_magic.wire.protocol import Queued

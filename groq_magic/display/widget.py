@@ -41,7 +41,7 @@ from traitlets import Instance
 
 from groq_magic.answer import Answer
 from groq_magic.errors import printable
-from groq_magic.markdown.streaming import Operation, StreamingMarkdown
+from groq_magic.markdown import Operation, StreamingMarkdown
 from groq_magic.runtime import runtime
 
 from .frontend import is_voila

@@ -13,7 +13,7 @@ from groq_magic.api import use_endpoint
 from groq_magic.conversation import chats, forget
 from groq_magic.display.show import last_answer, show_last
 from groq_magic.errors import InputError, printable
-from groq_magic.markdown.parser import code_blocks
+from groq_magic.markdown import code_blocks
 from groq_magic.wire.endpoint import Endpoint, keep_key
 
 from . import tables

@@ -1,1 +1,24 @@
-"""Growing Markdown to safe HTML. Imports nothing else of groq_magic."""
+r"""Growing Markdown to safe HTML, at a cost that does not grow with the text.
+
+`render` gives the HTML of a whole text. `StreamingMarkdown` takes a text delta by delta, and
+each flush gives the operations that bring a view up to date. `code_blocks` gives the code of a
+text. The package imports nothing else of groq_magic.
+
+>>> from groq_magic.markdown import StreamingMarkdown, render
+>>> markdown = StreamingMarkdown()
+>>> markdown.feed("# Hi\n\nSome **bo")
+>>> for operation in markdown.flush():
+...     print(operation)
+Settle(html='<h1>Hi</h1>\n')
+Tail(html='<p>Some <strong>bo</strong></p>\n', part='')
+>>> markdown.feed("ld** text")
+>>> markdown.close()[0]
+Settle(html='<p>Some <strong>bold</strong> text</p>\n')
+>>> markdown.html == render("# Hi\n\nSome **bold** text")
+True
+"""
+
+from .parser import code_blocks, render
+from .streaming import Operation, StreamingMarkdown
+
+__all__ = ["Operation", "StreamingMarkdown", "code_blocks", "render"]

@@ -1,17 +1,127 @@
-r"""Which formulas MathJax may typeset: those of known commands, neither deep nor large.
+r"""Formulas: where they end, and which of them MathJax may typeset.
 
-MathJax keeps macros for the whole page, so that ``\let`` in one answer would change the
-formulas of another notebook; ``\href`` and ``\rlap`` would lay a link or a forged line over
-the page; and a hundred nested roots end the tab. What is not listed here is not typeset.
+They are written as ``$…$``, ``$$…$$``, ``\(…\)``, ``\[…\]`` or ``\begin{…}…\end{…}`` and end
+before the next blank line, so that no text stays undecided for long.
+
+MathJax keeps macros for the whole page: ``\let`` in one answer would change the formulas of
+another notebook. ``\href`` and ``\rlap`` can put a link or false text over the page, and
+a hundred nested roots crash the tab. Only formulas of the commands listed here are typeset.
 """
 
 from __future__ import annotations
 
 import re
 
+from markdown_it.common.utils import escapeHtml
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+
+from .code import code_frame, line_at
+
+# MathJax typesets elements of the first class; its version 2, in nbconvert's pages, the second.
+_CLASSES = "mathjax_process tex2jax_process"
+_CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)", "$": "$"}
+_TYPESET = {"$$": ("\\[", "\\]"), "$": ("\\(", "\\)")}
+_INLINE_LIMIT = 2_000  # characters; bounds the search for the closing delimiter
+# A fixed list bounds how many different closing delimiters a text can make us search for.
+_BLOCK_ENVIRONMENT = re.compile(
+    r"\\begin\{((?:equation|align|alignat|gather|multline|flalign|eqnarray|split|array|cases"
+    r"|[pbvBV]?matrix|aligned|gathered)\*?)\}"
+)
+
+
+def find_formula(source: str, start: int) -> tuple[str, int]:
+    """The opening delimiter of the inline formula at ``start``, and where the formula ends.
+
+    The end is -1 if there is no formula.
+    """
+    opener = "" if source[start] not in "$\\" else source[start : start + 2]
+    opener = opener if opener in _CLOSERS else opener[:1]
+    if opener not in _CLOSERS:
+        return opener, -1
+    begin = start + len(opener)
+    end = source.find(_CLOSERS[opener], begin, begin + _INLINE_LIMIT)
+    content = source[begin:end] if end > 0 else ""
+    is_formula = bool(content.strip()) and "`" not in content
+    if opener == "$":  # and not currency, such as "$5 and $6"
+        is_formula &= content == content.strip() and not source[end + 1 : end + 2].isdigit()
+    return opener, end + len(opener) if is_formula else -1
+
+
+def inline_rule(state: StateInline, silent: bool) -> bool:
+    """An inline formula."""
+    opener, end = find_formula(state.src, state.pos)
+    if not 0 <= end <= state.posMax:
+        return False
+    if not silent:
+        token = state.push("math_inline", "", 0)
+        token.content = state.src[state.pos + len(opener) : end - len(opener)]
+        token.markup = opener
+    state.pos = end
+    return True
+
+
+def block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A formula with lines of its own; it may interrupt a paragraph."""
+    first = line_at(state, start)
+    environment = _BLOCK_ENVIRONMENT.match(first)
+    opener = "" if environment else first[:2]
+    closer = f"\\end{{{environment[1]}}}" if environment else _CLOSERS.get(opener)
+    if closer is None or opener in ("$", "\\(") or state.is_code_block(start):
+        return False
+    first = first[len(opener) :]
+    last = _last_line(state, start, end, first, closer)
+    if last is None:
+        return False
+    if not silent:
+        lines = [first, *(line_at(state, line) for line in range(start + 1, last + 1))]
+        token = state.push("math_block", "", 0)
+        token.block, token.map = True, [start, last + 1]
+        token.content = "\n".join(lines).rstrip()[: None if environment else -len(closer)]
+        token.markup = opener
+        state.line = last + 1
+    return True
+
+
+def _last_line(state: StateBlock, start: int, end: int, first: str, closer: str) -> int | None:
+    """The line that ends with ``closer``; None if a blank line or the container's end is first.
+
+    Failed searches are remembered: a search from a line before would fail again.
+    """
+    failed: dict[tuple[str, int], int] = state.env.setdefault("failed_formulas", {})
+    search = (closer, state.blkIndent)
+    if start < failed.get(search, 0):
+        return None
+    if first.rstrip().endswith(closer) and first.strip():
+        return start
+    for line in range(start + 1, end):
+        if state.isEmpty(line) or state.sCount[line] < state.blkIndent:
+            end = line
+            break
+        if line_at(state, line).rstrip().endswith(closer):
+            return line
+    failed[search] = end
+    return None
+
+
+def formula_html(token: Token) -> str:
+    """An element that MathJax typesets; if that is not safe, the source as code."""
+    content, opener = escapeHtml(token.content), token.markup
+    closer = _CLOSERS.get(opener, "")
+    if not is_safe_formula(token.content):
+        before, after = code_frame("") if token.block else ("<code>", "</code>")
+        return f"{before}{opener}{content}{closer}{after}"
+    opener, closer = _TYPESET.get(opener, (opener, closer))
+    tag, after = ("div", "\n") if token.block else ("span", "")
+    return f'<{tag} class="{_CLASSES}">{opener}{content}{closer}</{tag}>{after}'
+
+
+# The allow-list
+
 _LIMIT = 4_000  # characters; the longest of 800 formulas in real answers has 348
-_DEPTH = 16  # groups in one another; MathJax's elements for about 100 end the tab
-_SELDOM = 16  # commands that nest or go back without a brace
+_DEPTH = 16  # nested groups; about 100 crash the browser's tab
+_RARE_LIMIT = 16  # of each formula's commands that nest, or go back, without a brace
 
 # Letters, operators, relations, arrows, delimiters, accents, fonts and layout of LaTeX and AMS.
 _NAMES = r"""
@@ -73,10 +183,8 @@ mathclose mathpunct mathinner frac dfrac tfrac cfrac binom dbinom tbinom over ch
 fbox cancel bcancel xcancel substack limits nolimits hline nonumber notag tag phantom hphantom
 vphantom mathstrut quad qquad enspace thinspace medspace thickspace space ce pu
 """
-_SELDOM_COMMANDS = frozenset(
-    ["displaystyle", "textstyle", "scriptstyle", "color", "textcolor", "!"]
-)
-_COMMANDS = _SELDOM_COMMANDS.union(_NAMES.split(), r",;:>{}|$%#&_\ ")
+_RARE = frozenset({"displaystyle", "textstyle", "scriptstyle", "color", "textcolor", "!"})
+_COMMANDS = _RARE.union(_NAMES.split(), r",;:>{}|$%#&_\ ")
 _ENVIRONMENTS = (
     r"(?:equation|align|gather|multline|flalign|eqnarray|[pbvBV]?matrix)\*?\}|(?:split|aligned"
     r"|gathered|smallmatrix|[dr]?cases)\}|alignat(?:ed|\*)?\}\s*\{\d\d?\}|subarray\}\s*\{[lcr]\}"
@@ -86,15 +194,16 @@ _TOKEN = re.compile(
     rf"\\begin\{{(?P<begin>(?={_ENVIRONMENTS})\w+\*?)\}}|\\end\{{(?P<end>\w+\*?)\}}"
     r"|\\(?P<command>[a-zA-Z]+|.)|(?P<brace>[{}])|(?P<refused>[\\%]|\^\^)"
 )
-# Optional arguments that are more than a small space or a text, and colours that are no name.
+# Optional arguments other than a small space, and colours other than a name or a number.
 _REFUSED = re.compile(
     r"\\\\\s*\*?\s*\[(?!(?:\d?\d(?:\.\d+)?(?:pt|px)|\dmm|[0-2]?(?:\.\d+)?(?:em|ex))\])"
     r"|\\[bx]?cancel\s*\[|\\(?:text)?color(?!\{(?:[a-zA-Z]{1,20}|#[0-9a-fA-F]{3,6})\})"
 )
+_PAIRS = {"{": "}", r"\left": r"\right"}
 
 
 def is_safe_formula(tex: str) -> bool:
-    r"""Whether a formula, without its delimiters, is harmless to typeset.
+    r"""Whether a formula, given without its delimiters, is safe to typeset.
 
     >>> is_safe_formula(r"\frac{a}{b}"), is_safe_formula(r"\let\le\ge")
     (True, False)
@@ -102,19 +211,16 @@ def is_safe_formula(tex: str) -> bool:
     if len(tex) > _LIMIT or _REFUSED.search(tex):
         return False
     closers: list[str] = []
-    seldom = 0
+    rare = 0
     for token in _TOKEN.finditer(tex):
-        seldom += token["command"] in _SELDOM_COMMANDS
-        if not _follow(token, closers) or len(closers) > _DEPTH or seldom > _SELDOM:
+        rare += token["command"] in _RARE
+        if not _is_allowed(token, closers) or len(closers) > _DEPTH or rare > _RARE_LIMIT:
             return False
     return not closers
 
 
-_PAIRS = {"{": "}", r"\left": r"\right"}
-
-
-def _follow(token: re.Match[str], closers: list[str]) -> bool:
-    """Note what a token opens, in ``closers``, or closes; whether that is allowed."""
+def _is_allowed(token: re.Match[str], closers: list[str]) -> bool:
+    """Whether the token is allowed after what is open; updates ``closers``."""
     if opened := token["begin"] or _PAIRS.get(token[0]):
         closers.append(opened)
     elif token["end"] or token[0] in _PAIRS.values():

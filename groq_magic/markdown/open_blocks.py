@@ -8,18 +8,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .parser import (
-    FILLED_UP_CELLS,
-    Environment,
-    Token,
-    cells_in,
-    code_frame,
-    code_line,
-    escape_html,
-    parse,
-    parse_inline,
-    to_html,
-)
+from markdown_it.common.utils import escapeHtml
+from markdown_it.rules_block.table import MAX_AUTOCOMPLETED_CELLS, escapedSplit
+from markdown_it.token import Token
+
+from .code import code_frame
+from .parser import Environment, parse, parse_inline, to_html
 from .stability import Parsed, lines_of
 
 
@@ -163,8 +157,8 @@ class OpenFence(OpenBlock):
         settled = "".join(f"{line}\n" for line in content.split("\n")[:whole])
         rest = content[len(settled) :]
         self._code.append(settled)
-        parts = [[code_line(settled)]] if settled else []
-        return _Split(parts, [[code_line(rest, self.marks)]] if rest else [], 1 + whole)
+        parts = [[_code_line(settled)]] if settled else []
+        return _Split(parts, [[_code_line(rest, self.marks)]] if rest else [], 1 + whole)
 
     def is_plain(self, source: str) -> bool:
         """Whether this is code without a doubt, that stands as it is written."""
@@ -175,7 +169,7 @@ class OpenFence(OpenBlock):
         """Settle the whole lines of plain code; return their HTML, and the rest."""
         whole = source.rfind("\n") + 1
         settled, rest = source[:whole], source[whole:]
-        html = escape_html(settled)
+        html = escapeHtml(settled)
         if settled:
             self._code.append(settled)
             self.parts.append(Part(html, html, frozenset(), []))
@@ -219,8 +213,8 @@ class _OpenTable(OpenBlock):
         math = (i for i, line in enumerate(whole) if _begins_math(line))
         count = min(len(rows), next(math, len(whole)))
         for number, line in enumerate(whole[:count]):
-            self._missing += self._columns - cells_in(line)
-            if self._missing > FILLED_UP_CELLS:
+            self._missing += self._columns - _cells_in(line)
+            if self._missing > MAX_AUTOCOMPLETED_CELLS:
                 return _Split(rows[:number], [], 2 + number, is_over=True)
         return _Split(rows[:count], rows[count:], 2 + count)
 
@@ -282,6 +276,17 @@ def _index_of(tokens: Sequence[Token], kind: str) -> int:
 
 def _begins_math(line: str) -> bool:
     return line.lstrip().startswith(("$$", "\\"))
+
+
+def _cells_in(row: str) -> int:
+    """How many cells a row of a table has in the source."""
+    cells = escapedSplit(row.strip(" \t"))
+    return len(cells) - (cells[0] == "") - (len(cells) > 1 and cells[-1] == "")
+
+
+def _code_line(text: str, markup: str = "") -> Token:
+    """Some text of a code block whose fence is made of that markup."""
+    return Token("text", "", 0, content=text, markup=markup)
 
 
 def _children(tokens: Sequence[Token], kind: str) -> list[list[Token]]:

@@ -11,7 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .parser import Token, blocks, parse
+from markdown_it.token import Token
+
+from .parser import parse
 
 
 class Top(NamedTuple):
@@ -30,7 +32,7 @@ class Parsed:
         self.definitions = Defined(known)
         self.env: dict[str, Any] = {"references": self.definitions}
         tokens = parse(text, self.env)
-        self.blocks = [Top(lines_of(tokens[0])[0], tokens) for tokens in blocks(tokens)]
+        self.blocks = [Top(lines_of(tokens[0])[0], tokens) for tokens in _blocks(tokens)]
         self.complete = len(self.lines) - 1
         """How many lines are whole."""
         self.stable = _stable_line(self.lines, self._starts(), self.blocks)
@@ -54,6 +56,17 @@ class Parsed:
         lines = {one["map"][0] for one in definitions} - taken
         found = [(block.start, _kind(block.tokens[0])) for block in self.blocks]
         return sorted([*found, *((line, "definition") for line in lines)])
+
+
+def _blocks(tokens: Sequence[Token]) -> list[list[Token]]:
+    """The tokens of each top-level block."""
+    found: list[list[Token]] = []
+    start = 0
+    for index, token in enumerate(tokens):
+        if token.level == 0 and token.nesting <= 0:
+            found.append(list(tokens[start : index + 1]))
+            start = index + 1
+    return found
 
 
 def is_blank(line: str) -> bool:

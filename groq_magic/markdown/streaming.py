@@ -14,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markdown_it.common.utils import escapeHtml
+from markdown_it.token import Token
+
 from .open_blocks import KINDS, Block, OpenBlock, OpenFence, loosen, settled_part
-from .parser import Token, escape_html, to_html, with_lf
+from .parser import to_html
 from .stability import Parsed, is_blank
 from .tail import calm, may_close
 
@@ -154,7 +157,8 @@ class StreamingMarkdown:
         text = "".join(self._pending)
         waits = text.endswith("\r") and not is_whole  # for its LF
         self._pending = ["\r"] if waits else []
-        self._source += with_lf(text[:-1] if waits else text)
+        text = text[:-1] if waits else text
+        self._source += text.replace("\r\n", "\n").replace("\r", "\n")
 
     def _flush_code(self, opened: OpenFence, operations: list[Operation]) -> None:
         """Do without the parser: it would take four times as long."""
@@ -163,7 +167,7 @@ class StreamingMarkdown:
             operations.append(Push(html))
         is_hidden = self._cosmetics and may_close(self._source, opened.marks)
         is_hidden = is_hidden or is_blank(self._source)  # as the parser has it
-        self._tail = Tail("", "" if is_hidden else escape_html(self._source))
+        self._tail = Tail("", "" if is_hidden else escapeHtml(self._source))
         operations.append(self._tail)
 
     def _advance(self, operations: list[Operation]) -> Parsed:

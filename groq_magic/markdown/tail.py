@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 
-from .parser import Environment, Token, inline_math_end, parse_inline
+from markdown_it.token import Token
+
+from .math import find_formula
+from .parser import Environment, parse_inline
 from .stability import is_blank, lines_of
 
 _LONG = 10_000  # characters; a paragraph that long is not parsed twice for its looks
@@ -22,7 +25,7 @@ def calm(tokens: list[Token], env: Environment, text: str) -> list[Token]:
     """The tokens to show for those at the end of ``text``, whose next character may come soon."""
     last = text.count("\n") - text.endswith("\n")  # the number of the last line
     is_partial = not text.endswith("\n")
-    if tokens and tokens[-1].type == "code_line":
+    if tokens and tokens[-1].type == "text":
         return [] if may_close(tokens[-1].content, tokens[-1].markup) else tokens
     if formula := _open_math(tokens, env, text):
         return formula
@@ -185,7 +188,7 @@ class _Unfinished:
 
     def _after(self, mark: str, start: int) -> int | None:
         """Take a mark; return where to read on, None where nothing more is to be read."""
-        math_end = inline_math_end(self._text, start)
+        _, math_end = find_formula(self._text, start)
         if math_end >= 0:
             return math_end
         if mark in ("\\(", "\\[", "$$"):

@@ -24,7 +24,7 @@ from nbformat.v4 import new_markdown_cell
 from playwright.sync_api import Browser, Page
 
 from groq_magic.demo.server import _tokens_of
-from groq_magic.markdown.parser import render
+from groq_magic.markdown import render
 from tests.support.demo import Demo, running_demo
 from tests.support.lab import PAGES, Lab, NotebookPage, running_browser, running_lab
 
@@ -45,7 +45,7 @@ def by_update_display(tokens):
     handle = display(Markdown(""), display_id=True)
     follow(tokens, lambda text: handle.update(Markdown(text)))
 def by_html_widget(tokens):
-    from groq_magic.markdown.parser import render
+    from groq_magic.markdown import render
     widget = ipywidgets.HTML()
     display(widget)
     follow(tokens, lambda text: setattr(widget, "value", render(text)))

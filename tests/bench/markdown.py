@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from typing import NamedTuple
 
-from groq_magic.markdown.parser import _highlighted, render
-from groq_magic.markdown.streaming import Operation, StreamingMarkdown
+from groq_magic.markdown import Operation, StreamingMarkdown, render
+from groq_magic.markdown.code import _highlighted
 
 CHARACTERS_PER_TOKEN = 4.2
 TOKENS_PER_FLUSH = 33

@@ -165,7 +165,7 @@ def test_the_file_is_valid_in_each_state_and_keeps_no_variable(
 def test_no_attack_gets_through(lab: Lab, browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 30_000})  # all cells are shown
     cells = [
-        "from groq_magic.markdown.parser import render\n"
+        "from groq_magic.markdown import render\n"
         "from IPython.display import display\n"
         f"for attack in {ATTACKS[first : first + 40]!r}:\n"  # JupyterLab shows 50 outputs at most
         "    html = f'<div class=mathjax_ignore>{render(attack)}</div>'\n"  # as in an answer
@@ -198,7 +198,7 @@ def test_no_attack_gets_through(lab: Lab, browser: Browser) -> None:
 def test_no_formula_changes_another(lab: Lab, page: Page) -> None:
     """MathJax keeps macros for the whole page."""
     show = "display({'text/html': render(%r)}, raw=True)"
-    first = "from groq_magic.markdown.parser import render; from IPython.display import display\n"
+    first = "from groq_magic.markdown import render; from IPython.display import display\n"
     first += show % r"$\let\le\ge \def\sin{\cos}$"
     book = NotebookPage(page, lab, lab.write("macros.ipynb", first, show % r"$\sin x \le 1$"))
     book.run(0)

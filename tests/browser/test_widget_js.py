@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from groq_magic.display import widget as live
-from groq_magic.markdown.streaming import StreamingMarkdown
+from groq_magic.markdown import StreamingMarkdown
 from tests.support.commonmark import examples
 from tests.support.markdown import FRAGMENTS, SAMPLE, cut
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from groq_magic.markdown.parser import render
+from groq_magic.markdown import render
 from groq_magic.markdown.streaming import StreamingMarkdown
 
 SAMPLE = """\

@@ -23,7 +23,7 @@ ORDER += "conversation api demo ipython __init__".split()
 INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol think_tags parsing models endpoint failures body connect client",
-    "markdown": "math parser stability open_blocks tail streaming",
+    "markdown": "code math links parser stability open_blocks tail streaming",
     "display": "frontend static table widget show",
     "prompt": "images values messages interpolation",
     "demo": "server",
@@ -33,8 +33,9 @@ INSIDE = {
 # Each library is imported in the package that is about it, and there in these modules.
 ONLY_IN = {
     "httpx": "wire.endpoint wire.failures wire.body wire.connect wire.client",
-    "markdown_it": "markdown.parser",
-    "pygments": "markdown.parser",
+    "markdown_it": "markdown.code markdown.math markdown.links markdown.parser markdown.stability"
+    " markdown.open_blocks markdown.tail markdown.streaming",
+    "pygments": "markdown.code",
     "anywidget": "display.widget",
     "IPython.display": "display.widget display.table display.show",
     "tornado": "demo.server",

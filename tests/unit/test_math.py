@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from groq_magic.markdown import render
 from groq_magic.markdown.math import is_safe_formula
-from groq_magic.markdown.parser import render
 from tests.support.attacks import UNSAFE_TEX
 
 SAFE_TEX = [

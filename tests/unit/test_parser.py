@@ -1,4 +1,4 @@
-"""The dialect: what answers contain, rendered whole, and safe whatever they contain."""
+"""Whole texts are rendered as the dialect asks, and safely whatever they contain."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from markdown_it.helpers import parseLinkLabel
-from markdown_it.rules_inline import StateInline
 
-from groq_magic.markdown import parser as dialect
-from groq_magic.markdown.parser import parse, render
+from groq_magic.markdown import code, links, render
+from groq_magic.markdown.parser import parse
 from tests.support.attacks import ATTACKS, assert_harmless
 from tests.support.commonmark import examples
 
@@ -145,9 +143,9 @@ def test_unknown_languages_are_plain(language: str) -> None:
     assert "<span" not in render(f"```{language}\nprint(1)\n```")
 
 
-@pytest.mark.parametrize("code", ["print(1)\n" * 3000, "1 " * 600 + "\n", "1" + "\n" * 200])
-def test_code_that_nobody_has_written_is_plain(code: str) -> None:
-    assert "<span" not in render(f"```python\n{code}```")
+@pytest.mark.parametrize("text", ["print(1)\n" * 3000, "1 " * 600 + "\n", "1" + "\n" * 200])
+def test_code_that_nobody_has_written_is_plain(text: str) -> None:
+    assert "<span" not in render(f"```python\n{text}```")
 
 
 def test_code_on_which_a_lexer_would_work_for_long_is_plain() -> None:
@@ -155,8 +153,8 @@ def test_code_on_which_a_lexer_would_work_for_long_is_plain() -> None:
 
 
 def test_every_language_is_known() -> None:
-    for language in dialect._LANGUAGES:
-        assert dialect._highlighted(language, "a = 1\n")
+    for language in code._LANGUAGES:
+        assert code._highlighted(language, "a = 1\n")
 
 
 @pytest.mark.parametrize(
@@ -189,9 +187,9 @@ def test_whether_a_fence_is_closed(text: str, *, is_closed: bool) -> None:
     st.sampled_from("python js bash html json yaml sql diff console pycon rst tex c".split()),
     st.text(st.sampled_from("ab \n\t'\"<>&(){}$#/\\-+=0é\x0c\u2028"), max_size=60),
 )
-def test_colours_lose_no_character(language: str, code: str) -> None:
-    code += "\n"  # as all code in a closed fence
-    assert unescape(re.sub(r"<[^>]*>", "", dialect._highlighted(language, code))) == code
+def test_colours_lose_no_character(language: str, text: str) -> None:
+    text += "\n"  # as all code in a closed fence
+    assert unescape(re.sub(r"<[^>]*>", "", code._highlighted(language, text))) == text
 
 
 # Beside CommonMark's own words
@@ -209,7 +207,7 @@ def reference(text: str) -> str:
     Raw HTML is escaped, only http, https and mailto links are links, and images are links.
     """
     parser = MarkdownIt("js-default", {"html": False, "maxNesting": 100})
-    parser.validateLink = dialect._is_safe_link  # type: ignore[method-assign]
+    parser.validateLink = links.is_safe_link  # type: ignore[method-assign]
 
     def as_link(image: re.Match[str]) -> str:
         return f'<a href="{image[1]}">{image[2] or image[1]}</a>'
@@ -232,23 +230,6 @@ def test_the_specification_is_rendered_as_by_markdown_it() -> None:
         if without_looks(render(text)) != reference(text)
     }
     assert differ == MATH | BARE_URLS | NO_CLASS | NO_TARGET
-
-
-brackets = st.lists(
-    st.sampled_from(["[", "]", "[", "]", "![", "(", ")", "a", "`", "\\", "*", "<b>", "(u)", "[a]"]),
-    max_size=40,
-).map("".join)
-
-
-@given(brackets)
-def test_labels_end_where_markdown_it_says(text: str) -> None:
-    def ends(label_end: Any, *, nested: bool) -> list[int]:
-        state = StateInline(text, dialect._parser, {"references": {"A": {}}}, [])
-        starts = [i for i, character in enumerate(text) if character == "["]
-        return [label_end(state, start, nested) for start in starts]
-
-    for nested in (False, True):
-        assert ends(dialect._label_end, nested=nested) == ends(parseLinkLabel, nested=nested)
 
 
 # Nothing is slow: work is counted, not time

@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_magic.markdown.parser import render
-from groq_magic.markdown.streaming import (
-    Close,
-    Open,
-    Operation,
-    Push,
-    Replace,
-    Settle,
-    StreamingMarkdown,
-    Tail,
-)
+from groq_magic.markdown import Operation, StreamingMarkdown, render
+from groq_magic.markdown.streaming import Close, Open, Push, Replace, Settle, Tail
 from tests.support.commonmark import examples
 from tests.support.markdown import FRAGMENTS, SAMPLE, assert_law, cut
 

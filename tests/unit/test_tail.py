@@ -9,8 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from groq_magic.markdown.parser import render
-from groq_magic.markdown.streaming import StreamingMarkdown
+from groq_magic.markdown import StreamingMarkdown, render
 from groq_magic.markdown.tail import finished
 from tests.support.markdown import FRAGMENTS
 
