@@ -297,7 +297,7 @@ def test_code_before_any_answer(fresh: Kernel) -> None:
 def login(kernel: Kernel, typed: str, cell: str = "%groq login") -> Run:
     """Run the cell and type that where it asks."""
     run = kernel.start(cell)
-    asked = kernel._client.get_stdin_msg(timeout=20)
+    asked = kernel._client.get_stdin_msg(timeout=90)
     assert asked["content"] == {"prompt": "Groq API key: ", "password": True}
     kernel._client.input(typed)
     kernel.collect(run, lambda: run.reply is not None and bool(kernel._idle(run)))
@@ -394,7 +394,7 @@ def complete(kernel: Kernel, code: str, position: int | None = None) -> tuple[st
     cursor = len(code) if position is None else position
     request = kernel._client.complete(code, cursor)
     while True:
-        reply = kernel._client.get_shell_msg(timeout=30)
+        reply = kernel._client.get_shell_msg(timeout=90)
         if reply["parent_header"].get("msg_id") == request:
             content = reply["content"]
             return code[content["cursor_start"] : content["cursor_end"]], content["matches"]
@@ -459,6 +459,8 @@ def test_tab_without_a_key_asks_nobody_and_says_nothing(fresh: Kernel) -> None:
 def test_tab_does_not_wait_for_a_silent_server(fresh: Kernel) -> None:
     with peer(lambda connection: connection.until_closed(), models=True) as other:
         fresh.run(f"os.environ['GROQ_BASE_URL'] = {other.base_url!r}")
+        fresh.run("from groq_magic.wire.client import Client")
+        fresh.run("Client.models.__kwdefaults__['within'] = 600.0")  # seconds: longer than a test
         complete(fresh, "%%groq -m gpt-")
         assert not other.connection().closed.is_set()
 

@@ -32,7 +32,7 @@ class Demo:
         with urlopen(self.base_url.replace("/openai/v1", "/demo/requests")) as response:
             return list(json.load(response)["requests"])
 
-    def until(self, state: str, number: int = -1, timeout: float = 30.0) -> dict[str, Any]:
+    def until(self, state: str, number: int = -1, timeout: float = 90.0) -> dict[str, Any]:
         """The request of that number, as soon as it is in that state."""
         deadline = time.monotonic() + timeout
         while True:

@@ -48,7 +48,7 @@ class Kernel:
         self._client = client
         self.manager = manager
 
-    def run(self, code: str, *, timeout: float = 30.0, **how: Any) -> Run:
+    def run(self, code: str, *, timeout: float = 90.0, **how: Any) -> Run:
         """Execute and collect messages until the kernel has replied and is idle."""
         run = self.start(code, **how)
         self.collect(run, lambda: run.reply is not None and bool(self._idle(run)), timeout)
@@ -69,7 +69,7 @@ class Kernel:
         self._client.shell_channel.send(message)
         return Run(message["header"]["msg_id"])
 
-    def collect(self, run: Run, met: Callable[[], bool], timeout: float = 30.0) -> None:
+    def collect(self, run: Run, met: Callable[[], bool], timeout: float = 90.0) -> None:
         """Collect messages until the condition is met."""
         deadline = time.monotonic() + timeout
         while not met():
@@ -110,7 +110,7 @@ def running_kernel(
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
+        client.wait_for_ready(timeout=180)
         yield Kernel(client, manager)
     finally:
         client.stop_channels()

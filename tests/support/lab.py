@@ -85,7 +85,7 @@ class Lab:
         self._process.terminate()
         self._process.wait()
 
-    def _until_it_listens(self, timeout: float = 60.0) -> str:
+    def _until_it_listens(self, timeout: float = 120.0) -> str:
         deadline = time.monotonic() + timeout
         while not (found := re.search(r"http://127\.0\.0\.1:\d+/", self._log.read_text())):
             assert time.monotonic() < deadline, self._log.read_text()
@@ -124,7 +124,7 @@ class NotebookPage:
     def load(self) -> None:
         """Open it without waiting for the kernel."""
         self.page.goto(self._url)
-        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=120_000)
 
     def run_all(self) -> None:
         """Run all cells from the menu, without waiting for them."""
@@ -174,7 +174,7 @@ class NotebookPage:
         return self.page.get_by_text(f"{KERNEL['display_name']} | Idle").count() > 0
 
     def until_idle(self) -> None:
-        self.until(self.is_idle, 60)
+        self.until(self.is_idle)
 
     def save(self) -> dict[str, Any]:
         """Save with the keyboard; return the notebook as it is in the file."""
@@ -184,7 +184,7 @@ class NotebookPage:
         self.until(lambda: self.path.read_text("utf-8").endswith("}\n"))  # written whole
         return dict(nbformat.read(self.path, as_version=4))
 
-    def until(self, met: Callable[[], Any], timeout: float = 60.0) -> None:
+    def until(self, met: Callable[[], Any], timeout: float = 120.0) -> None:
         deadline = time.monotonic() + timeout
         while not met():
             assert time.monotonic() < deadline, self.page.locator(".jp-Notebook").all_inner_texts()

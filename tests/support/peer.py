@@ -85,7 +85,7 @@ class Peer:
         self._arrived = threading.Condition()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def connection(self, number: int = 0, timeout: float = 30.0) -> Connection:
+    def connection(self, number: int = 0, timeout: float = 90.0) -> Connection:
         """The connection of that number, once it has come."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.connections) > number, timeout)

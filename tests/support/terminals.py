@@ -28,7 +28,7 @@ class Terminal:
         """Press Ctrl-C."""
         self._child.sendintr()
 
-    def until(self, said: str, timeout: float = 30.0) -> str:
+    def until(self, said: str, timeout: float = 90.0) -> str:
         """What is printed before it says that; the next search begins behind it."""
         deadline = time.monotonic() + timeout
         while said not in (printed := _SEQUENCES.sub("", self._raw)):
