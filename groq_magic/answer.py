@@ -39,7 +39,7 @@ from groq_magic.wire.protocol import (
 )
 
 from .accumulator import Accumulator, SoFar
-from .errors import APIConnectionError, IncompleteStreamError
+from .errors import APIConnectionError, IncompleteStreamError, SetUpError
 
 _log = logging.getLogger(__name__)
 
@@ -113,12 +113,14 @@ class Answer:
         self._changing = Waiters()
         self._ending = Waiters()
         self._job = runtime.loop.job(self._live)
-        runtime.own(Running)[self] = None
         try:
+            runtime.own(Running)[self] = None
             self._job.start()
         except BaseException:
-            self._enter("stopped")  # for it may be on its way
+            self._enter("stopped")
             runtime.own(Running).pop(self, None)
+            with suppress(SetUpError):  # the thread cannot start
+                runtime.loop.call(self._stop_here)  # the task may already run at an interrupt
             raise
 
     # What it is

@@ -124,7 +124,11 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
             show,  # in a plain script nothing is shown, and no widget imported
         )
 
-        show(answer)
+        try:
+            show(answer)
+        except BaseException:  # an interrupt: nobody has the answer to stop it
+            answer.stop()
+            raise
     return answer
 
 

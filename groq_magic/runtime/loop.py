@@ -15,7 +15,7 @@ from groq_magic.errors import SetUpError
 
 from .waiters import Waiters
 
-_LONGEST_HOLD = 5.0  # seconds
+_LONGEST_HOLD = 30.0  # seconds
 _LOADED_LATE = ("httpcore", "h11", "certifi", "anyio._backends._asyncio", "encodings.idna")
 """The modules that httpx imports at its first request."""
 
@@ -116,7 +116,7 @@ class LoopThread:
         await asyncio.gather(*asyncio.all_tasks() - {mine}, return_exceptions=True)
 
     def until_forkable(self) -> None:
-        """Wait until `without_forks` has ended, up to 5 s."""
+        """Wait until `without_forks` has ended, up to 30 s."""
         give_up_at = monotonic() + _LONGEST_HOLD
         while self._is_held and monotonic() < give_up_at:
             sleep(0.002)

@@ -24,6 +24,7 @@ import pytest
 
 from groq_magic import IncompleteStreamError, stream
 from groq_magic.answer import Answer, running
+from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Chunk, Delta, Done, Item, Responded, ToolCall
 from tests.support.chunks import chunk, items
 from tests.support.peer import Connection, answers, delta, peer
@@ -344,8 +345,6 @@ def test_the_figures() -> None:
 def test_no_thread_and_no_task_is_left() -> None:
     for _ in range(20):
         Answer(items(*WHOLE)).wait(5)
-    from groq_magic.runtime import runtime
-
     until(lambda: not runtime.loop.jobs)
     assert [thread.name for thread in threading.enumerate()].count("groq_magic") == 1
 
@@ -420,8 +419,6 @@ def test_an_answer_that_runs_at_a_fork_ends_in_the_child_alone() -> None:
 
 
 def test_stop_from_the_background_loop_itself() -> None:
-    from groq_magic.runtime import runtime
-
     answer = Answer(items(chunk("a"), 60.0, *WHOLE))
     next(iter(answer))
     runtime.loop.call(answer.stop)
@@ -505,7 +502,7 @@ def raised_at(line: int, function: Callable[[], object]) -> bool:
     return seen >= line
 
 
-INTERRUPTED = ("answer.py", "waiters.py", "loop.py", "accumulator.py")
+INTERRUPTED = ("answer.py", "waiters.py", "runtime/loop.py", "accumulator.py", "api.py")
 USES: dict[str, Callable[[Answer], object]] = {
     "wait": lambda answer: answer.wait(0.2),
     "result": lambda answer: suppressed(TimeoutError, lambda: answer.result(0.2)),
@@ -551,6 +548,21 @@ def test_an_interrupt_at_any_line_leaves_nothing_held(use: Callable[[Answer], ob
         assert Answer(items(*WHOLE)).result(5) == "ab"
         if not was_raised:
             break
+    assert line > 3
+
+
+def test_an_interrupt_at_any_line_of_stream_leaves_no_request() -> None:
+    """Nobody has that answer: it is stopped, or is among those that can be."""
+    with peer(Connection.until_closed) as server:
+        stream("x", base_url=server.base_url).stop()
+        for line in count(1):
+            was_raised = raised_at(line, partial(stream, "x", base_url=server.base_url))
+            for answer in running():
+                answer.stop()
+            until(lambda: not runtime.loop.jobs)
+            if not was_raised:
+                break
+        assert all(connection.closed.wait(30) for connection in server.connections)
     assert line > 3
 
 
@@ -618,6 +630,24 @@ def test_a_fork_while_modules_are_imported_leaves_the_child_whole(milliseconds: 
         "if child == 0:\n"
         "    os._exit(0 if stream('x').result(10) == 'ok' else 1)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), answer.result(10))\n"
+    )
+    with peer(answers("ok")) as server:
+        assert ran(script, server.base_url) == "0 ok\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_waits_where_modules_come_slowly() -> None:
+    script = (
+        "import os, sys, time; from groq_magic import stream\n"
+        "class Slowly:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'h11': time.sleep(7)\n"
+        "sys.meta_path.insert(0, Slowly())\n"
+        "assert 'h11' not in sys.modules\n"
+        "answer = stream('x'); time.sleep(0.5); child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if stream('x').result(30) == 'ok' else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), answer.result(30))\n"
     )
     with peer(answers("ok")) as server:
         assert ran(script, server.base_url) == "0 ok\n"
