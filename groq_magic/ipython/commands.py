@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -23,31 +23,32 @@ _NO_ANSWER = "There is no answer in this kernel yet. Ask with %%groq."
 
 
 class Call(NamedTuple):
-    """What a command gets."""
+    """What a command gets: its argument, the shell, and what ``%config GroqMagic`` sets."""
 
-    words: Sequence[str]
-    """Its arguments."""
+    argument: str
     shell: Any
     settings: Mapping[str, Any]
-    """What ``%config GroqMagic`` sets."""
+
+
+Function = Callable[[Call], None]
 
 
 class Command(NamedTuple):
     """One command of `%groq`."""
 
     usage: str
-    """The name and the argument: brackets if optional, a capital name for the user's own."""
+    """Its name and argument: N for a number, CHAT for a name; in brackets if optional."""
     help: str
-    run: Callable[[Call], None]
+    run: Function
 
 
 COMMANDS: dict[str, Command] = {}
 
 
-def command(usage: str, text: str) -> Callable[[Callable[[Call], None]], Callable[[Call], None]]:
+def command(usage: str, text: str) -> Callable[[Function], Function]:
     """Declare a function as the command with this usage and help."""
 
-    def declare(function: Callable[[Call], None]) -> Callable[[Call], None]:
+    def declare(function: Function) -> Function:
         COMMANDS[usage.partition(" ")[0]] = Command(usage, text, function)
         return function
 
@@ -59,14 +60,21 @@ def run(line: str, shell: Any, settings: Mapping[str, Any]) -> None:
     name, *words = line.split() or [""]
     if name not in COMMANDS:
         raise InputError(_unknown(name))
-    found = COMMANDS[name]
-    if words and found.usage == name:  # which are not shown: one may be a key
-        raise InputError(f"%groq {name} takes no arguments: {found.help}.")
-    found.run(Call(words, shell, settings))
+    found, argument = COMMANDS[name], " ".join(words)
+    if not _fits(argument, found.usage):  # it is not repeated: it may be a key
+        raise InputError(f"Usage: %groq {found.usage}: {found.help}.")
+    found.run(Call(argument, shell, settings))
+
+
+def _fits(argument: str, usage: str) -> bool:
+    expected = usage.partition(" ")[2].strip("[]")
+    if expected == "N" and argument:
+        return argument.isdecimal() and len(argument) < 10 and int(argument) > 0
+    return argument in ("", expected) or expected == "CHAT"
 
 
 def format_help() -> str:
-    """All commands, one a line."""
+    """All commands, one per line."""
     lines = [f"%groq {one.usage:<13}{one.help}" for one in COMMANDS.values()]
     return "\n".join(["Commands about models, answers and chats.", "", *lines])
 
@@ -76,14 +84,6 @@ def _unknown(name: str) -> str:
     hint = f"Did you mean %groq {near[0]}? " if near else ""
     known = ", ".join(one.usage for one in COMMANDS.values() if one.usage)
     return f"%groq {name} is not a command. {hint}Commands: {known}. To ask a model: %%groq"
-
-
-def _count(words: Sequence[str], usage: str) -> int:
-    """The argument as a number from 1; without one, 1."""
-    number = words[0] if words else "1"
-    if len(words) > 1 or not (number.isdecimal() and len(number) < 10 and int(number) > 0):
-        raise InputError(usage)
-    return int(number)
 
 
 @command("", "model, server, key, running answers, rate limit and cost")
@@ -98,13 +98,11 @@ def _models(call: Call) -> None:
 
 @command("stop [all]", "stop the newest answer, or all answers")
 def _stop(call: Call) -> None:
-    if call.words not in ([], ["all"]):
-        raise InputError("%groq stop ends the newest answer, %groq stop all ends every answer.")
-    answers = running() if call.words else running()[-1:]
+    answers = running() if call.argument else running()[-1:]
     for answer in answers:
         answer.stop()
     print(f"Stopped: {', '.join(map(_stopped, answers))}." if answers else "No answer is running.")
-    if not call.words and (left := len(running())):
+    if not call.argument and (left := len(running())):
         print(f"{counted(left, 'answer')} still running: %groq stop all")
 
 
@@ -114,15 +112,13 @@ def _stopped(answer: Answer) -> str:
 
 @command("last [N]", "show the last N answers again; default: 1")
 def _last(call: Call) -> None:
-    number = _count(call.words, "%groq last takes a number of answers: %groq last 3")
-    if not show_last(number, reasoning=call.settings.get("show_reasoning")):
+    if not show_last(int(call.argument or 1), reasoning=call.settings.get("show_reasoning")):
         print(_NO_ANSWER)
 
 
 @command("code [N]", "put the N-th code block of the last answer into a new cell; default: 1")
 def _code(call: Call) -> None:
-    number = _count(call.words, "%groq code takes the number of a code block: %groq code 2")
-    answer = last_answer()
+    answer, number = last_answer(), int(call.argument or 1)
     if answer is None:
         raise InputError(_NO_ANSWER)
     if not answer.ended:
@@ -131,7 +127,7 @@ def _code(call: Call) -> None:
     if number > len(blocks):
         raise InputError(f"The last answer has {counted(len(blocks), 'code block')}.")
     call.shell.set_next_input(blocks[number - 1].removesuffix("\n"))
-    if len(blocks) > 1 and not call.words:
+    if len(blocks) > 1 and not call.argument:
         print(f"This is the first of {len(blocks)} code blocks. For the second: %groq code 2")
 
 
@@ -145,7 +141,7 @@ def _chats(_call: Call) -> None:
 
 @command("forget CHAT", "start this chat anew")
 def _forget(call: Call) -> None:
-    name, names = " ".join(call.words), [chat.name for chat in chats()]
+    name, names = call.argument, [chat.name for chat in chats()]
     if (chat := forget(name)) is None:
         near = get_close_matches(name, names, 1)
         hint = f"Did you mean {near[0]}?" if near else f"Chats: {', '.join(names) or 'none'}."
@@ -181,9 +177,7 @@ def _typed_key() -> str:
 
 @command("demo [off]", "use a server on this machine without a key; off: use Groq again")
 def _demo(call: Call) -> None:
-    if call.words not in ([], ["off"]):
-        raise InputError("%groq demo starts the demo server, %groq demo off goes back to Groq.")
-    if call.words:
+    if call.argument:
         use_endpoint(None)
         print("Answers come from Groq again.")
         return

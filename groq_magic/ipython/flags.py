@@ -25,12 +25,12 @@ class Flag(NamedTuple):
     names: str
     """Separated by a space, the long name last."""
     metavar: str
-    """What the help calls the value, in brackets if optional. Tab completes MODEL and CHAT."""
+    """The value in the help; in brackets if optional. Tab completes MODEL and CHAT."""
     help: str
     kind: type = str
-    """The type of the value. A list has one value for each time the flag is given."""
+    """The type of the value; a list is for flags that can be repeated."""
     parameter: str = ""
-    """The parameter of `stream()`, unless the flag's long name."""
+    """The parameter of `stream()`, if it is not the long name."""
     is_setting: bool = True
     """Whether ``%config GroqMagic`` has a default for it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from groq_magic.answer import Answer
-    from groq_magic.conversation import Conversation
 
     from .namespace import Namespace
 
+_OF_THE_CELL = ("out", "raw", "wait", "show_reasoning")  # `stream()` does not take them
 _TRAITS = {str: Unicode, float: Float, int: Int, bool: Bool}
 
 
@@ -117,34 +116,17 @@ class GroqMagic(_FlagSettings):
         from groq_magic.api import stream
 
         given = flags.parse(line, self._namespace)
-        out, wait = given.pop("out", None), given.pop("wait", self.wait)
-        given["images"] = list(map(self._namespace.image, given.get("images", ())))
-        text = cell if given.pop("raw", False) else self._filled(cell, given["images"])
-        answer = stream(text, **(self._defaults(given.get("chat")) | given))
+        arguments = self.settings() | given
+        chat = given.get("chat")
+        if chat is not None and chat.system is not None and "system" not in given:
+            arguments["system"] = chat.system  # overrides the setting
+        out, raw, wait, _ = map(arguments.pop, _OF_THE_CELL, [None] * 4)
+        arguments["images"] = list(map(self._namespace.image, given.get("images", ())))
+        text = cell if raw else self._namespace.fill_cell(cell, arguments["images"])
+        answer = stream(text, **arguments)
         if out and self.shell:
             self.shell.user_ns[out] = answer
         return answer, wait
-
-    def _filled(self, cell: str, images: list[object]) -> str:
-        """The cell with its expressions replaced; their images are appended to ``images``."""
-        from groq_magic.prompt.interpolation import interpolate, unspaced
-
-        variables = self._namespace.variables
-        filled = interpolate(cell, variables, self._namespace.to_text, images=len(images))
-        images += filled.images
-        for name in unspaced(cell, variables):
-            text = f"{{{{{name}}}}} was sent unchanged. To send the value of {name}, write "
-            print(f"{text}{{{{ {name} }}}} with spaces.", file=sys.stderr)
-        return filled.text
-
-    def _defaults(self, chat: Conversation | None) -> dict[str, Any]:
-        """The settings for `stream()`; a chat's own system prompt overrides the setting."""
-        settings = self.settings()
-        for name in ("wait", "show_reasoning"):
-            settings.pop(name, None)
-        if chat is not None and chat.system is not None:
-            settings["system"] = chat.system
-        return settings
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 
 from groq_magic.conversation import DEFAULT_CHAT, Conversation, chat_named
 from groq_magic.errors import GroqError, InputError
-from groq_magic.prompt.interpolation import interpolate
+from groq_magic.prompt.interpolation import interpolate, unspaced
 from groq_magic.prompt.values import to_text
 
 _OWN_ERRORS = (GroqError, KeyboardInterrupt, UsageError)
@@ -39,15 +39,20 @@ class Namespace:
             return variables
         return {"error": _plain_traceback(self._last_error), **variables}
 
-    def to_text(self, value: object) -> str | bytes:
-        """A value for a prompt, see `values.to_text`."""
-        return to_text(value, self._formats)
+    def fill_cell(self, cell: str, images: list[Any]) -> str:
+        """The cell with its expressions replaced; their images are appended to ``images``."""
+        filled = interpolate(cell, self.variables, self._to_text, images=len(images))
+        images += filled.images
+        for name in unspaced(cell, self.variables):
+            text = f"{{{{{name}}}}} was sent unchanged. To send the value of {name}, write "
+            print(f"{text}{{{{ {name} }}}} with spaces.", file=sys.stderr)
+        return filled.text
 
     def fill(self, text: str, form: Callable[[str], str] = str) -> str:
         """A flag's text with its expressions replaced; ``form`` converts each value."""
 
         def text_only(value: object) -> str:
-            text = self.to_text(value)
+            text = self._to_text(value)
             if isinstance(text, bytes):
                 raise InputError("it is an image: pass its name to --image")
             return form(text)
@@ -64,6 +69,9 @@ class Namespace:
         if "{{ " in name:
             raise InputError("--image takes no {{ }}: give the name of a variable, or a path.")
         return self._shell.user_ns.get(name, name) if name.isidentifier() else name
+
+    def _to_text(self, value: object) -> str | bytes:
+        return to_text(value, self._formats)
 
     def _formats(self, value: object) -> Callable[[str], Any]:
         display = self._shell.display_formatter
