@@ -30,7 +30,6 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -230,8 +229,7 @@ class LiveView:
         self._batches += 1
         reasoning = shown_reasoning(self._answer)[self._thought :]
         self._thought += len(reasoning)
-        ops = [_to_wire(operation) for operation in self._operations]
-        self._operations.clear()
+        ops, self._operations = self._operations, []
         self._widget.send(self._message("batch", ops=ops, reasoning=reasoning))
 
     def _send_snapshot(self) -> None:
@@ -335,7 +333,3 @@ def _hear_while_busy(comm: Any, hear: Callable[[Any], None]) -> None:
         return original(data, default)
 
     comm._reply_subshell_for = route  # noqa: SLF001  # there is no public way
-
-
-def _to_wire(operation: Operation) -> list[Any]:
-    return [type(operation).__name__.lower(), *astuple(operation)]

@@ -9,16 +9,17 @@ text. The package imports nothing else of groq_magic.
 >>> markdown.feed("# Hi\n\nSome **bo")
 >>> for operation in markdown.flush():
 ...     print(operation)
-Settle(html='<h1>Hi</h1>\n')
-Tail(html='<p>Some <strong>bo</strong></p>\n', part='')
+('settle', '<h1>Hi</h1>\n')
+('tail', '<p>Some <strong>bo</strong></p>\n', '')
 >>> markdown.feed("ld** text")
 >>> markdown.close()[0]
-Settle(html='<p>Some <strong>bold</strong> text</p>\n')
+('settle', '<p>Some <strong>bold</strong> text</p>\n')
 >>> markdown.html == render("# Hi\n\nSome **bold** text")
 True
 """
 
 from .parser import code_blocks, render
-from .streaming import Operation, StreamingMarkdown
+from .streaming import StreamingMarkdown
+from .transcript import Operation
 
 __all__ = ["Operation", "StreamingMarkdown", "code_blocks", "render"]

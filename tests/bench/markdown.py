@@ -15,7 +15,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
 from typing import NamedTuple
 
 from groq_magic.markdown import Operation, StreamingMarkdown, render
@@ -113,7 +112,7 @@ def text_of(kind: str, tokens: int) -> str:
 
 
 def size_of(operations: list[Operation]) -> int:
-    return sum(len(json.dumps(astuple(operation)).encode()) for operation in operations)
+    return sum(len(json.dumps(operation).encode()) for operation in operations)
 
 
 class Growth(NamedTuple):

@@ -72,8 +72,7 @@ class Kernel:
         self, operations: list[Any], *, is_lost: bool = False, is_doubled: bool = False
     ) -> None:
         self._number += 1
-        ops = [live._to_wire(operation) for operation in operations]
-        message = self._message("batch", ops=ops)
+        message = self._message("batch", ops=operations)
         self.messages += [(message, self.markdown.html)] * (1 + is_doubled)
 
     def gap(self) -> None:

@@ -23,7 +23,7 @@ ORDER += "conversation api demo ipython __init__".split()
 INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol think_tags parsing models endpoint failures body connect client",
-    "markdown": "code math links parser stability open_blocks tail streaming",
+    "markdown": "code math links parser stability open_blocks transcript tail streaming",
     "display": "frontend static table widget show",
     "prompt": "images values messages interpolation",
     "demo": "server",

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from groq_magic.markdown import StreamingMarkdown, render
-from groq_magic.markdown.tail import finished
+from groq_magic.markdown.tail import completed
 from tests.support.markdown import FRAGMENTS
 
 
@@ -138,4 +138,4 @@ def test_no_word_waits_for_markup_to_be_closed(parts: list[str]) -> None:
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12), st.text(max_size=5))
 def test_no_text_raises(parts: list[str], more: str) -> None:
     shown("".join(parts) + more)
-    finished("".join(parts) + more)
+    completed("".join(parts) + more)
