@@ -1,34 +1,32 @@
-"""`stream()`: prompt, client, answer and view, wired together."""
+"""`stream()`: composes prompt, chat, client, answer and display."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing, suppress
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.runtime import runtime
 from groq_magic.wire.client import Client
-from groq_magic.wire.endpoint import Chosen, Endpoint, configured_url, network_settings
+from groq_magic.wire.endpoint import Endpoint, network_settings
 from groq_magic.wire.models import KnownModels, Model
-from groq_magic.wire.protocol import DEFAULT_MODEL, Item, Message, request_body
+from groq_magic.wire.protocol import (
+    DEFAULT_MODEL,
+    Asked,
+    Item,
+    Message,
+    Queued,
+    request_body,
+    request_parameters,
+)
 
 from .answer import Answer
-from .conversation import Cell, Conversation, chat_named
+from .conversation import Cell, Conversation, Turn, chat_named
 from .errors import InputError
-from .usage import learn_models, observer
-
-
-class _Clients:
-    """The clients of this process, one for each timeout and number of retries."""
-
-    def __init__(self) -> None:
-        self.get = lru_cache(maxsize=8)(_built)
-
-    def after_fork(self) -> None:
-        """Build others: connections belong to the parent."""
-        self.get.cache_clear()
+from .usage import learn_models, observe
 
 
 def stream(  # noqa: PLR0913  # most are the API's, and by keyword
@@ -52,23 +50,26 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     display: bool = False,
     **parameters: Any,
 ) -> Answer:
-    """Ask a model; return at once with the `Answer`, which then comes in by itself.
+    """Ask a model; return its `Answer` at once, while it still arrives.
 
-    ``prompt`` is text or a list of messages; ``images`` go with a text: paths, addresses,
-    bytes, figures; ``chat`` is a `Conversation`, or the name of one, of which it is the next
-    turn. ``temperature`` is from 0 to 2, ``top_p`` from
-    0 to 1; ``max_completion_tokens`` counts reasoning and text; ``stop`` is a text, or up to
-    four, before which the answer ends. These and all other ``parameters`` are the API's own,
-    https://console.groq.com/docs/api-reference#chat-create. ``base_url`` goes before
-    ``GROQ_BASE_URL``; ``timeout`` is the server's longest silence in seconds; ``max_retries``
-    is how often a request that failed in passing is sent again. With ``display`` the running
-    cell shows the answer live.
+    ``prompt`` is text or a list of messages. ``system`` is the system prompt. ``images``
+    belong to a prompt that is text: paths, addresses, bytes or figures. With ``chat``, a
+    `Conversation` or a name, the prompt is the next turn of that chat.
 
-    Raises `InputError` for an argument that is wrong and `MissingKeyError` where
-    ``GROQ_API_KEY`` is not set; nothing is sent then. What the server or the network
-    does wrong is the answer's: its ``state`` is "failed" and its ``error`` says why.
+    ``temperature`` is from 0 to 2 and ``top_p`` from 0 to 1. ``max_completion_tokens``
+    includes reasoning. The answer ends before any of the up to four texts in ``stop``. These
+    and all other ``parameters`` are the API's:
+    https://console.groq.com/docs/api-reference#chat-create
 
-    >>> from groq_magic import demo  # a server on this machine, which needs no key
+    ``base_url`` overrides ``GROQ_BASE_URL``. ``timeout`` is the server's longest silence, in
+    seconds. A request that fails temporarily is sent again up to ``max_retries`` times. With
+    ``display`` the running cell shows the answer live.
+
+    Raises `InputError` for an invalid argument and `MissingKeyError` without a key; then
+    nothing is sent. If the server or the network fails, nothing is raised here: the answer's
+    ``state`` becomes "failed" and its ``error`` says why.
+
+    >>> from groq_magic import demo  # a local server, which needs no key
     >>> answer = stream("Three names for a cat", base_url=demo.start(), temperature=0.5)
     >>> answer.result().splitlines()[0]
     'Three names for a cat:'
@@ -76,53 +77,31 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     Traceback (most recent call last):
     groq_magic.errors.InputError: temperature must be a number from 0 to 2, not 3.
     """
-    messages = to_messages(prompt, system, images)
-    body = request_body(
-        messages,
-        model=model,
-        temperature=temperature,
-        top_p=top_p,
-        max_completion_tokens=max_completion_tokens,
-        seed=seed,
-        stop=stop,
-        reasoning_effort=reasoning_effort,
-        reasoning_format=reasoning_format,
-        service_tier=service_tier,
-        **parameters,
-    )
-    client, endpoint = _client_for(timeout, max_retries), Endpoint.from_environment(base_url)
-    known = runtime.own(KnownModels)
-    asked = {name: body[name] for name in body if name not in ("messages", "stream")}
-
-    def send(messages: Sequence[Message]) -> AsyncGenerator[Item]:
-        return client.stream(endpoint, body | {"messages": [m.to_wire() for m in messages]})
-
-    def answer_of(source: AsyncGenerator[Item]) -> Answer:
-        return Answer(
-            source,
+    messages = to_messages(prompt, system if chat is None else None, images)
+    request = _Request(
+        request_parameters(
             model=model,
-            parameters=asked,
-            show=_show_once,
-            price=partial(known.cost, endpoint.base_url),
-            observer=observer(client, endpoint),
-        )
-
+            temperature=temperature,
+            top_p=top_p,
+            max_completion_tokens=max_completion_tokens,
+            seed=seed,
+            stop=stop,
+            reasoning_effort=reasoning_effort,
+            reasoning_format=reasoning_format,
+            service_tier=service_tier,
+            **parameters,
+        ),
+        _client(timeout, max_retries),
+        Endpoint.from_environment(base_url),
+    )
     if chat is None:
-        answer = answer_of(client.stream(endpoint, body))
+        answer = request.answer(request.send(messages))
+    elif isinstance(prompt, str):
+        answer = _ask_in(chat, messages[0], system, request)
     else:
-        conversation = _conversation(chat, prompt)
-        answer = conversation.ask(
-            messages[-1],
-            send,
-            answer_of,
-            system=system,
-            context=partial(known.context, endpoint.base_url, model),
-            cell=_running_cell(),
-        )
+        raise InputError("A turn of a chat is one text; the chat has the earlier messages.")
     if display:
-        from groq_magic.display.show import (
-            show,  # in a plain script nothing is shown, and no widget imported
-        )
+        from groq_magic.display.show import show  # a plain script needs no widgets
 
         try:
             show(answer)
@@ -132,22 +111,74 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     return answer
 
 
-def _conversation(chat: str | Conversation, prompt: Prompt) -> Conversation:
-    if not isinstance(prompt, str):
-        raise InputError("A turn of a chat is one text; its earlier messages are the chat's own.")
-    return chat if isinstance(chat, Conversation) else chat_named(chat)
+class _Request(NamedTuple):
+    """All of a request but its messages."""
+
+    parameters: dict[str, Any]
+    client: Client
+    endpoint: Endpoint
+
+    def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
+        return self.client.stream(self.endpoint, request_body(messages, self.parameters))
+
+    def answer(self, source: AsyncGenerator[Item]) -> Answer:
+        return Answer(
+            source,
+            model=self.parameters["model"],
+            parameters=self.parameters,
+            show=_show_once,
+            price=partial(runtime.own(KnownModels).cost, self.endpoint.base_url),
+            observer=partial(observe, self.client, self.endpoint),
+        )
+
+    def context(self) -> int | None:
+        known = runtime.own(KnownModels)
+        return known.context(self.endpoint.base_url, self.parameters["model"])
 
 
-def _client_for(timeout: float = 60.0, max_retries: int = 2) -> Client:
+def _ask_in(
+    chat: str | Conversation, prompt: Message, system: str | None, request: _Request
+) -> Answer:
+    conversation = chat if isinstance(chat, Conversation) else chat_named(chat)
+    turn = Turn(prompt, cell=_running_cell())
+    with conversation.add(turn, system) as note:
+        turn.answer = answer = request.answer(_items(conversation, turn, note, request))
+    return answer
+
+
+async def _items(
+    conversation: Conversation, turn: Turn, note: str, request: _Request
+) -> AsyncGenerator[Item]:
+    """Wait until the earlier turns have ended, which the messages depend on; then send them."""
+    for earlier in conversation.before(turn):
+        if earlier.answer is not None and not earlier.answer.ended:
+            yield Queued("waits for the previous turn")
+            with suppress(Exception):  # a failed turn is part of the chat, too
+                await earlier.answer
+    messages, left_out = conversation.messages_for(turn, request.context())
+    yield Asked(f"{note}{left_out}.")
+    async with aclosing(request.send(messages)) as items:
+        async for item in items:
+            yield item
+
+
+class _Clients:
+    """The clients of this process, by timeout, retries and network settings."""
+
+    def __init__(self) -> None:
+        self.get = lru_cache(maxsize=8)(lambda _network, **options: Client(**options))
+
+    def after_fork(self) -> None:
+        """Build new ones: connections belong to the parent."""
+        self.get.cache_clear()
+
+
+def _client(timeout: float = 60.0, max_retries: int = 2) -> Client:
+    clients = runtime.own(_Clients)
     try:
-        return runtime.own(_Clients).get(timeout, max_retries, network_settings())
-    except TypeError:  # what cannot be a key of the cache cannot be a number
+        return clients.get(network_settings(), timeout=timeout, max_retries=max_retries)
+    except TypeError:  # an argument that is not hashable is not a number
         raise InputError("timeout and max_retries must be numbers.") from None
-
-
-def _built(timeout: float, max_retries: int, _network: tuple[str | None, ...]) -> Client:
-    """Build a client; the changed ``_network`` may be a certificate that is trusted now."""
-    return Client(timeout=timeout, max_retries=max_retries)
 
 
 def _running_cell() -> Cell:
@@ -158,21 +189,6 @@ def _running_cell() -> Cell:
     return Cell(*running_cell())
 
 
-def use_endpoint(endpoint: Endpoint | None) -> None:
-    """Send this process's requests there; None goes back to what the environment says."""
-    runtime.own(Chosen).endpoint = endpoint
-
-
-def present_url(base_url: str | None = None) -> str:
-    """Where requests go now, key or no key. Raises `InputError` for a URL that is none."""
-    return configured_url(base_url)
-
-
-def has_key(base_url: str | None = None) -> bool:
-    """Whether a key goes with requests now. Raises `InputError` as `stream` does."""
-    return Endpoint.from_environment(base_url).api_key is not None
-
-
 def _show_once(answer: Answer) -> None:
     from groq_magic.display.show import show_once
 
@@ -180,34 +196,33 @@ def _show_once(answer: Answer) -> None:
 
 
 def fetch_models(base_url: str | None = None, *, within: float = 10.0) -> list[Model]:
-    """Ask the present server for its models and wait, ``within`` seconds at most.
+    """Ask the server for its models and wait up to ``within`` seconds.
 
-    Raises a `GroqError` for whatever goes wrong.
+    Raises a `GroqError` on any failure.
     """
-    client, endpoint = _client_for(), Endpoint.from_environment(base_url)
+    client, endpoint = _client(), Endpoint.from_environment(base_url)
     found: list[Model] = []
 
     async def ask() -> None:
         found.extend(await client.models(endpoint, within=within))
 
-    asked = runtime.loop.job(ask).start()
+    job = runtime.loop.job(ask).start()
     try:
-        asked.wait()
+        job.wait()
     except KeyboardInterrupt:
-        asked.cancel()
+        job.cancel()
         raise
-    if asked.error is not None:
-        raise asked.error
+    if job.error is not None:
+        raise job.error
     return found
 
 
 def models_soon(base_url: str | None = None, *, timeout: float = 0.3) -> list[Model]:
-    """The present server's models as far as known; the first call asks and waits a little.
+    """The server's known models; the first call asks and waits up to ``timeout`` seconds.
 
-    Raises `InputError` where it cannot ask: no key, or no URL.
+    Raises `InputError` without a key and for an invalid URL.
     """
-    endpoint = Endpoint.from_environment(base_url)
-    known = runtime.own(KnownModels)
+    endpoint, known = Endpoint.from_environment(base_url), runtime.own(KnownModels)
     if not known.of(endpoint.base_url):
-        learn_models(_client_for(), endpoint).wait(timeout)
+        learn_models(_client(), endpoint).wait(timeout)
     return known.of(endpoint.base_url)

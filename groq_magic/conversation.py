@@ -1,47 +1,56 @@
-"""Chats: turns of question and answer, each of which may belong to a cell."""
+"""Chats: turns of question and answer. A turn asked in a notebook belongs to its cell."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from groq_magic.prompt.images import MOST_CHARACTERS, MOST_IMAGES, encoded_size, is_ours
 from groq_magic.runtime import runtime
-from groq_magic.wire.protocol import Asked, Item, Message, Queued
+from groq_magic.wire.protocol import Message
 
 from .answer import Answer, State
 from .errors import InputError
 
+T = TypeVar("T")
 DEFAULT_CHAT = "chat"
 """The name of the notebook's own chat."""
 _MARKS = {
     "stopped": "[This answer was stopped before its end.]",
     "failed": "[This answer broke off before its end.]",
 }
-_BYTES_PER_TOKEN = 3  # English has more, code and other languages less: it must not be too many
+_BYTES_PER_TOKEN = 3  # English has more, code and other languages fewer: a careful estimate
 _TOKENS_PER_IMAGE = 2048  # https://console.groq.com/docs/vision
-_KEPT_FREE = 8  # a part in so many of the context is the answer's
+_RESERVED_SHARE = 8  # one eighth of the context is for the answer
 
 
 class Cell(NamedTuple):
-    """Where a turn was asked: a notebook's cell, and which run of it."""
+    """The notebook cell that asked a turn, and which run of it; without a cell, None."""
 
     id: str | None = None
     run: str | None = None
 
 
 NOWHERE = Cell()
-"""No cell: each such turn is a new one."""
 
 
 class Turn:
-    """A question and its answer, as far as it has come; ``text`` can be set to another."""
+    """A question and its answer so far.
+
+    ``prompt`` is the question; ``text`` is the answer and can be replaced; ``state`` is the
+    answer's. Raises `InputError` for a text that cannot be sent.
+
+    >>> turn = Turn(Message("user", "Hi"), text="Hello.")
+    >>> turn.text = "Good morning."
+    >>> turn
+    <Turn done: 'Hi', 'Good morning.'>
+    """
 
     def __init__(
         self,
@@ -54,31 +63,30 @@ class Turn:
         self.prompt = prompt
         self.cell = cell
         self.answer: Answer | None = None
-        """The answer itself, where it came in this process."""
-        if text is not None:
-            Message("assistant", text)  # which refuses what cannot be sent
-        self._text = text
+        """The answer, if this process asked for it and its text was not replaced."""
+        self.system: str | None = None
+        """The chat's system prompt when the turn was asked."""
+        Message("assistant", text or "")  # raises InputError
+        self._text = text or ""
         self._state: State = state
 
     @property
     def text(self) -> str:
-        """The answer's text, or what it was set to."""
-        if self._text is None and self.answer is not None:
-            return self.answer.text
-        return self._text or ""
+        """The answer's text so far, or its replacement."""
+        return self._text if self.answer is None else self.answer.text
 
     @text.setter
     def text(self, text: str) -> None:
-        Message("assistant", text)  # which refuses what cannot be sent
+        Message("assistant", text)  # raises InputError
         self._text, self._state, self.answer = text, "done", None
 
     @property
     def state(self) -> State:
-        """The answer's state; of an answer that was set, "done"."""
+        """The answer's state; "done" after its text was replaced."""
         return self._state if self.answer is None else self.answer.state
 
     def to_messages(self) -> list[Message]:
-        """The question and, where there is any text, the answer; one cut short says so."""
+        """The question and the answer, unless it has no text; an incomplete one says so."""
         text = "\n\n".join(filter(None, [self.text, _MARKS.get(self.state)]))
         return [self.prompt, Message("assistant", text)] if self.text else [self.prompt]
 
@@ -87,7 +95,7 @@ class Turn:
 
 
 class Conversation:
-    """A chat: what the model is told first, and the turns so far, both free to be changed.
+    """A chat: a system prompt and the turns so far; change both as you like.
 
     >>> chat = Conversation(system="Be brief.")
     >>> chat.turns.append(Turn(Message("user", "Hi"), text="Hello."))
@@ -104,15 +112,25 @@ class Conversation:
         self._lock = threading.Lock()
 
     def to_messages(self) -> list[Message]:
-        """All of it, as it would be sent with a next question."""
+        """All messages, as they would be sent before a next question."""
         return _messages(self.system, self.turns)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write it into a JSON file, which the owner alone can read; images are in it."""
+        """Write the chat, images included, to a JSON file that only its owner can read.
+
+        A link at ``path`` is replaced; the file that it leads to is not changed. Raises
+        `InputError` if the file cannot be written, and for an image that `load` refuses.
+
+        >>> from tempfile import mkdtemp
+        >>> path = Path(mkdtemp()) / "chat.json"
+        >>> Conversation(turns=[Turn(Message("user", "Hi"), text="Hello.")]).save(path)
+        >>> Conversation.load(path).turns
+        [<Turn done: 'Hi', 'Hello.'>]
+        """
         turns = [
             {
                 "prompt": turn.prompt.content,
-                "images": list(turn.prompt.images),
+                "images": list(map(_image, turn.prompt.images)),
                 "text": turn.text,
                 "state": turn.state,
                 "cell": turn.cell.id,
@@ -124,85 +142,66 @@ class Conversation:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Conversation:
-        """Read what `save` wrote. Raises `InputError` for any other file.
+        """Read a chat that `save` wrote. Raises `InputError` for any other file.
 
-        The file may be somebody else's: ``repr`` shows what the model is told first by it.
+        The file may come from someone else: look at the system prompt, which ``repr`` shows.
         """
         try:
             saved = json.loads(Path(path).read_text("utf-8"))
-            turns = [_turn(**turn) for turn in _list(saved["turns"])]
-            system = saved["system"] if saved["system"] is None else _str(saved["system"])
-            return cls(_str(saved["name"]), system=system, turns=turns)
+            turns = [_turn(**turn) for turn in _typed(list, saved["turns"])]
+            system = saved["system"] if saved["system"] is None else _typed(str, saved["system"])
+            return cls(_typed(str, saved["name"]), system=system, turns=turns)
         except OSError as error:
             raise InputError(f"Cannot read {path}: {error.strerror}.") from None
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            raise InputError(f"{path} holds no chat that Conversation.save has written.") from None
+            raise InputError(f"{path} is not a chat that Conversation.save has written.") from None
 
-    def ask(
-        self,
-        prompt: Message,
-        send: Callable[[Sequence[Message]], AsyncGenerator[Item]],
-        answer_of: Callable[[AsyncGenerator[Item]], Answer],
-        *,
-        system: str | None = None,
-        context: Callable[[], int | None],
-        cell: Cell = NOWHERE,
-    ) -> Answer:
-        """Add a turn; its answer begins when the turns before it have ended.
+    @contextmanager
+    def add(self, turn: Turn, system: str | None = None) -> Iterator[str]:
+        """Add a turn, whose answer the body of the ``with`` sets; yield a note for the reader.
 
-        A cell that is run again has its earlier turn replaced, and the later ones dropped;
-        those that still run are stopped. ``system`` is what the model is told first from this
-        turn on; None changes nothing. ``context`` says how many tokens the model takes,
-        the answer's included: the oldest turns are not sent where all would be too much.
+        A turn that the same cell asked in an earlier run is replaced, the later turns are
+        dropped, and the answers of all these are stopped. ``system`` replaces the chat's
+        system prompt; None keeps it.
         """
-        turn = Turn(prompt, cell=cell)
         with self._lock:
-            place = self._place_for(cell)
+            place = self._place_for(turn.cell)
             dropped, self.turns[place:] = self.turns[place:], [turn]
-            note = _note(self.name, place + 1, len(dropped))
-            self.system = self.system if system is None else system
-            turn.answer = answer_of(self._items(turn, self.system, send, context, note))
+            self.system = turn.system = self.system if system is None else system
+            yield _note(self.name, place + 1, len(dropped))
         for old in dropped:
             if old.answer is not None:
                 old.answer.stop()
-        return turn.answer
 
     def _place_for(self, cell: Cell) -> int:
-        """The number of the turn that the cell's earlier run asked, or of the next one."""
+        """The index of the turn that the cell asked in another run, or of the next turn."""
         for place, turn in enumerate(self.turns):
             if cell.id is not None and turn.cell.id == cell.id and turn.cell.run != cell.run:
                 return place
         return len(self.turns)
 
-    async def _items(
-        self,
-        turn: Turn,
-        system: str | None,
-        send: Callable[[Sequence[Message]], AsyncGenerator[Item]],
-        context: Callable[[], int | None],
-        note: str,
-    ) -> AsyncGenerator[Item]:
-        for earlier in self._before(turn):
-            if earlier.answer is not None and not earlier.answer.ended:
-                yield Queued("waits for the turn before it")
-                with suppress(Exception):  # how it ended is not the question
-                    await earlier.answer
-        # Looked at again: turns may have been taken out meanwhile.
-        messages, left_out = _fitting(system, [*self._before(turn), turn], context())
-        yield Asked(f"{note}{_left_out_note(left_out)}.")
-        async with aclosing(send(messages)) as items:
-            async for item in items:
-                yield item
-
-    def _before(self, turn: Turn) -> list[Turn]:
-        """The turns before it; none where it was taken out itself."""
+    def before(self, turn: Turn) -> list[Turn]:
+        """The turns before it; none if the turn has been removed."""
         turns = list(self.turns)
         return turns[: turns.index(turn)] if turn in turns else []
 
+    def messages_for(self, turn: Turn, context: int | None) -> tuple[list[Message], str]:
+        """The messages of the turn's request, and a note about the turns they leave out.
+
+        ``context`` is the model's limit in tokens, answer included. The first turns are left
+        out if all turns would exceed it or the API's limits for images.
+        """
+        turns = [*self.before(turn), turn]
+        for left_out in range(len(turns)):
+            messages = _messages(turn.system, turns[left_out:])
+            if _fits(messages, context):
+                break
+        return messages, _left_out_note(left_out)
+
     def __repr__(self) -> str:
         count = len(self.turns)
-        first = f", told first {self.system[:200]!r}" if self.system else ""
-        return f"<Conversation {self.name!r}: {count} turn{'' if count == 1 else 's'}{first}>"
+        system = f", system {self.system[:200]!r}" if self.system else ""
+        return f"<Conversation {self.name!r}: {count} turn{'' if count == 1 else 's'}{system}>"
 
 
 class _Chats(dict[str, Conversation]):
@@ -210,44 +209,30 @@ class _Chats(dict[str, Conversation]):
 
 
 def chat_named(name: str) -> Conversation:
-    """This process's chat of that name, a new one where there is none."""
+    """This process's chat of that name; a new one if there is none."""
     if not (isinstance(name, str) and name.strip()):
-        raise InputError(f"A chat needs a name, or is a Conversation; it is not {name!r}.")
+        raise InputError(f"A chat is a name or a Conversation, not {name!r}.")
     return runtime.own(_Chats).setdefault(name, Conversation(name))
 
 
 def chats() -> list[Conversation]:
-    """The chats of this process that go by a name and have a turn."""
+    """The named chats of this process that have a turn."""
     return [chat for chat in runtime.own(_Chats).values() if chat.turns]
 
 
 def forget(name: str) -> Conversation | None:
-    """Take a chat out, so that the next of that name begins anew; its answers run on."""
+    """Remove a named chat, so that the next use of its name starts a new one; return it."""
     return runtime.own(_Chats).pop(name, None)
 
 
-def _fitting(
-    system: str | None, turns: Sequence[Turn], context: int | None
-) -> tuple[list[Message], int]:
-    """The messages of as many of the last turns as a request can take, and how many not."""
-    for left_out in range(len(turns)):
-        messages = _messages(system, turns[left_out:])
-        if _fits(messages, context):
-            break
-    return messages, left_out
-
-
 def _replace(path: Path, text: str) -> None:
-    """Write a file whole, for its owner alone, or, where that fails, leave the one that is there.
-
-    A new file takes the place of a link; what the link leads to is not touched.
-    """
+    """Write a complete file, or keep the old one if that fails."""
     data = text.encode()
     try:
-        with NamedTemporaryFile(dir=path.parent, delete=False) as part:  # 0600, of a random name
+        with NamedTemporaryFile(dir=path.parent, delete=False) as part:  # has mode 0600
             try:
                 part.write(data)
-                part.close()  # which Windows asks for
+                part.close()  # Windows renames closed files only
                 Path(part.name).replace(path)
             except BaseException:
                 Path(part.name).unlink()
@@ -268,42 +253,38 @@ def _fits(messages: Sequence[Message], context: int | None) -> bool:
     if context is None:
         return True
     tokens = sum(len(message.content.encode()) / _BYTES_PER_TOKEN for message in messages)
-    return tokens + len(images) * _TOKENS_PER_IMAGE <= context - context / _KEPT_FREE
+    return tokens + len(images) * _TOKENS_PER_IMAGE <= context - context / _RESERVED_SHARE
 
 
 def _turn(**saved: Any) -> Turn:
-    prompt = Message("user", _str(saved["prompt"]), tuple(map(_image, _list(saved["images"]))))
-    state: State = saved["state"] if saved["state"] in ("done", "failed") else "stopped"
+    images = tuple(map(_image, _typed(list, saved["images"])))
     return Turn(
-        prompt,
-        text=_str(saved["text"]),
-        state=state,
-        cell=Cell(saved["cell"] and _str(saved["cell"])),
+        Message("user", _typed(str, saved["prompt"]), images),
+        text=_typed(str, saved["text"]),
+        state=saved["state"] if saved["state"] in ("done", "failed") else "stopped",
+        cell=Cell(saved["cell"] and _typed(str, saved["cell"])),
     )
 
 
-def _str(value: object) -> str:
-    if not isinstance(value, str):
+def _typed(kind: type[T], value: object) -> T:
+    if not isinstance(value, kind):
         raise TypeError
     return value
 
 
-def _image(value: object) -> str:
-    if not is_ours(url := _str(value)):
-        raise ValueError
-    return url
-
-
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError
-    return value
+def _image(url: object) -> str:
+    if is_ours(_typed(str, url)):
+        return _typed(str, url)
+    raise InputError(
+        f"The image {str(url)[:40]!r} cannot be saved. A chat in a file has images as https "
+        "addresses, or as PNG, JPEG, GIF or WebP data."
+    )
 
 
 def _note(name: str, number: int, dropped: int) -> str:
     note = f"Turn {number} of {name}"
     if dropped:
-        note += ", in the place of this cell's earlier one"
+        note += ", which replaces this cell's earlier turn"
     if dropped == 2:
         note += f"; turn {number + 1} is dropped"
     elif dropped > 2:
@@ -312,5 +293,5 @@ def _note(name: str, number: int, dropped: int) -> str:
 
 
 def _left_out_note(count: int) -> str:
-    turns = "the first turn" if count == 1 else f"the first {count} turns"
-    return f"; {turns} left out, for all is more than the model takes" if count else ""
+    turns = "the first turn is" if count == 1 else f"the first {count} turns are"
+    return f"; {turns} left out, since the chat is too long for the model" if count else ""

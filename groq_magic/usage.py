@@ -1,4 +1,4 @@
-"""What this process has asked so far: whose models it knows, what is left, what it cost."""
+"""What this process has used: rate limits and costs."""
 
 from __future__ import annotations
 
@@ -13,95 +13,71 @@ from groq_magic.runtime.loop import Job
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels
-from groq_magic.wire.protocol import RateLimits, Usage
+from groq_magic.wire.protocol import RateLimits
 
 from .answer import Answer
 
 
 class Spent(NamedTuple):
-    """What the answers of this process cost."""
+    """The cost of this process's answers."""
 
     usd: float
     priced: int
-    """How many answers that is for."""
+    """The number of answers with a known cost."""
     unpriced: int
-    """Of how many it is not known: they were stopped, or have no price."""
-
-
-class _Used(NamedTuple):
-    base_url: str
-    names: tuple[str, ...]
-    usage: Usage | None
-
-    @property
-    def cost(self) -> float | None:
-        if self.usage is None:
-            return None
-        return runtime.own(KnownModels).cost(self.base_url, self.names, self.usage)
+    """The number of answers without: they were stopped, or have no price."""
 
 
 class _Usage:
-    """What this process has used and asked."""
+    """What this process has used."""
 
     def __init__(self) -> None:
-        self.used: list[_Used] = []
+        self.costs: list[Callable[[], float | None]] = []
         self.limits: tuple[RateLimits, float] | None = None
         self.learning: dict[Endpoint, Job] = {}
 
     def after_fork(self) -> None:
-        """Ask for models again: the answers to the parent's requests go to the parent."""
+        """Learn again: what the parent has asked for arrives in the parent."""
         self.learning.clear()
 
 
-def observer(client: Client, endpoint: Endpoint) -> Callable[[Answer], None]:
-    """What an answer is to call when it has begun to come, and when it has ended.
+def observe(client: Client, endpoint: Endpoint, answer: Answer) -> None:
+    """Note what an answer has used; called when its first delta has arrived and at its end.
 
-    The server's models are asked for then, unless they have been: early enough for this
-    answer's price, and too late to hold the answer up.
+    The first call also asks for the server's models: in time for this answer's price, and
+    without a delay of its first delta.
     """
-
-    def note(answer: Answer) -> None:
-        _note_limits(answer.rate_limits)
-        if not answer.ended or answer.state == "done":  # it may have come all at once
-            learn_models(client, endpoint)
-        if answer.ended and answer.tokens:
-            names = (answer.model, str(answer.parameters.get("model")))
-            runtime.own(_Usage).used.append(_Used(endpoint.base_url, names, answer.usage))
-
-    return note
+    usage, limits = runtime.own(_Usage), answer.rate_limits
+    if limits.remaining_requests is not None or limits.remaining_tokens is not None:
+        usage.limits = limits, monotonic()
+    if not answer.ended or answer.state == "done":  # the first call may be the last
+        learn_models(client, endpoint)
+    if answer.ended and answer.tokens:
+        names = (answer.model, str(answer.parameters.get("model")))
+        cost = runtime.own(KnownModels).cost
+        usage.costs.append(partial(cost, endpoint.base_url, names, answer.usage))
 
 
 def learn_models(client: Client, endpoint: Endpoint) -> Job:
-    """Ask for the server's models in the background, once in a process, for each key.
-
-    A failure is silent. The job is done when that has come to an end, one way or the other.
-    """
+    """Ask for the server's models, once for each server and key; a failure is silent."""
     job = runtime.loop.job(partial(_learn, client, endpoint))
     return runtime.own(_Usage).learning.setdefault(endpoint, job).start()
 
 
 async def _learn(client: Client, endpoint: Endpoint) -> None:
     if not runtime.own(KnownModels).of(endpoint.base_url):
-        with suppress(Exception):  # a price less is no reason to say anything
+        with suppress(Exception):  # an unknown price is not an error
             await client.models(endpoint)
 
 
 def spent() -> Spent:
-    """The price of all answers so far, by the prices that are known now."""
-    costs = [used.cost for used in list(runtime.own(_Usage).used)]
+    """The cost of all answers so far, at the prices known now."""
+    costs = [cost() for cost in list(runtime.own(_Usage).costs)]
     priced = [cost for cost in costs if cost is not None]
     return Spent(sum(priced), len(priced), len(costs) - len(priced))
 
 
 def rate_limits() -> tuple[RateLimits, float] | None:
-    """What the last response with limits said is left, and how many seconds ago."""
+    """The limits in the last response that had any, and its age in seconds."""
     known = runtime.own(_Usage).limits
-    if known is None:
-        return None
-    limits, noted_at = known
-    return limits, monotonic() - noted_at
-
-
-def _note_limits(limits: RateLimits) -> None:
-    if limits.remaining_requests is not None or limits.remaining_tokens is not None:
-        runtime.own(_Usage).limits = limits, monotonic()
+    return known and (known[0], monotonic() - known[1])

@@ -9,12 +9,11 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from groq_magic.answer import Answer, running
-from groq_magic.api import use_endpoint
 from groq_magic.conversation import chats, forget
 from groq_magic.display.show import last_answer, show_last
 from groq_magic.errors import InputError, printable
 from groq_magic.markdown import code_blocks
-from groq_magic.wire.endpoint import Endpoint, keep_key
+from groq_magic.wire.endpoint import Endpoint, keep_key, use_endpoint
 
 from . import tables
 from .tables import counted

@@ -118,8 +118,8 @@ class GroqMagic(_FlagSettings):
         given = flags.parse(line, self._namespace)
         arguments = self.settings() | given
         chat = given.get("chat")
-        if chat is not None and chat.system is not None and "system" not in given:
-            arguments["system"] = chat.system  # overrides the setting
+        if chat is not None and chat.system is not None:
+            arguments["system"] = given.get("system")  # the chat overrides the setting
         out, raw, wait, _ = map(arguments.pop, _OF_THE_CELL, [None] * 4)
         arguments["images"] = list(map(self._namespace.image, given.get("images", ())))
         text = cell if raw else self._namespace.fill_cell(cell, arguments["images"])

@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from groq_magic.answer import running
-from groq_magic.api import fetch_models, has_key, present_url
+from groq_magic.api import fetch_models
 from groq_magic.conversation import chats as all_chats
 from groq_magic.display.table import Table
 from groq_magic.errors import InputError, MissingKeyError, span
 from groq_magic.usage import rate_limits, spent
-from groq_magic.wire.endpoint import key_source, without_secret
+from groq_magic.wire.endpoint import Endpoint, key_source, present_url, without_secret
 from groq_magic.wire.models import Model, dollars
 from groq_magic.wire.protocol import DEFAULT_MODEL
 
@@ -52,7 +52,7 @@ def _server(url: str | None) -> str:
 
 def _key(url: str | None) -> str:
     try:
-        return key_source() if has_key(url) else "not sent to this server"
+        return key_source() if Endpoint.from_environment(url).api_key else "not sent to this server"
     except MissingKeyError:
         return "none: run %groq login, or set GROQ_API_KEY"
     except InputError as error:

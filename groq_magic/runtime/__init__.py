@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import atexit
 import os
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, TypeVar, cast
 
 from .loop import LoopThread
 
 T = TypeVar("T")
 
 
-@runtime_checkable
-class Forks(Protocol):
-    """An owned object that changes in the child of a fork."""
-
-    def after_fork(self) -> None:
-        """Drop what only the parent can use."""
-
-
 class Runtime:
-    """The state of a process. No other module has a variable that changes."""
+    """The state of a process; no module has a variable that changes."""
 
     def __init__(self) -> None:
         self.loop = LoopThread()
-        self._owned: dict[type[Any], object] = {}
+        self._owned: dict[type[Any], Any] = {}
+        atexit.register(self._close)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
 
     def own(self, kind: type[T]) -> T:
         """The process's only object of the type ``kind``; the first call builds it.
+
+        After a fork, its method ``after_fork`` is called in the child, if it has one.
 
         >>> class Seen(list): "What this process has seen."
         >>> runtime.own(Seen).append("a")
@@ -39,28 +36,23 @@ class Runtime:
         return cast("T", self._owned[kind])
 
     def reset(self) -> None:
-        """Stop all answers and forget everything, as a test may want."""
+        """Stop all answers and forget everything; for tests."""
         self.loop.end()
         self.loop = LoopThread()
         self._owned.clear()
 
-    def before_fork(self) -> None:
-        """Let no fork come while the loop's thread imports modules: in the child they stay half."""
+    def _close(self) -> None:
+        self.loop.close()
+
+    def _before_fork(self) -> None:
         self.loop.until_forkable()
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Start anew in the child, which has neither the thread nor its connections."""
         self.loop = LoopThread()
         for owned in list(self._owned.values()):
-            if isinstance(owned, Forks):
+            if hasattr(owned, "after_fork"):
                 owned.after_fork()
-
-    def close(self) -> None:
-        """Close all connections; the interpreter calls it at its exit."""
-        self.loop.close()
 
 
 runtime = Runtime()
-atexit.register(runtime.close)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=runtime.before_fork, after_in_child=runtime.after_fork)

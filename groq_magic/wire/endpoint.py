@@ -108,7 +108,12 @@ def key_source() -> str:
     return "found in GROQ_API_KEY" if os.environ.get("GROQ_API_KEY", "").strip() else ""
 
 
-def configured_url(base_url: str | None = None) -> str:
+def use_endpoint(endpoint: Endpoint | None) -> None:
+    """Use it in this process where no ``base_url`` is given; None ends that."""
+    runtime.own(Chosen).endpoint = endpoint
+
+
+def present_url(base_url: str | None = None) -> str:
     """The base URL that `Endpoint.from_environment` uses, with or without a key."""
     chosen = runtime.own(Chosen).endpoint
     return chosen.base_url if chosen and base_url is None else _configured(base_url).url

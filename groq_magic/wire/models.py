@@ -95,11 +95,11 @@ class KnownModels:
         """The known models of the server."""
         return list(self._by_url.get(base_url, {}).values())
 
-    def cost(self, base_url: str, names: Iterable[str], usage: Usage) -> float | None:
-        """USD at the price of the first known name; None where no name or price is known."""
+    def cost(self, base_url: str, names: Iterable[str], usage: Usage | None) -> float | None:
+        """USD at the price of the first known name; None if no name, price or usage is known."""
         models = self._by_url.get(base_url, {})
         model = next((models[name] for name in names if name in models), None)
-        return model.cost(usage) if model else None
+        return model.cost(usage) if model and usage else None
 
     def context(self, base_url: str, name: str) -> int | None:
         """The size of the model's context in tokens, answer included; None where unknown."""

@@ -210,24 +210,27 @@ Item = Queued | Asked | Responded | Waiting | Chunk | Done
 """What a stream yields, in this order."""
 
 
-def request_body(
-    messages: Sequence[Message], /, *, model: str = DEFAULT_MODEL, **parameters: Any
-) -> dict[str, Any]:
-    """The JSON object of a streaming request, without parameters that are None.
+def request_parameters(*, model: str = DEFAULT_MODEL, **parameters: Any) -> dict[str, Any]:
+    """The parameters of a request, without those that are None.
 
     Raises `InputError` for a value that no model accepts.
 
-    >>> request_body([Message("user", "Hi")], model="m", temperature=None)
-    {'model': 'm', 'messages': [{'role': 'user', 'content': 'Hi'}], 'stream': True}
+    >>> request_parameters(model="m", temperature=None, seed=1)
+    {'model': 'm', 'seed': 1}
     """
     _check(model, parameters)
     given = {name: value for name, value in parameters.items() if value is not None}
-    return {
-        "model": model,
-        "messages": [message.to_wire() for message in messages],
-        "stream": True,
-        **given,
-    }
+    return {"model": model, **given}
+
+
+def request_body(messages: Sequence[Message], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object of a streaming request.
+
+    >>> request_body([Message("user", "Hi")], {"model": "m"})
+    {'model': 'm', 'messages': [{'role': 'user', 'content': 'Hi'}], 'stream': True}
+    """
+    wire = [message.to_wire() for message in messages]
+    return {**parameters, "messages": wire, "stream": True}
 
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:h|ms|m|s|us|µs|ns))+")

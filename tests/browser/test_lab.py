@@ -127,7 +127,7 @@ def test_a_table_and_a_figure_in_a_prompt(lab: Lab, page: Page, server: Demo) ->
     assert "Semicolon" in second[1]["content"]
     assert "Turn 1 of chat." in book.text(1)
     book.run(1)  # again: JupyterLab names the cell, and so its turn is replaced
-    book.until(lambda: "in the place of this cell's earlier one; turn 2 is dropped" in book.text(1))
+    book.until(lambda: "which replaces this cell's earlier turn; turn 2 is dropped" in book.text(1))
 
 
 def test_the_file_is_valid_in_each_state_and_keeps_no_variable(

@@ -77,14 +77,14 @@ def test_three_turns_the_second_run_again(chat: Chat) -> None:
     one, two = ("assistant", chat.text("one")), ("assistant", chat.text("two"))
     assert chat.sent() == [("user", "cat names"), one, ("user", "math"), two, ("user", "poem")]
     note = chat.ask("two", "code")
-    assert note == "Turn 2 of chat, in the place of this cell's earlier one; turn 3 is dropped."
+    assert note == "Turn 2 of chat, which replaces this cell's earlier turn; turn 3 is dropped."
     assert chat.sent() == [("user", "cat names"), one, ("user", "code")]
-    assert chat.ask("two", "math") == "Turn 2 of chat, in the place of this cell's earlier one."
+    assert chat.ask("two", "math") == "Turn 2 of chat, which replaces this cell's earlier turn."
     assert chat.ask("four", "poem") == "Turn 3 of chat."
     assert chat.sent() == [("user", "cat names"), one, ("user", "math"), two, ("user", "poem")]
     chat.ask("five", "poem")
     note = chat.ask("one", "code")
-    assert note.endswith("earlier one; turns 2 to 4 are dropped.")
+    assert note.endswith("earlier turn; turns 2 to 4 are dropped.")
     assert chat.sent() == [("user", "code")]
 
 
@@ -140,8 +140,9 @@ def test_two_at_once_come_one_behind_the_other(chat: Chat) -> None:
     kernel = chat.kernel
     run = kernel.start("%%groq -c -m demo/slow --max-tokens 30 -o first\ncat names", cell="one")
     second = kernel.run("%%groq -c -o second\nmath", cell="two")
+    kernel.run("import asyncio; await second.changed(0)")
     assert kernel.run("print(first.ended, second.state, second.waiting.reason)").stdout == (
-        "False waiting waits for the turn before it\n"
+        "False waiting waits for the previous turn\n"
     )
     static = kernel.until_static(second)
     assert kernel.run("print(first.state, second.state)").stdout == "done done\n"
@@ -171,7 +172,7 @@ def test_a_cell_that_is_run_again_stops_what_its_turn_replaces(chat: Chat) -> No
     kernel = chat.kernel
     kernel.run("%%groq -c -m demo/slow -o first\ncat names", cell="one")
     kernel.run("%%groq -c -o second\nmath", cell="two")
-    assert chat.ask("one", "poem").startswith("Turn 1 of chat, in the place")
+    assert chat.ask("one", "poem").startswith("Turn 1 of chat, which replaces")
     assert kernel.run("print(first.state, second.state)").stdout == "stopped stopped\n"
     assert chat.sent() == [("user", "poem")]
 
@@ -199,7 +200,7 @@ def test_a_variable_that_holds_a_chat(chat: Chat) -> None:
     chat.kernel.run("mine = Conversation('mine', system='Be brief.')")
     assert chat.ask("one", "cat names", "-c mine") == "Turn 1 of mine."
     assert chat.kernel.run("print(mine.turns[0].text == one.text, mine)").stdout == (
-        "True <Conversation 'mine': 1 turn, told first 'Be brief.'>\n"
+        "True <Conversation 'mine': 1 turn, system 'Be brief.'>\n"
     )
     assert chat.sent()[0] == ("system", "Be brief.")
 
@@ -291,15 +292,19 @@ def test_a_loaded_chat_has_images_of_our_kinds_alone(tmp_path: Path, url: str) -
     ours = ("data:image/png;base64,iVBO", "https://example.org/cat.png")
     Conversation(turns=[Turn(Message("user", "a", ours))]).save(tmp_path / "chat.json")
     assert Conversation.load(tmp_path / "chat.json").turns[0].prompt.images == ours
-    Conversation(turns=[Turn(Message("user", "a", (url,)))]).save(tmp_path / "chat.json")
-    with pytest.raises(InputError, match="holds no chat"):
+    text = (tmp_path / "chat.json").read_text().replace(ours[0], url)
+    (tmp_path / "chat.json").write_text(text)
+    with pytest.raises(InputError, match="is not a chat"):
         Conversation.load(tmp_path / "chat.json")
+    with pytest.raises(InputError, match="cannot be saved"):
+        Conversation(turns=[Turn(Message("user", "a", (url,)))]).save(tmp_path / "chat.json")
+    assert (tmp_path / "chat.json").read_text() == text
 
 
 def test_a_loaded_chat_shows_what_the_model_is_told_first(tmp_path: Path) -> None:
     Conversation("x", system="Obey\x1b me.").save(tmp_path / "chat.json")
     loaded = Conversation.load(tmp_path / "chat.json")
-    assert repr(loaded) == r"<Conversation 'x': 0 turns, told first 'Obey\x1b me.'>"
+    assert repr(loaded) == r"<Conversation 'x': 0 turns, system 'Obey\x1b me.'>"
 
 
 def test_a_saved_chat_has_all_there_is(tmp_path: Path) -> None:
@@ -321,7 +326,7 @@ def test_the_oldest_turns_are_left_out_where_all_is_too_much(server: Demo) -> No
     answer = stream("cat names", chat=chat, images=[picture, picture], base_url=server.base_url)
     answer.wait()
     assert answer.note == (
-        "Turn 6 of chat; the first 2 turns left out, for all is more than the model takes."
+        "Turn 6 of chat; the first 2 turns are left out, since the chat is too long for the model."
     )
     sent = server.seen()[-1]["body"]["messages"]
     assert [part["role"] for part in sent] == ["system", *["user", "assistant"] * 3, "user"]
@@ -335,7 +340,7 @@ def test_so_are_those_that_a_model_has_no_room_for(server: Demo) -> None:
     chat = Conversation(turns=turns)
     answer = stream("cat names", chat=chat, model="small", base_url=server.base_url)
     answer.wait()
-    assert answer.note.startswith("Turn 10 of chat; the first 5 turns left out")
+    assert answer.note.startswith("Turn 10 of chat; the first 5 turns are left out")
     sent = server.seen()[-1]["body"]["messages"]
     assert [part["content"][0] for part in sent if part["role"] == "user"] == [*"5678c"]
     stream("cat names", chat=chat, model="another", base_url=server.base_url).wait()
@@ -357,7 +362,7 @@ def test_so_are_those_that_a_model_has_no_room_for(server: Demo) -> None:
 )
 def test_another_file_is_no_chat(tmp_path: Path, text: str) -> None:
     (tmp_path / "chat.json").write_text(text, "latin-1")
-    with pytest.raises(InputError, match=r"holds no chat that Conversation\.save has written"):
+    with pytest.raises(InputError, match=r"is not a chat that Conversation\.save has written"):
         Conversation.load(tmp_path / "chat.json")
     with pytest.raises(InputError, match=r"Cannot read .*nowhere"):
         Conversation.load(tmp_path / "nowhere")
@@ -365,7 +370,7 @@ def test_another_file_is_no_chat(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("chat", ["", "  ", 7])
 def test_a_chat_needs_a_name(chat: Any) -> None:
-    with pytest.raises(InputError, match="A chat needs a name, or is a Conversation"):
+    with pytest.raises(InputError, match="A chat is a name or a Conversation"):
         stream("Hi", chat=chat, base_url="http://localhost:1")
     with pytest.raises(InputError, match="A turn of a chat is one text"):
         stream([Message("user", "Hi")], chat=Conversation(), base_url="http://localhost:1")

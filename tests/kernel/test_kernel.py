@@ -525,7 +525,7 @@ def test_at_the_end_of_the_process_no_output_waits_for_another(kernel: Kernel) -
         "from groq_magic.runtime import runtime\n"
         "many = [stream('math', model='demo/slow', display=True) for _ in range(40)]\n"
         "for answer in many: next(iter(answer))\n"
-        "runtime.close()"
+        "runtime.loop.close()"
     )
     assert len(run.of_type("update_display_data")) == 40  # by now, not some time
     states = {bundle(message)[1]["state"] for message in run.of_type("update_display_data")}

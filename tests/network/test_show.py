@@ -17,12 +17,12 @@ from markdown_it import MarkdownIt
 from nbconvert import LatexExporter, MarkdownExporter, RSTExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from groq_magic import InputError, Message
+from groq_magic import InputError
 from groq_magic.answer import Answer
 from groq_magic.display.show import show
 from groq_magic.display.static import static_bundle
 from groq_magic.display.table import Table
-from groq_magic.wire.protocol import Chunk, Delta, Usage, request_body
+from groq_magic.wire.protocol import Chunk, Delta, Usage, request_parameters
 from tests.support.attacks import ATTACKS
 from tests.support.chunks import chunk, items
 from tests.support.demo import Demo
@@ -219,7 +219,7 @@ def test_nothing_that_prints_has_an_escape_sequence() -> None:
     assert plain == ("a]0;ownedb", "a]0;ownedb  x")
     assert str(InputError(steering)) == "a]0;ownedb"
     with pytest.raises(InputError, match="model must be a name"):
-        request_body([Message("user", "Hi")], model=steering)
+        request_parameters(model=steering)
 
 
 def test_an_interrupt_while_it_prints_stops_the_answer(capsys: pytest.CaptureFixture[str]) -> None:

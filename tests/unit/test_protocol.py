@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from groq_magic import InputError, Message
-from groq_magic.wire.protocol import RateLimits, parse_duration, request_body
+from groq_magic.wire.protocol import RateLimits, parse_duration, request_body, request_parameters
 from groq_magic.wire.think_tags import ThinkTags
 
 
 def test_a_body_has_only_what_was_given() -> None:
-    body = request_body(
-        [Message("user", "é")], model="m", temperature=0.0, max_completion_tokens=None
-    )
+    parameters = request_parameters(model="m", temperature=0.0, max_completion_tokens=None)
+    body = request_body([Message("user", "é")], parameters)
     assert body == {
         "model": "m",
         "messages": [{"role": "user", "content": "é"}],
@@ -40,7 +39,7 @@ def test_a_body_has_only_what_was_given() -> None:
 )
 def test_what_cannot_be_sent(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
-        request_body([Message("user", "x")], **wrong)
+        request_parameters(**wrong)
 
 
 def test_numbers_beyond_reason_are_not_given() -> None:

@@ -1,0 +1,105 @@
+"""The state of a process: one owner, one hook for forks, one reset."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+import groq_magic
+from groq_magic.runtime import Runtime
+
+PACKAGE = Path(groq_magic.__file__).parent
+SOURCES = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
+CHANGING = "append add update pop clear setdefault discard remove extend insert popleft".split()
+
+
+class Noted(list[str]):
+    """What a process has noted."""
+
+    def after_fork(self) -> None:
+        self.append("forked")
+
+
+def changing(tree: ast.Module) -> set[str]:
+    """The variables of a module that its functions change; constants are filled at import."""
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    names = {name.id for node in assigned for name in ast.walk(node) if isinstance(name, ast.Name)}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            found |= set(node.names)
+        if isinstance(owner := changed(node), ast.Name) and owner.id in names:
+            found.add(owner.id)
+    return {name for name in found if not name.isupper()}
+
+
+def changed(node: ast.AST) -> ast.AST | None:
+    """What a call of a changing method, or an assignment to an item, changes."""
+    if isinstance(node, ast.Attribute) and node.attr in CHANGING:
+        return node.value
+    is_stored = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del)
+    return node.value if is_stored and isinstance(node, ast.Subscript) else None
+
+
+def test_a_variable_that_changes_is_found() -> None:
+    code = "a = {}\nb = []\nc = 0\nD = {}\ndef f():\n global c\n b.append(1)\n a[0] = D[0] = 1"
+    assert changing(ast.parse(code)) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_module_has_a_variable_that_changes(name: str) -> None:
+    assert changing(ast.parse(SOURCES[name].read_text("utf-8"))) == set()
+
+
+def test_only_the_runtime_registers_hooks_for_forks() -> None:
+    hooked = {name for name, path in SOURCES.items() if "register_at_fork(" in path.read_text()}
+    assert hooked == {"runtime/__init__.py"}
+
+
+def test_a_type_has_one_object_until_the_reset() -> None:
+    runtime = Runtime()
+    runtime.own(Noted).append("a")
+    assert runtime.own(Noted) == ["a"]
+    runtime.reset()
+    assert runtime.own(Noted) == []
+
+
+def test_a_reset_cancels_jobs_and_ends_their_thread() -> None:
+    runtime = Runtime()
+    begun = threading.Event()
+    thread: list[threading.Thread] = []
+
+    async def run() -> None:
+        thread.append(threading.current_thread())
+        begun.set()
+        await asyncio.Event().wait()
+
+    job = runtime.loop.job(run).start()
+    assert begun.wait(30)
+    runtime.reset()
+    assert job.wait(30)
+    thread[0].join(30)
+    assert not thread[0].is_alive()
+    again = threading.Event()
+    runtime.loop.call(again.set)
+    assert again.wait(30)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_after_a_fork_the_child_has_a_new_loop_and_tells_what_it_owns() -> None:
+    runtime = Runtime()
+    loop = runtime.loop
+    runtime.own(Noted)
+    child = os.fork()
+    if child == 0:
+        is_new = runtime.loop is not loop and runtime.own(Noted) == ["forked"]
+        os._exit(0 if is_new else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert runtime.loop is loop
+    assert runtime.own(Noted) == []
