@@ -1,4 +1,5 @@
-"""The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s install``, ``nox -s bench``,
+"""The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s unit``, ``nox -s coverage``,
+``nox -s install``, ``nox -s bench``,
 ``nox -s mutants``, ``nox -s docs``, ``nox -s lint``."""
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import nox
 nox.options.sessions = ["tests", "lint"]
 nox.options.reuse_existing_virtualenvs = True
 
+# Many tests wait for a process; a file shares its server, kernel or browser.
+IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
+
 
 @nox.session
 def lab(session: nox.Session) -> None:
@@ -28,13 +32,23 @@ def tests(session: nox.Session) -> None:
     """Run the tests: real sockets, real kernels, real JupyterLab in a real Chromium."""
     session.install(".[test]")
     chromium = find_or_install_chromium(session)
-    session.run("pytest", *session.posargs, env={"CHROMIUM": chromium})
+    session.run("python", "-m", "tests.support.fetch")
+    session.run("pytest", *IN_PARALLEL, *session.posargs, env={"CHROMIUM": chromium})
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Run the tests that need no network, kernel or browser."""
+    session.install(".[unit]")
+    fetch = ("python", "-m", "tests.support.fetch", "--specification")
+    session.run(*fetch, success_codes=range(256))  # without a network some tests are skipped
+    session.run("pytest", "-n", "2", "tests/unit", "groq_magic", *session.posargs)
 
 
 @nox.session
 def install(session: nox.Session) -> None:
     """Test the wheel in clean environments: newest and lowest versions of what it needs."""
-    session.install("jupyter_client", "pexpect", "pytest", "uv")
+    session.install("hypothesis", "jupyter_client", "pexpect", "pytest", "uv")
     session.run("pytest", "tests/installed.py", *session.posargs)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.demo import Demo, running_demo
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from tests.support.asker import Asker
     from tests.support.lab import Lab
+
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import argparse
 import random
 import time
 
+from tests.support import fetch
 from tests.support.commonmark import examples
 from tests.support.markdown import FRAGMENTS, assert_law, cut
 
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=1_000_000)
     options = parser.parse_args()
+    fetch.main()
     until, seed, flushes = time.monotonic() + options.seconds, options.seed, 0
     while time.monotonic() < until:
         chance = random.Random(seed)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Locator
 
 from tests.support.demo import Demo
+from tests.support.fetch import KERNELS, kernel_folder
 from tests.support.lab import Lab, NotebookPage, running_lab
 
 INSTALLED = version("ipykernel")
-VERSIONS = ("6.31.0", "7.1.0", "7.3.0", INSTALLED)
-"""Those of ipykernel that differ in what they do with a message for a busy kernel."""
+VERSIONS = (*KERNELS, INSTALLED)
 
 ANSWER, BUSY, WAITING, AGAIN, VERSION = range(5)
 CELLS = (
@@ -37,17 +36,12 @@ def running_frontend(folder: Path, ipykernel: str, server: Demo) -> Iterator[Lab
     """A server for JupyterLab and Notebook 7 whose kernels are of that version of ipykernel."""
     folders = [os.environ.get("PYTHONPATH", "")]
     if ipykernel != INSTALLED:
-        folders.insert(0, str(installed(ipykernel, folder / "ipykernel")))
+        if not kernel_folder(ipykernel).exists():
+            pytest.skip("that ipykernel is not here: python -m tests.support.fetch")
+        folders.insert(0, str(kernel_folder(ipykernel)))
     paths = os.pathsep.join(filter(None, folders))
     with running_lab(folder, {"GROQ_BASE_URL": server.base_url, "PYTHONPATH": paths}) as lab:
         yield lab
-
-
-def installed(ipykernel: str, folder: Path) -> Path:
-    """A folder with that version alone: the rest is the environment's."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    subprocess.run([*command, "--target", str(folder), f"ipykernel=={ipykernel}"], check=True)
-    return folder
 
 
 @contextmanager
