@@ -86,11 +86,17 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Lint, formatting and types."""
+    """Lint, formatting and types; those of the JavaScript where Node.js is installed."""
     session.install(".[test]", "ruff", "mypy", "nox")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    if npx := shutil.which("npx"):
+        node = [npx, "--yes", "--package", "typescript@7.0.2", "--package", "prettier@3.10.1"]
+        session.run(*node, "tsc", external=True)
+        session.run(*node, "prettier", "--check", "groq_magic/display", external=True)
+    else:
+        session.log("Without Node.js the JavaScript is not checked.")
 
 
 def find_or_install_chromium(session: nox.Session) -> str:

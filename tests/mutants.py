@@ -31,14 +31,14 @@ MUTANTS = [
     # A model's text does nothing but stand there.
     Mutant(
         "display/widget.js",
-        "view.reasoning.append(text)",
-        'view.reasoning.insertAdjacentHTML("beforeend", text)',
+        "reasoning.append(text)",
+        'reasoning.insertAdjacentHTML("beforeend", text)',
         "browser/test_widget_js.py::test_reasoning_and_its_summary_are_text",
     ),
     Mutant(
         "display/widget.js",
-        "view.summary.textContent = status.thought",
-        "view.summary.innerHTML = status.thought",
+        "summary.textContent = thought",
+        "summary.innerHTML = thought",
         "browser/test_widget_js.py::test_reasoning_and_its_summary_are_text",
     ),
     Mutant(

@@ -1,18 +1,48 @@
-// The browser's half of the live view. It holds no truth: what is on the screen is
-// what the kernel's numbered batches said, and when a number is missing it asks for
-// a snapshot. All HTML comes escaped from the kernel; see live.py for the messages.
+// @ts-check
+
+/**
+ * The browser's half of the live view. It shows what the kernel's numbered batches say; when a
+ * number is missing, it asks for a snapshot. The kernel escapes all HTML. widget.py describes
+ * the messages.
+ *
+ * @typedef {{state: string, header: string, note: string, thought: string, thinking: boolean}} Status
+ * @typedef {[string, ...any]} Operation
+ * @typedef {{type: "batch", n: number, ops: Operation[], reasoning: string, status: Status}} Batch
+ * @typedef {{
+ *   type: "snapshot", n: number, settled: string[], open: string, tail: string, part: string,
+ *   reasoning: string, status: Status, model_id: string
+ * }} Snapshot
+ * @typedef {{type: "static", output: object}} Static
+ * @typedef {{
+ *   send(content: object): void,
+ *   get(name: string): any,
+ *   on(event: string, handler: (message: any) => void): void,
+ *   off(event: string, handler: (message: any) => void): void,
+ *   widget_manager?: any
+ * }} Model
+ * @typedef {ReturnType<typeof build>} Elements
+ */
 
 const ASK_AGAIN_MS = 500;
-const LONGEST_SILENCE_MS = 3000; // the kernel paints once a second at least
-const NO_WORD_MS = 12_000; // and then no answer to a question either
-const GONE_MS = 2000; // for a kernel that was said to leave, to show that it did not
-const SWAP_MS = 1500; // by then the static output has taken this view's place
+const LONGEST_PAUSE_MS = 30_000;
+const SILENCE_MS = 3000; // the kernel paints at least once a second
+const NO_ANSWER_MS = 12_000; // after a question about the silence
+const GONE_MS = 2000; // in which a kernel can show that it is still there
+const SWAP_MS = 1500; // in which the static output usually replaces this view
 const AT_BOTTOM_PX = 4;
-const OBSERVED_MS = 100;
+const OBSERVED_MS = 100; // the delay of an IntersectionObserver after a scroll
+const COPIED_MS = 1500;
 const ENDS = ["done", "stopped", "failed"];
 const STARTED = ["streaming", ...ENDS];
 const WIDGET = "application/vnd.jupyter.widget-view+json";
 
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {string} className
+ * @param {Element} parent
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 const element = (tag, className, parent) => {
   const node = document.createElement(tag);
   node.className = className;
@@ -20,6 +50,7 @@ const element = (tag, className, parent) => {
   return node;
 };
 
+/** @param {HTMLElement} el */
 const build = (el) => {
   const root = element("div", "groq-answer mathjax_ignore tex2jax_ignore", el);
   const bar = element("div", "groq-bar", root);
@@ -37,16 +68,32 @@ const build = (el) => {
   return { root, header, stop, thought, summary, reasoning, text, note };
 };
 
-// What a screen reader says. It is of the page, since a view goes the moment its answer ends.
+/**
+ * Announce words to screen readers. The element belongs to the page, since a view is removed
+ * the moment its answer ends.
+ *
+ * @param {string} words
+ */
 const say = (words) => {
-  const said = document.querySelector("body > .groq-said") ?? element("div", "groq-said", document.body);
+  const said =
+    document.querySelector("body > .groq-said") ?? element("div", "groq-said", document.body);
   said.setAttribute("role", "status");
   said.textContent = words;
 };
 
-// Code blocks, each with a button that copies it. The button has no text of its own, for
-// the text of an answer is the answer's alone; widget.css writes "Copy" on it.
+// ---- Copy ----
 
+// Characters that a reader does not see in the code but would paste: control characters,
+// zero-width characters and changes of direction.
+const HIDDEN =
+  /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
+
+/**
+ * Add a Copy button to each code block. widget.css writes its label, so that the text of the
+ * answer stays the answer's own.
+ *
+ * @param {Element} node
+ */
 const addCopyButtons = (node) => {
   for (const pre of node.matches("pre") ? [node] : node.querySelectorAll("pre")) {
     const button = element("button", "groq-copy", pre);
@@ -55,80 +102,121 @@ const addCopyButtons = (node) => {
   }
 };
 
-// Nobody sees these in the code, and they would be pasted with it: control characters,
-// zero-width ones, and those that change the direction of what is written.
-const HIDDEN =
-  /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
-
-const put = async (text, code) => {
+/**
+ * @param {string} text
+ * @param {Node} code
+ * @returns {Promise<boolean>} whether the clipboard has it; if not, the code is selected
+ */
+const writeToClipboard = async (text, code) => {
   try {
-    return await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(text);
+    return true;
   } catch {
-    getSelection().selectAllChildren(code); // no clipboard on plain http: the older way
+    getSelection()?.selectAllChildren(code); // plain http has no clipboard: use the older way
   }
+  /** @param {ClipboardEvent} event */
   const copy = (event) => {
-    event.clipboardData.setData("text/plain", text);
+    event.clipboardData?.setData("text/plain", text);
     event.preventDefault();
   };
   document.addEventListener("copy", copy);
   const isDone = document.execCommand("copy");
   document.removeEventListener("copy", copy);
-  if (!isDone) throw new Error("Nothing is copied; it is selected, for the reader's own keys");
+  return isDone;
 };
 
+/** @param {HTMLElement} button */
 const copyCode = async (button) => {
-  const code = button.parentElement.firstChild;
-  const text = code.textContent.replace(HIDDEN, "");
-  const count = code.textContent.length - text.length;
-  await put(text, code);
-  button.title = count ? `Copied without ${count} hidden character${count === 1 ? "" : "s"}` : "";
-  say(button.title || "Copied");
-  button.classList.add("groq-copied");
-  setTimeout(() => button.classList.remove("groq-copied"), 1500);
+  const code = /** @type {Element} */ (button.parentElement?.firstChild);
+  const whole = code.textContent ?? "";
+  const text = whole.replace(HIDDEN, "");
+  const count = whole.length - text.length;
+  const isDone = await writeToClipboard(text, code);
+  const less = count ? ` without ${count} hidden character${count === 1 ? "" : "s"}` : "";
+  const words = isDone ? `Copied${less}` : "Not copied. The code is selected: press Ctrl+C";
+  button.title = isDone && !count ? "" : words;
+  say(words);
+  button.classList.add(isDone ? "groq-copied" : "groq-selected");
+  setTimeout(() => button.classList.remove("groq-copied", "groq-selected"), COPIED_MS);
 };
 
-// Formulas are typeset one by one while the page is idle, and out of the text's flow:
-// MathJax measures what it makes, and each measurement would lay out the whole answer.
+// ---- Formulas ----
 
-const makeTypesetter = (typesetter, root, following) => {
-  if (!typesetter) return { typeset() {}, warmUp() {} };
-  const whenIdle = globalThis.requestIdleCallback ?? setTimeout;
-  const bench = element("div", "groq-bench jp-RenderedHTMLCommon", root);
-  bench.setAttribute("aria-hidden", "true");
-  const queue = [];
-  const typesetOne = async (formula) => {
-    const copy = element(formula.tagName, formula.className, bench);
-    copy.textContent = formula.dataset.source = formula.textContent;
+/** Typesets formulas one by one while the page is idle, outside the flow of the text: MathJax
+ * measures what it makes, and each measurement would lay out the whole answer. */
+class Typesetter {
+  #latex;
+  #bench;
+  #change;
+  /** @type {HTMLElement[]} */
+  #queue = [];
+  #isWarm = false;
+
+  /**
+   * @param {{typeset(node: Element): any} | undefined} latex what the frontend has, if any
+   * @param {Element} root
+   * @param {(change: () => void) => void} change makes a change of the page
+   */
+  constructor(latex, root, change) {
+    this.#latex = latex;
+    this.#change = change;
+    this.#bench = element("div", "groq-bench jp-RenderedHTMLCommon", root);
+    this.#bench.setAttribute("aria-hidden", "true");
+  }
+
+  /** Load MathJax, which takes a tenth of a second, before there is text. */
+  warmUp() {
+    if (!this.#isWarm) this.#latex?.typeset(this.#bench);
+    this.#isWarm = true;
+  }
+
+  /** @param {Element} node */
+  typeset(node) {
+    if (!this.#latex) return;
+    const wasEmpty = this.#queue.length === 0;
+    const inside = node.querySelectorAll(".mathjax_process");
+    const found = node.matches(".mathjax_process") ? [node, ...inside] : [...inside];
+    this.#queue.push(.../** @type {HTMLElement[]} */ (found));
+    if (wasEmpty && this.#queue.length > 0) this.#whenIdle();
+  }
+
+  #whenIdle() {
+    (globalThis.requestIdleCallback ?? setTimeout)(() => this.#next());
+  }
+
+  async #next() {
+    const formula = this.#queue[0];
     try {
-      await typesetter.typeset(copy);
-      following(() => formula.replaceChildren(...copy.childNodes));
+      if (formula.isConnected && !formula.dataset.source) await this.#typesetOne(formula);
+    } finally {
+      this.#queue.shift();
+      if (this.#queue.length > 0) this.#whenIdle();
+    }
+  }
+
+  /** @param {HTMLElement} formula */
+  async #typesetOne(formula) {
+    const copy = document.createElement(formula.tagName);
+    copy.className = formula.className;
+    this.#bench.append(copy);
+    copy.textContent = formula.dataset.source = formula.textContent ?? "";
+    try {
+      await this.#latex?.typeset(copy);
+      this.#change(() => formula.replaceChildren(...copy.childNodes));
     } finally {
       copy.remove();
     }
-  };
-  const next = async () => {
-    const formula = queue[0];
-    try {
-      if (formula.isConnected && !formula.dataset.source) await typesetOne(formula);
-    } finally {
-      queue.shift();
-      if (queue.length > 0) whenIdle(next);
-    }
-  };
-  const typeset = (node) => {
-    const before = queue.length;
-    if (node.matches(".mathjax_process")) queue.push(node);
-    queue.push(...node.querySelectorAll(".mathjax_process"));
-    if (before === 0 && queue.length > 0) whenIdle(next);
-  };
-  return { typeset, warmUp: () => typesetter.typeset(bench) };
-};
+  }
+}
 
-// The reader follows the answer's last line while it is in sight. To know where a line is makes
-// the page lay itself out; so that is asked only of answers that are followed, once in a frame.
+// ---- Following the last line ----
 
-const BROUGHT_TO = Symbol.for("groq_magic.brought to"); // of what scrolls: where we scrolled it
+const SCROLLED_TO = Symbol.for("groq_magic.scrolled to"); // on what scrolls: where we scrolled it
 
+/**
+ * @param {Element} node
+ * @returns {any} the element that scrolls it
+ */
 const scrollerOf = (node) => {
   for (let up = node.parentElement; up; up = up.parentElement) {
     const scrolls = /auto|scroll/.test(getComputedStyle(up).overflowY);
@@ -137,80 +225,312 @@ const scrollerOf = (node) => {
   return document.scrollingElement;
 };
 
-const hiddenOf = (root, scroller = scrollerOf(root)) => {
+/**
+ * @param {Element} root
+ * @returns {number} how many pixels of its end are below the visible area
+ */
+const hiddenBelow = (root, scroller = scrollerOf(root)) => {
   const limit = Math.min(scroller.getBoundingClientRect().bottom, innerHeight);
   return root.getBoundingClientRect().bottom - limit;
 };
 
-const beginsInSight = (root, scroller = scrollerOf(root)) => {
+/** @param {Element} root */
+const isTopVisible = (root, scroller = scrollerOf(root)) => {
   const { top } = root.getBoundingClientRect();
   const box = scroller.getBoundingClientRect();
   return Math.max(box.top, 0) <= top && top < Math.min(box.bottom, innerHeight);
 };
 
-const makeFollower = (root) => {
-  let inSight; // not known before the observer has seen it in the page
-  let brought = false; // by us, and the reader has not scrolled since
-  let scrolledAt = -Infinity; // by the reader; the observer knows of that a little later
-  let isDue = false;
-  let follows;
-  let isBefore = false; // text came before the view was in the page
+/** Keeps the last line of an answer visible as long as the reader has it in sight. Measuring
+ * lays out the page: so only followed answers are measured, once per frame. */
+class Follower {
+  #root;
+  #observer;
+  /** @type {boolean | undefined} */
+  #isVisible; // unknown until the observer has seen the view in the page
+  #hasScrolled = false; // we scrolled, and the reader has not since
+  #scrolledAt = -Infinity; // by the reader; the observer learns of it a little later
+  #isDue = false;
+  #follows = false;
+  #isEarly = false; // text arrived before the view was in the page
 
-  const observer = new IntersectionObserver((entries) => {
-    if (!root.isConnected) return;
-    inSight = entries.at(-1).isIntersecting;
-    if (isBefore) follows = beginsInSight(root);
-    if (isBefore) follow();
-    isBefore = false;
-  });
-  observer.observe(element("div", "groq-end", root));
+  /** @param {Element} root */
+  constructor(root) {
+    this.#root = root;
+    this.#observer = new IntersectionObserver((entries) => this.#observed(entries));
+    this.#observer.observe(element("div", "groq-end", root));
+    document.addEventListener("scroll", this.#scrolled, { capture: true, passive: true });
+  }
 
-  const scrolled = ({ target }) => {
-    const scroller = target === document ? document.scrollingElement : target;
-    if (!scroller.contains(root) || scroller[BROUGHT_TO] === scroller.scrollTop) return;
-    brought = false;
-    scrolledAt = performance.now();
+  /**
+   * Make a change of the page and follow the last line.
+   *
+   * @param {() => void} change
+   */
+  change(change) {
+    // The last line can also leave the visible area when the page above it grows: then the
+    // reader has not left it.
+    if (!this.#isDue) this.#follows = this.#hasScrolled || this.#isInSight();
+    this.#isEarly ||= !this.#root.isConnected;
+    if (!this.#isDue) requestAnimationFrame(() => this.#follow());
+    this.#isDue = true;
+    change();
+  }
+
+  letGo() {
+    this.#hasScrolled = false;
+  }
+
+  end() {
+    this.#observer.disconnect();
+    document.removeEventListener("scroll", this.#scrolled, { capture: true });
+  }
+
+  /** @param {IntersectionObserverEntry[]} entries */
+  #observed(entries) {
+    if (!this.#root.isConnected) return;
+    this.#isVisible = entries.at(-1)?.isIntersecting;
+    if (this.#isEarly) {
+      this.#follows = isTopVisible(this.#root);
+      this.#follow();
+    }
+    this.#isEarly = false;
+  }
+
+  /** @param {Event} event */
+  #scrolled = ({ target }) => {
+    const scroller = /** @type {any} */ (target === document ? document.scrollingElement : target);
+    if (!scroller.contains(this.#root) || scroller[SCROLLED_TO] === scroller.scrollTop) return;
+    this.#hasScrolled = false;
+    this.#scrolledAt = performance.now();
   };
-  document.addEventListener("scroll", scrolled, { capture: true, passive: true });
 
-  const isInSight = () => {
-    const isKnown = inSight !== undefined && performance.now() - scrolledAt > OBSERVED_MS;
-    return isKnown ? inSight : root.isConnected && hiddenOf(root) < AT_BOTTOM_PX;
-  };
+  #isInSight() {
+    const isKnown =
+      this.#isVisible !== undefined && performance.now() - this.#scrolledAt > OBSERVED_MS;
+    if (isKnown) return Boolean(this.#isVisible);
+    return this.#root.isConnected && hiddenBelow(this.#root) < AT_BOTTOM_PX;
+  }
 
-  const follow = () => {
-    isDue = false;
-    if (!follows) return;
-    const scroller = scrollerOf(root);
-    const hidden = hiddenOf(root, scroller);
+  #follow() {
+    this.#isDue = false;
+    if (!this.#follows) return;
+    const scroller = scrollerOf(this.#root);
+    const hidden = hiddenBelow(this.#root, scroller);
     if (hidden <= 0) return;
     scroller.scrollTop += hidden;
-    scroller[BROUGHT_TO] = scroller.scrollTop;
-    brought = true;
-  };
+    scroller[SCROLLED_TO] = scroller.scrollTop;
+    this.#hasScrolled = true;
+  }
+}
 
-  return {
-    following(change) {
-      // The last line also goes out of sight as what is above it grows, or when the notebook
-      // makes room late; the reader has not left it then.
-      if (!isDue) follows = brought || isInSight();
-      isBefore ||= !root.isConnected;
-      if (!isDue) requestAnimationFrame(follow);
-      isDue = true;
-      change();
-    },
-    letGo() {
-      brought = false;
-    },
-    leave() {
-      observer.disconnect();
-      document.removeEventListener("scroll", scrolled, { capture: true });
-    },
-  };
+// ---- The text ----
+
+/**
+ * @param {Element} node
+ * @param {string} html
+ */
+const append = (node, html) => node.insertAdjacentHTML("beforeend", html);
+
+/**
+ * @param {any} block
+ * @returns {Element} the element of an open block that its parts go into
+ */
+const placeIn = (block) => {
+  if (block.tagName === "TABLE") return block.tBodies[0] ?? block;
+  return block.tagName === "PRE" ? block.firstChild : block;
 };
 
-// The output in the notebook that shows this widget, where the frontend lets us at it.
-const putInPlace = (manager, modelId, output) => {
+/** The mirror of the kernel's transcript: settled elements, then the open one, if there is one,
+ * then the tail. In the open one the first `#held` nodes are settled. */
+class Transcript {
+  #text;
+  #dress;
+  #settled = 0;
+  #held = -1; // no block is open
+
+  /**
+   * @param {Element} text
+   * @param {(node: Element) => void} dress prepares a new settled element
+   */
+  constructor(text, dress) {
+    this.#text = text;
+    this.#dress = dress;
+  }
+
+  /** @param {Operation[]} operations */
+  apply(operations) {
+    if (operations.length > 0) this.#dropTail();
+    for (const [name, ...values] of operations) /** @type {any} */ (this)[name](...values);
+  }
+
+  /** @param {Snapshot} snapshot */
+  restore({ settled, open, tail, part }) {
+    this.#text.innerHTML = settled.join("");
+    this.#settled = settled.length;
+    this.#held = -1;
+    this.#dress(this.#text);
+    if (open) this.open(open);
+    this.tail(tail, part);
+  }
+
+  /** @param {string} html */
+  settle(html) {
+    append(this.#text, html);
+    this.#settled += 1;
+    this.#dress(this.#text.children[this.#settled - 1]);
+  }
+
+  /** @param {string} html */
+  open(html) {
+    if (this.#held >= 0) this.#openElement.remove();
+    append(this.#text, html);
+    this.#held = placeIn(this.#openElement).childNodes.length;
+    this.#dress(this.#openElement);
+  }
+
+  /** @param {string} html */
+  push(html) {
+    const place = placeIn(this.#openElement);
+    append(place, html);
+    for (const node of [...place.childNodes].slice(this.#held)) {
+      if (node instanceof Element) this.#dress(node);
+    }
+    this.#held = place.childNodes.length;
+  }
+
+  close() {
+    this.#settled += 1;
+    this.#held = -1;
+  }
+
+  /**
+   * @param {number} index
+   * @param {string} html
+   */
+  replace(index, html) {
+    this.#text.children[index].outerHTML = html;
+    this.#dress(this.#text.children[index]);
+  }
+
+  /**
+   * @param {string} html
+   * @param {string} part
+   */
+  tail(html, part) {
+    if (part) append(placeIn(this.#openElement), part);
+    append(this.#text, html);
+  }
+
+  get #openElement() {
+    return this.#text.children[this.#settled];
+  }
+
+  #dropTail() {
+    const text = this.#text;
+    const kept = this.#held < 0 ? this.#settled : this.#settled + 1;
+    while (text.lastChild && text.children[kept - 1] !== text.lastChild) text.lastChild.remove();
+    if (this.#held < 0) return;
+    const place = placeIn(this.#openElement);
+    while (place.childNodes.length > this.#held) place.lastChild?.remove();
+  }
+}
+
+// ---- The kernel ----
+
+/** Messages to the kernel that are sent again until they are answered: a message that is sent
+ * right after a reload of the page can be lost. The kernel handles each id once. */
+class Requests {
+  #model;
+  #onGone;
+  /** @type {Map<string, ReturnType<typeof setTimeout> | undefined>} */
+  #timers = new Map();
+
+  /**
+   * @param {Model} model
+   * @param {() => void} onGone called when nothing can be sent
+   */
+  constructor(model, onGone) {
+    this.#model = model;
+    this.#onGone = onGone;
+  }
+
+  /** @param {string} type */
+  ask(type) {
+    if (!this.#timers.has(type)) this.#send(type, ASK_AGAIN_MS);
+  }
+
+  /** @param {string} type */
+  answered(type) {
+    clearTimeout(this.#timers.get(type));
+    this.#timers.delete(type);
+  }
+
+  end() {
+    for (const type of [...this.#timers.keys()]) this.answered(type);
+  }
+
+  /**
+   * @param {string} type
+   * @param {number} pause
+   */
+  #send(type, pause) {
+    this.#timers.set(type, undefined);
+    try {
+      this.#model.send({ type, id: Math.random() });
+    } catch {
+      return this.#onGone(); // the comm has ended with its kernel
+    }
+    const next = Math.min(2 * pause, LONGEST_PAUSE_MS);
+    this.#timers.set(
+      type,
+      setTimeout(() => this.#send(type, next), pause),
+    );
+  }
+}
+
+/** Notices a kernel that is silent or gone. */
+class Watch {
+  #on;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /** @param {{silence: () => void, noAnswer: () => void, gone: () => void}} on */
+  constructor(on) {
+    this.#on = on;
+  }
+
+  /** @param {boolean} isLast whether no further message is expected */
+  heard(isLast) {
+    clearTimeout(this.#timer);
+    if (!isLast) this.#timer = setTimeout(() => this.#silence(), SILENCE_MS);
+  }
+
+  left() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#on.gone, GONE_MS);
+  }
+
+  end() {
+    clearTimeout(this.#timer);
+  }
+
+  #silence() {
+    this.#timer = setTimeout(this.#on.noAnswer, NO_ANSWER_MS);
+    this.#on.silence();
+  }
+}
+
+// ---- The notebook ----
+
+/**
+ * Replace the output that shows this widget, if the frontend gives access to the notebook.
+ *
+ * @param {any} manager
+ * @param {string | null} modelId
+ * @param {object} output
+ */
+const replaceOutput = (manager, modelId, output) => {
   for (const { outputs } of manager?.context?.model?.cells ?? []) {
     for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
       if (outputs.get(index).data?.[WIDGET]?.model_id === modelId) outputs.set(index, output);
@@ -218,250 +538,214 @@ const putInPlace = (manager, modelId, output) => {
   }
 };
 
-// The answer as it stands, as an output, for a notebook whose kernel is gone.
-const still = (view) => {
-  const root = view.root.cloneNode(true);
+/**
+ * The answer as it stands as an output, for a notebook whose kernel is gone.
+ *
+ * @param {Elements} view
+ */
+const outputOf = (view) => {
+  const root = /** @type {HTMLElement} */ (view.root.cloneNode(true));
   root.removeAttribute("data-state");
   for (const node of root.querySelectorAll("button, .groq-bench, .groq-end")) node.remove();
-  for (const formula of root.querySelectorAll("[data-source]")) {
-    formula.textContent = formula.dataset.source;
+  for (const formula of /** @type {NodeListOf<HTMLElement>} */ (
+    root.querySelectorAll("[data-source]")
+  )) {
+    formula.textContent = formula.dataset.source ?? "";
     formula.removeAttribute("data-source");
   }
-  root.querySelector("details").removeAttribute("open");
-  root.querySelector(".groq-reasoning").style = "white-space:pre-wrap;max-height:20em;overflow:auto";
-  const html = root.outerHTML.replace(/\n(?=[ \t]*\n)/g, "&#10;"); // as looks.py has it
-  const text = root.querySelector(".groq-text").textContent;
-  return { output_type: "display_data", data: { "text/html": html, "text/plain": text }, metadata: {} };
+  root.querySelector("details")?.removeAttribute("open");
+  const style = "white-space:pre-wrap;max-height:20em;overflow:auto";
+  root.querySelector(".groq-reasoning")?.setAttribute("style", style);
+  const html = root.outerHTML.replace(/\n(?=[ \t]*\n)/g, "&#10;"); // as static.py does
+  const data = { "text/html": html, "text/plain": root.querySelector(".groq-text")?.textContent };
+  return { output_type: "display_data", data, metadata: {} };
 };
 
 const WARN = "var(--jp-warn-color0, #b26a00)";
+/**
+ * @param {string} strong
+ * @param {string} rest
+ */
 const noteOf = (strong, rest) =>
   `<div style="border-left:3px solid ${WARN};padding:3px 10px;margin:6px 0">` +
   `<b style="color:${WARN}">${strong}</b> ${rest}</div>`;
-const NO_WORD = noteOf("No word from the kernel.", "Is it still there? What came is shown above.");
-const GONE = noteOf("Cut off.", "The kernel is gone. What had come is kept.");
+const NO_ANSWER = noteOf("No answer from the kernel.", "The text so far is shown above.");
+const GONE = noteOf("Cut off.", "The kernel is gone. The text so far is kept.");
 
-function render({ model, el }) {
-  const view = build(el);
-  const { following, letGo, leave } = makeFollower(view.root);
-  const typesetter = model.widget_manager?.rendermime?.latexTypesetter;
-  const math = makeTypesetter(typesetter, view.root, following);
-  let number = -1; // of the last batch on the screen; -1 before the first snapshot
-  let isWarm = false;
-  let settled = 0;
-  let held = -1; // no block is open
-  let thinking = false;
-  let modelId = null; // not known before the first snapshot
-  const want = { snapshot: true, stop: false, static: false };
-  const again = {}; // the timers of what is sent again
-  let silence; // the timer that ends when nothing was heard for long
-  let swap; // the timer that ends when no static output has come
+// ---- The view ----
 
-  // Send, and send again until what is wanted is there: a message sent right after a page
-  // reload can be lost. A snapshot is no sign that a stop was heard; it may be an older
-  // question's answer, or another view's.
-  const persist = (type, pause = ASK_AGAIN_MS) => {
-    if (!want[type]) return;
-    try {
-      model.send({ type, id: Math.random() }); // by which the kernel knows what it hears twice
-    } catch {
-      return kernelLeft(); // the comm went with its kernel
-    }
-    again[type] = setTimeout(() => persist(type, Math.min(2 * pause, 30_000)), pause);
-  };
+/** Connects the parts of one view. */
+class View {
+  #model;
+  #view;
+  #follower;
+  #typesetter;
+  #transcript;
+  #requests;
+  #watch;
+  #number = -1; // of the last batch on the screen; -1 before the first snapshot
+  #thinking = false;
+  /** @type {string | null} */
+  #modelId = null; // unknown before the first snapshot
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #swap;
 
-  const ask = (type) => {
-    if (want[type]) return;
-    want[type] = true;
-    clearTimeout(again[type]);
-    persist(type);
-  };
+  /**
+   * @param {Model} model
+   * @param {HTMLElement} el
+   */
+  constructor(model, el) {
+    this.#model = model;
+    this.#view = build(el);
+    this.#follower = new Follower(this.#view.root);
+    const latex = model.widget_manager?.rendermime?.latexTypesetter;
+    this.#typesetter = new Typesetter(latex, this.#view.root, (f) => this.#follower.change(f));
+    this.#transcript = new Transcript(this.#view.text, (node) => {
+      addCopyButtons(node);
+      this.#typesetter.typeset(node);
+    });
+    this.#requests = new Requests(model, this.#kernelLeft);
+    this.#watch = new Watch({
+      silence: () => this.#requests.ask("snapshot"),
+      noAnswer: () => (this.#view.note.innerHTML = NO_ANSWER),
+      gone: () => this.#keepWithoutKernel(),
+    });
+  }
 
-  const dress = (node) => {
-    addCopyButtons(node);
-    math.typeset(node);
-  };
+  start() {
+    const { stop, text, summary } = this.#view;
+    stop.addEventListener("click", () => this.#stop());
+    summary.addEventListener("click", () => this.#follower.letGo()); // to read there
+    text.addEventListener("click", ({ target }) => {
+      if (target instanceof HTMLElement && target.matches(".groq-copy")) copyCode(target);
+    });
+    this.#model.on("msg:custom", this.#heard);
+    this.#model.on("change:early", this.#heardEarly);
+    this.#model.on("comm_live_update", this.#kernelLeft);
+    this.#heardEarly();
+    this.#requests.ask("snapshot");
+  }
 
-  // Of the text's elements the first `settled` are settled, then comes the open one, if
-  // there is one, then the tail. In the open one the first `held` nodes are settled.
-  const openElement = () => (held < 0 ? null : view.text.children[settled]);
-  const placeIn = (block) => ({ TABLE: block.tBodies?.[0], PRE: block.firstChild })[block.tagName] ?? block;
-  const append = (node, html) => node.insertAdjacentHTML("beforeend", html);
+  end() {
+    this.#requests.end();
+    this.#watch.end();
+    clearTimeout(this.#swap);
+    this.#follower.end();
+    this.#model.off("msg:custom", this.#heard);
+    this.#model.off("change:early", this.#heardEarly);
+    this.#model.off("comm_live_update", this.#kernelLeft);
+  }
 
-  const dropTail = () => {
-    const kept = held < 0 ? settled : settled + 1;
-    while (view.text.lastChild && view.text.children[kept - 1] !== view.text.lastChild) {
-      view.text.lastChild.remove();
-    }
-    if (held < 0) return;
-    const place = placeIn(openElement());
-    while (place.childNodes.length > held) place.lastChild.remove();
-  };
+  #stop() {
+    const { stop } = this.#view;
+    stop.setAttribute("aria-disabled", "true"); // a disabled button would lose the focus
+    stop.textContent = "Stopping";
+    this.#requests.ask("stop");
+  }
 
-  const operations = {
-    settle(html) {
-      append(view.text, html);
-      settled += 1;
-      dress(view.text.children[settled - 1]);
-    },
-    open(html) {
-      openElement()?.remove();
-      append(view.text, html);
-      held = 0;
-      held = placeIn(openElement()).childNodes.length;
-      dress(openElement());
-    },
-    push(html) {
-      const place = placeIn(openElement());
-      append(place, html);
-      for (let node = place.childNodes[held]; node; node = node.nextSibling) {
-        if (node.nodeType === Node.ELEMENT_NODE) dress(node);
-      }
-      held = place.childNodes.length;
-    },
-    close() {
-      settled += 1;
-      held = -1;
-    },
-    replace(index, html) {
-      view.text.children[index].outerHTML = html;
-      dress(view.text.children[index]);
-    },
-    tail(html, part) {
-      if (part) append(placeIn(openElement()), part);
-      append(view.text, html);
-    },
-  };
-
-  const showThought = (status) => {
-    view.thought.hidden = !status.thought;
-    view.summary.textContent = status.thought;
-    if (status.thinking === thinking) return; // then it is as the reader left it
-    view.thought.open = thinking = status.thinking;
-  };
-
-  const showStatus = (status) => {
-    const ended = ENDS.includes(status.state);
-    const isNews = view.root.dataset.state !== status.state;
-    view.root.dataset.state = status.state;
-    view.header.innerHTML = status.header;
-    showThought(status);
-    view.note.innerHTML = status.note;
-    if (isNews) say(`${status.state} ${view.note.textContent}`);
-    if (ended && view.root.contains(document.activeElement)) keepFocus();
-    view.stop.hidden = ended;
-    clearTimeout(silence);
-    if (!ended) silence = setTimeout(askWhetherItIsThere, LONGEST_SILENCE_MS);
-    if (!ended || swap) return;
-    want.stop = false;
-    swap = setTimeout(() => ask("static"), SWAP_MS);
-  };
-
-  // The view is about to go, and with it the focus: it would be nowhere then.
-  const keepFocus = () => view.root.closest(".jp-Cell")?.focus({ preventScroll: true });
-
-  const askWhetherItIsThere = () => {
-    silence = setTimeout(() => (view.note.innerHTML = NO_WORD), NO_WORD_MS);
-    ask("snapshot");
-  };
-
-  const kernelLeft = () => {
-    clearTimeout(silence);
-    silence = setTimeout(() => {
-      view.stop.hidden = true;
-      if (!ENDS.includes(view.root.dataset.state)) {
-        view.root.dataset.state = "failed";
-        view.note.innerHTML = GONE;
-      }
-      putInPlace(model.widget_manager, modelId, still(view));
-    }, GONE_MS);
-  };
-
-  const applyBatch = (message) => {
-    if (message.n <= number) return;
-    if (number < 0 || message.n !== number + 1) return ask("snapshot");
-    if (message.ops.length > 0) dropTail();
-    for (const [name, ...values] of message.ops) operations[name](...values);
-    showReasoning(message.reasoning);
-    number = message.n;
-    showStatus(message.status);
-  };
-
-  const showReasoning = (text) => {
-    if (!text) return;
-    const { scrollTop, scrollHeight, clientHeight } = view.reasoning;
-    view.reasoning.append(text);
-    if (scrollHeight - scrollTop - clientHeight < AT_BOTTOM_PX) {
-      view.reasoning.scrollTop = view.reasoning.scrollHeight;
-    }
-  };
-
-  const applySnapshot = (message) => {
-    modelId = message.model_id;
-    if (message.n < number) return; // it comes late
-    if (message.n === number) return showStatus(message.status);
-    view.text.innerHTML = message.settled.join("");
-    settled = message.settled.length;
-    held = -1;
-    dress(view.text);
-    if (message.open) operations.open(message.open);
-    operations.tail(message.tail, message.part);
-    view.reasoning.textContent = "";
-    showReasoning(message.reasoning);
-    number = message.n;
-    showStatus(message.status);
-  };
-
-  const heard = (message) => {
-    if (message.type === "batch") following(() => applyBatch(message));
-    else if (message.type === "snapshot") {
-      want.snapshot = false;
-      following(() => applySnapshot(message));
-      warmUp(message.status);
+  /** @param {Batch | Snapshot | Static} message */
+  #heard = (message) => {
+    if (message.type === "batch") {
+      this.#follower.change(() => this.#applyBatch(message));
+    } else if (message.type === "snapshot") {
+      this.#requests.answered("snapshot");
+      this.#follower.change(() => this.#applySnapshot(message));
+      if (!STARTED.includes(message.status.state)) this.#typesetter.warmUp();
     } else if (message.type === "static") {
-      want.static = false;
-      putInPlace(model.widget_manager, modelId, message.output);
+      this.#requests.answered("static");
+      replaceOutput(this.#model.widget_manager, this.#modelId, message.output);
     }
   };
 
-  // MathJax takes a tenth of a second to load: best while there is no text yet.
-  const warmUp = ({ state }) => {
-    if (!isWarm && !STARTED.includes(state)) math.warmUp();
-    isWarm = true;
+  /** Show what arrived before this view could receive messages; the rest is asked for. */
+  #heardEarly = () => {
+    const message = this.#model.get("early");
+    if (message) this.#follower.change(() => this.#applySnapshot(message));
   };
 
-  view.stop.addEventListener("click", () => {
-    view.stop.setAttribute("aria-disabled", "true"); // disabled, it would lose the focus
-    view.stop.textContent = "Stopping";
-    ask("stop");
-  });
-  view.text.addEventListener("click", ({ target }) => {
-    if (target.matches(".groq-copy")) copyCode(target);
-  });
+  #kernelLeft = () => this.#watch.left();
 
-  view.summary.addEventListener("click", letGo); // to read there
+  /** @param {Batch} message */
+  #applyBatch(message) {
+    if (message.n <= this.#number) return;
+    if (this.#number < 0 || message.n !== this.#number + 1) return this.#requests.ask("snapshot");
+    this.#transcript.apply(message.ops);
+    this.#showReasoning(message.reasoning);
+    this.#number = message.n;
+    this.#showStatus(message.status);
+  }
 
-  // What came while this view was made: a message would have found nobody. What came since
-  // is asked for all the same.
-  const heardEarly = () => {
-    const message = model.get("early");
-    if (message) following(() => applySnapshot(message));
-  };
+  /** @param {Snapshot} message */
+  #applySnapshot(message) {
+    this.#modelId = message.model_id;
+    if (message.n < this.#number) return; // it is late
+    if (message.n === this.#number) return this.#showStatus(message.status);
+    this.#transcript.restore(message);
+    this.#view.reasoning.textContent = "";
+    this.#showReasoning(message.reasoning);
+    this.#number = message.n;
+    this.#showStatus(message.status);
+  }
 
-  model.on("msg:custom", heard);
-  model.on("change:early", heardEarly);
-  model.on("comm_live_update", kernelLeft);
-  heardEarly();
-  persist("snapshot");
-  return () => {
-    want.snapshot = want.stop = want.static = false;
-    clearTimeout(silence);
-    clearTimeout(swap);
-    leave();
-    model.off("msg:custom", heard);
-    model.off("change:early", heardEarly);
-    model.off("comm_live_update", kernelLeft);
-  };
+  /** @param {string} text */
+  #showReasoning(text) {
+    if (!text) return;
+    const { reasoning } = this.#view;
+    const { scrollTop, scrollHeight, clientHeight } = reasoning;
+    reasoning.append(text);
+    if (scrollHeight - scrollTop - clientHeight < AT_BOTTOM_PX) {
+      reasoning.scrollTop = reasoning.scrollHeight;
+    }
+  }
+
+  /** @param {Status} status */
+  #showStatus(status) {
+    const { root, header, note, stop } = this.#view;
+    const hasEnded = ENDS.includes(status.state);
+    const isNews = root.dataset.state !== status.state;
+    root.dataset.state = status.state;
+    header.innerHTML = status.header;
+    this.#showThought(status);
+    note.innerHTML = status.note;
+    if (isNews) say(`${status.state} ${note.textContent}`);
+    if (hasEnded && root.contains(document.activeElement)) this.#keepFocus();
+    stop.hidden = hasEnded;
+    this.#watch.heard(hasEnded);
+    if (!hasEnded || this.#swap) return;
+    this.#requests.answered("stop");
+    this.#swap = setTimeout(() => this.#requests.ask("static"), SWAP_MS);
+  }
+
+  /** @param {Status} status */
+  #showThought({ thought, thinking }) {
+    this.#view.thought.hidden = !thought;
+    this.#view.summary.textContent = thought;
+    if (thinking === this.#thinking) return; // the reader may have opened or closed it
+    this.#view.thought.open = this.#thinking = thinking;
+  }
+
+  /** Move the focus to the cell, since this view is about to be removed. */
+  #keepFocus() {
+    const cell = /** @type {HTMLElement | null} */ (this.#view.root.closest(".jp-Cell"));
+    cell?.focus({ preventScroll: true });
+  }
+
+  #keepWithoutKernel() {
+    const { root, note, stop } = this.#view;
+    stop.hidden = true;
+    if (!ENDS.includes(root.dataset.state ?? "")) {
+      root.dataset.state = "failed";
+      note.innerHTML = GONE;
+    }
+    replaceOutput(this.#model.widget_manager, this.#modelId, outputOf(this.#view));
+  }
+}
+
+/** @param {{model: Model, el: HTMLElement}} context */
+function render({ model, el }) {
+  const view = new View(model, el);
+  view.start();
+  return () => view.end();
 }
 
 export default { render };

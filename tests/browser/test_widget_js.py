@@ -1,4 +1,4 @@
-"""The browser's half follows the kernel's: `view.js` in a real Chromium."""
+"""The browser's half follows the kernel's: `widget.js` in a real Chromium."""
 
 from __future__ import annotations
 
@@ -521,3 +521,13 @@ def test_copy_leaves_out_what_nobody_sees_and_says_so(
 ) -> None:
     told = {"source": str(live.AnswerWidget._esm), "code": code, "isSecure": is_secure}
     assert page.evaluate(COPY, told) == [copied, words or "Copied", words]
+
+
+def test_a_copy_that_fails_selects_the_code_and_says_so(page: Page) -> None:
+    page.evaluate("() => { document.execCommand = () => false; }")
+    told = {"source": str(live.AnswerWidget._esm), "code": "a\u202eb", "isSecure": False}
+    words = "Not copied. The code is selected: press Ctrl+C"
+    try:
+        assert page.evaluate(COPY, told)[1:] == [words, words]
+    finally:
+        page.evaluate("() => { delete document.execCommand; }")
