@@ -20,7 +20,8 @@ from markdown_it.token import Token
 from .code import code_frame, line_at
 
 # MathJax typesets elements of the first class; its version 2, in nbconvert's pages, the second.
-_CLASSES = "mathjax_process tex2jax_process"
+_CLASS = ' class="mathjax_process tex2jax_process"'
+_COUNT_LIMIT = 1_000  # formulas of a text; the real answer with the most has 119
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)", "$": "$"}
 _TYPESET = {"$$": ("\\[", "\\]"), "$": ("\\(", "\\)")}
 _INLINE_LIMIT = 2_000  # characters; bounds the search for the closing delimiter
@@ -114,7 +115,14 @@ def formula_html(token: Token) -> str:
         return f"{before}{opener}{content}{closer}{after}"
     opener, closer = _TYPESET.get(opener, (opener, closer))
     tag, after = ("div", "\n") if token.block else ("span", "")
-    return f'<{tag} class="{_CLASSES}">{opener}{content}{closer}</{tag}>{after}'
+    return f"<{tag}{_CLASS}>{opener}{content}{closer}</{tag}>{after}"
+
+
+def limit_formulas(html: str) -> str:
+    """The HTML with only the first 1,000 formulas typeset; the page stands still meanwhile."""
+    parts = html.split(_CLASS, _COUNT_LIMIT)
+    parts[-1] = parts[-1].replace(_CLASS, "")
+    return _CLASS.join(parts)
 
 
 # The allow-list
@@ -128,60 +136,53 @@ _NAMES = r"""
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau
 upsilon phi chi psi omega varepsilon vartheta varkappa varpi varrho varsigma varphi digamma Gamma
 Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega varGamma varDelta varTheta varLambda varXi
-varPi varSigma varUpsilon varPhi varPsi varOmega aleph beth gimel daleth hbar hslash ell imath
-jmath wp Re Im mho eth partial nabla infty emptyset varnothing forall exists nexists neg lnot top
-bot angle measuredangle sphericalangle triangle triangledown square Box Diamond lozenge blacksquare
+varPi varSigma varUpsilon varPhi varPsi varOmega aleph beth gimel daleth hbar hslash ell imath jmath
+wp Re Im mho eth partial nabla infty emptyset varnothing forall exists nexists neg lnot top bot
+angle measuredangle sphericalangle triangle triangledown square Box Diamond lozenge blacksquare
 blacktriangle blacktriangledown blacklozenge bigstar diamondsuit heartsuit clubsuit spadesuit flat
 natural sharp prime backprime surd checkmark maltese complement Finv Game Bbbk circledR circledS
-degree celsius ohm micro dag ddag dagger ddagger S P copyright pounds yen backslash
-
-pm mp times div cdot ast star circ bullet cap cup uplus sqcap sqcup vee lor wedge land setminus
-smallsetminus wr diamond bigtriangleup bigtriangledown triangleleft triangleright lhd rhd unlhd
-unrhd oplus ominus otimes oslash odot bigcirc amalg Cap Cup barwedge veebar doublebarwedge boxplus
-boxminus boxtimes boxdot divideontimes ltimes rtimes leftthreetimes rightthreetimes curlywedge
-curlyvee circleddash circledast circledcirc centerdot intercal dotplus sum prod coprod int iint
-iiint iiiint oint oiint oiiint idotsint bigcap bigcup bigvee bigwedge bigoplus bigotimes bigodot
-biguplus bigsqcup smallint arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom
-inf injlim ker lg lim liminf limsup ln log max min Pr projlim sec sin sinh sup tan tanh varinjlim
-varliminf varlimsup varprojlim bmod pmod mod pod
-
-le leq ge geq ne neq lt gt ll gg lll ggg equiv sim simeq approx approxeq cong doteq doteqdot propto
-varpropto prec succ preceq succeq precsim succsim preccurlyeq succcurlyeq in ni owns notin subset
-supset subseteq supseteq subsetneq supsetneq nsubseteq nsupseteq subseteqq supseteqq subsetneqq
-supsetneqq Subset Supset sqsubset sqsupset sqsubseteq sqsupseteq vdash dashv models perp parallel
-nparallel mid nmid shortmid shortparallel bowtie Join smile frown asymp leqslant geqslant leqq geqq
-lesssim gtrsim lessapprox gtrapprox lessgtr gtrless lesseqgtr gtreqless nless ngtr nleq ngeq
-nleqslant ngeqslant lneq gneq lneqq gneqq lnsim gnsim nprec nsucc npreceq nsucceq nsim ncong vDash
-Vdash Vvdash nvdash nvDash nVdash nVDash triangleq trianglelefteq trianglerighteq vartriangle
-vartriangleleft vartriangleright ntriangleleft ntriangleright therefore because eqcirc circeq
-bumpeq Bumpeq risingdotseq fallingdotseq backsim backsimeq thicksim thickapprox between pitchfork
-coloneqq eqqcolon colon not
-
-to gets leftarrow rightarrow leftrightarrow Leftarrow Rightarrow Leftrightarrow longleftarrow
-longrightarrow longleftrightarrow Longleftarrow Longrightarrow Longleftrightarrow mapsto longmapsto
-iff implies impliedby uparrow downarrow updownarrow Uparrow Downarrow Updownarrow nearrow searrow
-swarrow nwarrow hookleftarrow hookrightarrow leftharpoonup leftharpoondown rightharpoonup
-rightharpoondown rightleftharpoons leftrightharpoons leadsto rightsquigarrow leftrightsquigarrow
-nleftarrow nrightarrow nLeftarrow nRightarrow nleftrightarrow nLeftrightarrow leftleftarrows
-rightrightarrows leftrightarrows rightleftarrows upuparrows downdownarrows dashleftarrow
-dashrightarrow twoheadleftarrow twoheadrightarrow leftarrowtail rightarrowtail looparrowleft
-looparrowright curvearrowleft curvearrowright circlearrowleft circlearrowright Lsh Rsh multimap
-Lleftarrow Rrightarrow xleftarrow xrightarrow xleftrightarrow xRightarrow xLeftarrow
-xLeftrightarrow xmapsto xrightleftharpoons
-
-langle rangle lbrace rbrace lbrack rbrack lceil rceil lfloor rfloor lvert rvert lVert rVert vert
-Vert lgroup rgroup lmoustache rmoustache ulcorner urcorner llcorner lrcorner big Big bigg Bigg bigl
-Bigl biggl Biggl bigr Bigr biggr Biggr bigm Bigm biggm Biggm middle dots ldots cdots vdots ddots
-dotsb dotsc dotsi dotsm dotso bra ket braket Bra Ket Braket
-
-hat widehat check tilde widetilde acute grave dot ddot dddot ddddot breve bar vec mathring overline
-underline overbrace underbrace overleftarrow overrightarrow overleftrightarrow underleftarrow
-underrightarrow underleftrightarrow overset underset stackrel mathbb mathcal mathrm mathbf mathit
-mathsf mathtt mathfrak mathscr mathnormal boldsymbol bm pmb rm bf it sf tt cal text textrm textbf
-textit textsf texttt textnormal mbox emph operatorname mathop mathbin mathrel mathord mathopen
-mathclose mathpunct mathinner frac dfrac tfrac cfrac binom dbinom tbinom over choose sqrt boxed
-fbox cancel bcancel xcancel substack limits nolimits hline nonumber notag tag phantom hphantom
-vphantom mathstrut quad qquad enspace thinspace medspace thickspace space ce pu
+degree celsius ohm micro dag ddag dagger ddagger S P copyright pounds yen backslash pm mp times div
+cdot ast star circ bullet cap cup uplus sqcap sqcup vee lor wedge land setminus smallsetminus wr
+diamond bigtriangleup bigtriangledown triangleleft triangleright lhd rhd unlhd unrhd oplus ominus
+otimes oslash odot bigcirc amalg Cap Cup barwedge veebar doublebarwedge boxplus boxminus boxtimes
+boxdot divideontimes ltimes rtimes leftthreetimes rightthreetimes curlywedge curlyvee circleddash
+circledast circledcirc centerdot intercal dotplus sum prod coprod int iint iiint iiiint oint oiint
+oiiint idotsint bigcap bigcup bigvee bigwedge bigoplus bigotimes bigodot biguplus bigsqcup smallint
+arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf injlim ker lg lim liminf
+limsup ln log max min Pr projlim sec sin sinh sup tan tanh varinjlim varliminf varlimsup varprojlim
+bmod pmod mod pod le leq ge geq ne neq lt gt ll gg lll ggg equiv sim simeq approx approxeq cong
+doteq doteqdot propto varpropto prec succ preceq succeq precsim succsim preccurlyeq succcurlyeq in
+ni owns notin subset supset subseteq supseteq subsetneq supsetneq nsubseteq nsupseteq subseteqq
+supseteqq subsetneqq supsetneqq Subset Supset sqsubset sqsupset sqsubseteq sqsupseteq vdash dashv
+models perp parallel nparallel mid nmid shortmid shortparallel bowtie Join smile frown asymp
+leqslant geqslant leqq geqq lesssim gtrsim lessapprox gtrapprox lessgtr gtrless lesseqgtr gtreqless
+nless ngtr nleq ngeq nleqslant ngeqslant lneq gneq lneqq gneqq lnsim gnsim nprec nsucc npreceq
+nsucceq nsim ncong vDash Vdash Vvdash nvdash nvDash nVdash nVDash triangleq trianglelefteq
+trianglerighteq vartriangle vartriangleleft vartriangleright ntriangleleft ntriangleright therefore
+because eqcirc circeq bumpeq Bumpeq risingdotseq fallingdotseq backsim backsimeq thicksim
+thickapprox between pitchfork coloneqq eqqcolon colon not to gets leftarrow rightarrow
+leftrightarrow Leftarrow Rightarrow Leftrightarrow longleftarrow longrightarrow longleftrightarrow
+Longleftarrow Longrightarrow Longleftrightarrow mapsto longmapsto iff implies impliedby uparrow
+downarrow updownarrow Uparrow Downarrow Updownarrow nearrow searrow swarrow nwarrow hookleftarrow
+hookrightarrow leftharpoonup leftharpoondown rightharpoonup rightharpoondown rightleftharpoons
+leftrightharpoons leadsto rightsquigarrow leftrightsquigarrow nleftarrow nrightarrow nLeftarrow
+nRightarrow nleftrightarrow nLeftrightarrow leftleftarrows rightrightarrows leftrightarrows
+rightleftarrows upuparrows downdownarrows dashleftarrow dashrightarrow twoheadleftarrow
+twoheadrightarrow leftarrowtail rightarrowtail looparrowleft looparrowright curvearrowleft
+curvearrowright circlearrowleft circlearrowright Lsh Rsh multimap Lleftarrow Rrightarrow xleftarrow
+xrightarrow xleftrightarrow xRightarrow xLeftarrow xLeftrightarrow xmapsto xrightleftharpoons langle
+rangle lbrace rbrace lbrack rbrack lceil rceil lfloor rfloor lvert rvert lVert rVert vert Vert
+lgroup rgroup lmoustache rmoustache ulcorner urcorner llcorner lrcorner big Big bigg Bigg bigl Bigl
+biggl Biggl bigr Bigr biggr Biggr bigm Bigm biggm Biggm middle dots ldots cdots vdots ddots dotsb
+dotsc dotsi dotsm dotso bra ket braket Bra Ket Braket hat widehat check tilde widetilde acute grave
+dot ddot dddot ddddot breve bar vec mathring overline underline overbrace underbrace overleftarrow
+overrightarrow overleftrightarrow underleftarrow underrightarrow underleftrightarrow overset
+underset stackrel mathbb mathcal mathrm mathbf mathit mathsf mathtt mathfrak mathscr mathnormal
+boldsymbol bm pmb rm bf it sf tt cal text textrm textbf textit textsf texttt textnormal mbox emph
+operatorname mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner frac dfrac tfrac
+cfrac binom dbinom tbinom over choose sqrt boxed fbox cancel bcancel xcancel substack limits
+nolimits hline nonumber notag tag phantom hphantom vphantom mathstrut quad qquad enspace thinspace
+medspace thickspace space ce pu
 """
 _RARE = frozenset({"displaystyle", "textstyle", "scriptstyle", "color", "textcolor", "!"})
 _COMMANDS = _RARE.union(_NAMES.split(), r",;:>{}|$%#&_\ ")

@@ -99,13 +99,14 @@ class Block:
 class Split(NamedTuple):
     """The parts of an open block that are settled now, the others, and the others' first line.
 
-    ``is_over`` means that the block ends at that line.
+    ``is_over``: the block ends at that line. ``is_changed``: parts settled before look different.
     """
 
     parts: list[list[Token]]
     rest: list[list[Token]]
     line: int
     is_over: bool = False
+    is_changed: bool = False
 
 
 class OpenBlock(Block, ABC):
@@ -127,14 +128,6 @@ class OpenBlock(Block, ABC):
     @abstractmethod
     def split(self, parsed: Parsed) -> Split:
         """Split the block whose tokens are ``parsed.inside``."""
-
-    def reshape(self, parsed: Parsed, line: int, *, is_over: bool) -> bool:
-        """Change how settled parts look if the lines from ``line`` on ask for it.
-
-        Return whether anything changed.
-        """
-        del parsed, line, is_over
-        return False
 
 
 class _OpenFence(OpenBlock):
@@ -161,19 +154,14 @@ class _OpenFence(OpenBlock):
         lines = token.content.split("\n")
         count = min(parsed.complete - 1, len(lines) - 1)
         settled = "".join(f"{line}\n" for line in lines[:count])
-        rest = token.content[len(settled) :]
         self._code += settled
-        return Split(_code_part(settled), _code_part(rest, token.markup), 1 + count)
-
-    def reshape(self, parsed: Parsed, line: int, *, is_over: bool) -> bool:
-        del line, is_over
-        (token,) = parsed.inside
-        before, self._coloured = self._coloured, ""
+        rest, before, self._coloured = token.content[len(settled) :], self._coloured, ""
         if token.meta["closed"]:
-            rest = "".join(token.content for part in parsed.rest for token in part)
-            token.content, parsed.rest = self._code + rest, []
+            token.content, rest = self._code + rest, ""
             self._coloured = to_html([token], parsed.env)
-        return self._coloured != before
+        is_changed = self._coloured != before
+        parts, others = _code_part(settled), _code_part(rest, token.markup)
+        return Split(parts, others, 1 + count, is_changed=is_changed)
 
 
 class _OpenTable(OpenBlock):
@@ -231,19 +219,17 @@ class _OpenList(OpenBlock):
         starts = [lines_of(item[0])[0] for item in items]
         begun = [line for line in starts if line < parsed.complete] or [1]
         count = len(begun) - 1
-        return Split(items[:count], items[count:], begun[-1])
+        was_loose, self.is_loose = self.is_loose, self._is_now_loose(parsed, begun[-1])
+        is_changed = self.is_loose != was_loose
+        return Split(items[:count], items[count:], begun[-1], is_changed=is_changed)
 
-    def reshape(self, parsed: Parsed, line: int, *, is_over: bool) -> bool:
-        was_loose = self.is_loose
+    def _is_now_loose(self, parsed: Parsed, line: int) -> bool:
         is_loose = _is_loose(parsed.inside)
-        if is_over:
-            self._is_settled_loose |= is_loose
-        elif is_loose and not self._is_settled_loose:
+        if is_loose and not self._is_settled_loose:
             # Perhaps only because of the last item, which may still become another block.
             lines = "\n".join(parsed.lines[: line + 1])
-            self._is_settled_loose = _is_loose(parse(lines, {}))
-        self.is_loose = self._is_settled_loose or is_loose
-        return self.is_loose != was_loose
+            self._is_settled_loose = parsed.settled > 0 or _is_loose(parse(lines, {}))
+        return self._is_settled_loose or is_loose
 
 
 KINDS: dict[str, type[_OpenFence | _OpenTable | _OpenList]] = {

@@ -57,7 +57,7 @@ def render(text: str) -> str:
     '<p><strong>Hello</strong></p>\n'
     """
     env: dict[str, Any] = {}
-    return to_html(parse(text, env), env)
+    return math.limit_formulas(to_html(parse(text, env), env))
 
 
 def code_blocks(text: str) -> list[str]:

@@ -9,18 +9,11 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import MutableMapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from markdown_it.token import Token
 
 from .parser import parse
-
-
-class Top(NamedTuple):
-    """A top-level block: the line where it starts, and its tokens."""
-
-    start: int
-    tokens: list[Token]
 
 
 class Parsed:
@@ -46,18 +39,18 @@ class Parsed:
     def _starts(self) -> list[tuple[int, str]]:
         """The line and kind of each block; link definitions between them count as blocks."""
         definitions = [*self.definitions.values(), *self.env.get("duplicate_refs", [])]
-        inside = {line for block in self.blocks for line in range(*lines_of(block.tokens[0]))}
+        inside = {line for block in self.blocks for line in range(*lines_of(block[0]))}
         lines = {one["map"][0] for one in definitions} - inside
-        found = [(block.start, _kind(block.tokens[0])) for block in self.blocks]
+        found = [(start_of(block), _kind(block[0])) for block in self.blocks]
         return sorted([*found, *((line, "definition") for line in lines)])
 
 
-def _blocks(tokens: Sequence[Token]) -> list[Top]:
-    found: list[Top] = []
+def _blocks(tokens: Sequence[Token]) -> list[list[Token]]:
+    found: list[list[Token]] = []
     start = 0
     for index, token in enumerate(tokens):
         if token.level == 0 and token.nesting <= 0:
-            found.append(Top(lines_of(tokens[start])[0], list(tokens[start : index + 1])))
+            found.append(list(tokens[start : index + 1]))
             start = index + 1
     return found
 
@@ -65,6 +58,11 @@ def _blocks(tokens: Sequence[Token]) -> list[Top]:
 def lines_of(token: Token) -> list[int]:
     """The first line of a token and the line after its last one."""
     return token.map or []
+
+
+def start_of(block: Sequence[Token]) -> int:
+    """The first line of a block."""
+    return lines_of(block[0])[0]
 
 
 def is_blank(line: str) -> bool:
@@ -84,7 +82,9 @@ _CLOSED = {"hr", "math_block"}
 _BLANK_ENDS = {"paragraph_open", "heading_open", "blockquote_open", "table_open"}
 
 
-def _settled_line(lines: list[str], starts: list[tuple[int, str]], tops: Sequence[Top]) -> int:
+def _settled_line(
+    lines: list[str], starts: list[tuple[int, str]], blocks: list[list[Token]]
+) -> int:
     """The line before which no text that follows can change anything.
 
     It is the start of the last block that has begun. But if a link definition or a formula that
@@ -92,13 +92,13 @@ def _settled_line(lines: list[str], starts: list[tuple[int, str]], tops: Sequenc
     block that has ended by itself, or by a blank line, is settled as a whole.
     """
     complete = len(lines) - 1
-    partial = {top.start for top in tops if not _has_begun(top.tokens[0], complete)}
+    partial = {start_of(block) for block in blocks if not _has_begun(block[0], complete)}
     begun = [(line, kind) for line, kind in starts if line < complete and line not in partial]
     if not begun:
         return 0
     start, kind = begun[-1]
     line = _reached_back(lines, start, kind, starts)
-    last = next((top.tokens[0] for top in reversed(tops) if top.start == start), None)
+    last = next((block[0] for block in reversed(blocks) if start_of(block) == start), None)
     return line if line < start or last is None else _end_of(last, kind, lines) or line
 
 

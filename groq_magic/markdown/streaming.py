@@ -8,14 +8,13 @@ After every flush, without cosmetics, the HTML is that of `render` for the text 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from markdown_it.token import Token
 
-from .open_blocks import KINDS, OpenBlock, Split, loosen, settled_part
+from .open_blocks import KINDS, OpenBlock, loosen, settled_part
 from .parser import to_html
-from .stability import Parsed, lines_of
+from .stability import Parsed, lines_of, start_of
 from .tail import complete_tail
 from .transcript import Operation, Transcript
 
@@ -38,7 +37,8 @@ class StreamingMarkdown:
         self._pending: list[str] = []
         self._source = ""  # what is not settled; parsed again at each flush
         self._transcript = Transcript()
-        self._definitions = _Definitions()
+        self._definitions: dict[str, Any] = {}  # the settled ones
+        self._targets: dict[str, tuple[str, str]] = {}  # of all definitions at the last flush
 
     @property
     def html(self) -> str:
@@ -70,7 +70,7 @@ class StreamingMarkdown:
         self._push(parsed.rest, parsed)
         self._transcript.close()
         for block in parsed.blocks:
-            self._settle(block.tokens, parsed)
+            self._settle(block, parsed)
         self._source = ""
         self._update_links(parsed)
         self._transcript.tail("", "")
@@ -88,23 +88,23 @@ class StreamingMarkdown:
         while True:
             opened = self._transcript.opened
             head = opened.head if opened else ""
-            parsed = Parsed(head + self._source, self._definitions.known)
+            parsed = Parsed(head + self._source, self._definitions)
             is_done = self._advance_open(opened, parsed) if opened else self._advance_blocks(parsed)
             if is_done:
                 return parsed
 
     def _advance_blocks(self, parsed: Parsed) -> bool:
         """Settle blocks; return whether no other one opens."""
-        while parsed.blocks and parsed.blocks[0].start < parsed.settled:
-            self._settle(parsed.blocks.pop(0).tokens, parsed)
+        while parsed.blocks and start_of(parsed.blocks[0]) < parsed.settled:
+            self._settle(parsed.blocks.pop(0), parsed)
         self._cut(parsed, parsed.settled)
         return not self._open_next(parsed)
 
     def _open_next(self, parsed: Parsed) -> bool:
         """Open the block that the tail begins with if a part of it can be settled."""
-        if not parsed.blocks or parsed.blocks[0].start != parsed.settled:
+        if not parsed.blocks or start_of(parsed.blocks[0]) != parsed.settled:
             return False
-        tokens = parsed.blocks[0].tokens
+        tokens = parsed.blocks[0]
         kind = KINDS.get(tokens[0].type)
         if kind is None or not kind.is_due(tokens, parsed):
             return False
@@ -115,19 +115,18 @@ class StreamingMarkdown:
 
     def _advance_open(self, opened: OpenBlock, parsed: Parsed) -> bool:
         """Settle parts of the open block, or all of it; return whether it stays open."""
-        parsed.inside = parsed.blocks.pop(0).tokens
-        split = opened.split(parsed)
-        if parsed.settled > 0 and not split.is_over:
-            end = lines_of(parsed.inside[0])[1]
-            split = Split([*split.parts, *split.rest], [], end, is_over=True)
-        parsed.rest = split.rest
-        self._push(split.parts, parsed)
-        if opened.reshape(parsed, split.line, is_over=split.is_over):
+        parsed.inside = parsed.blocks.pop(0)
+        parts, parsed.rest, line, is_over, is_changed = opened.split(parsed)
+        if parsed.settled > 0 and not is_over:
+            parts, parsed.rest, is_over = [*parts, *parsed.rest], [], True
+            line = lines_of(parsed.inside[0])[1]
+        self._push(parts, parsed)
+        if is_changed:
             self._transcript.open(opened)
-        if split.is_over:
+        if is_over:
             self._transcript.close()
-        self._cut(parsed, split.line)
-        return not split.is_over
+        self._cut(parsed, line)
+        return not is_over
 
     def _settle(self, tokens: list[Token], parsed: Parsed) -> None:
         self._transcript.settle(settled_part(tokens, parsed.env))
@@ -137,18 +136,23 @@ class StreamingMarkdown:
 
     def _cut(self, parsed: Parsed, line: int) -> None:
         """Keep the source from ``line`` on; what is before it is settled."""
-        self._definitions.settle(parsed.definitions, line)
+        found = parsed.definitions
+        for label in [label for label, one in found.items() if one["map"][1] <= line]:
+            self._definitions[label] = found.pop(label)
         self._source = "\n".join(parsed.lines[line:])
 
     def _update_links(self, parsed: Parsed) -> None:
         """Render again what looked up a link definition that has come, changed or gone."""
-        if changed := self._definitions.changed(parsed.definitions):
+        definitions = (self._definitions | parsed.definitions).items()
+        now = {label: (one["href"], one["title"]) for label, one in definitions}
+        if changed := {label for label, _ in self._targets.items() ^ now.items()}:
             self._transcript.render_again(changed, parsed.env)
+        self._targets = now
 
     def _show_tail(self, parsed: Parsed) -> None:
         opened = self._transcript.opened
         part = [token for tokens in parsed.rest for token in tokens]
-        tail = [token for block in parsed.blocks for token in block.tokens]
+        tail = [token for block in parsed.blocks for token in block]
         if opened and opened.is_loose:
             loosen(part, is_loose=True)
         if self._cosmetics and tail:
@@ -156,31 +160,3 @@ class StreamingMarkdown:
         elif self._cosmetics:
             part = complete_tail(part, parsed.env, parsed.text)
         self._transcript.tail(to_html(tail, parsed.env), to_html(part, parsed.env))
-
-
-class _Definitions:
-    """The settled link definitions, and those that views show."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, Any] = {}
-        self._shown: dict[str, tuple[str, str]] = {}  # in the tail, at the last flush
-        self._new: dict[str, tuple[str, str]] = {}  # settled since then
-
-    def settle(self, defined: dict[str, Any], line: int) -> None:
-        """Settle those that end before ``line``."""
-        for label in [label for label, one in defined.items() if one["map"][1] <= line]:
-            self.known[label] = defined.pop(label)
-            self._new[label] = _target(self.known[label])
-
-    def changed(self, defined: Mapping[str, Any]) -> set[str]:
-        """The labels whose definitions differ from those of the last call."""
-        before, shown = self._shown, {label: _target(one) for label, one in defined.items()}
-        now = shown | self._new
-        self._shown, self._new = shown, {}
-        return {
-            label for label in before.keys() | now.keys() if before.get(label) != now.get(label)
-        }
-
-
-def _target(definition: Mapping[str, Any]) -> tuple[str, str]:
-    return definition["href"], definition["title"]

@@ -6,26 +6,19 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from .math import limit_formulas
 from .open_blocks import Block, OpenBlock, Part
 from .parser import Environment
 
 Operation = tuple[str | int, ...]
-"""The name of an operation and its arguments, see `Transcript`; ready for JSON."""
+"""The name of an operation and its arguments, ready for JSON; see `Transcript`."""
 
 
 class Transcript:
     """Settled blocks, then the open block if there is one, then the tail.
 
-    Each change is recorded as an operation. A block is exactly one HTML element.
-
-    - ``settle(html)``: append a settled block.
-    - ``open(html)``: show the open block, in place of the open one if there is one.
-    - ``push(html)``: append to the open block: items to a list, rows to the ``tbody`` of a
-      table, text to the ``code`` of a fence.
-    - ``close()``: the open block is settled.
-    - ``replace(index, html)``: replace the settled block of that number, counted from 0.
-    - ``tail(html, part)``: append ``part`` to the open block and ``html`` after all blocks, in
-      place of the tail before. It is the last operation of a flush.
+    A change is recorded as an operation, which has the name of its method here. A view has the same
+    methods, which take HTML: a block is one element.
     """
 
     def __init__(self) -> None:
@@ -39,7 +32,8 @@ class Transcript:
         """The HTML of all."""
         html, part = self._tail
         opened = self.opened.html(part) if self.opened else ""
-        return "".join((*(block.html() for block in self._settled), opened, html))
+        settled = (block.html() for block in self._settled)
+        return limit_formulas("".join((*settled, opened, html)))
 
     def snapshot(self) -> dict[str, Any]:
         """The HTML of each settled block, of the open one ("" if there is none), and the tail."""
@@ -57,30 +51,33 @@ class Transcript:
         return taken
 
     def settle(self, part: Part) -> None:
-        """Append a settled block of one part."""
+        """Append a settled block of one part; ``("settle", html)``."""
         self._settled.append(Block([part]))
         self._operations.append(("settle", part.tight))
 
     def open(self, block: OpenBlock) -> None:
-        """Open a block, or show the open one as it is now."""
+        """Show this block as the open one; ``("open", html)``."""
         self.opened = block
         self._operations.append(("open", block.html()))
 
     def push(self, parts: Sequence[Part]) -> None:
-        """Append settled parts to the open block."""
+        """Append settled parts to the open block; ``("push", html)``.
+
+        Items go to the list, rows to the ``tbody`` of a table, text to the ``code`` of a fence.
+        """
         if self.opened and parts:
             self.opened.parts += parts
             self._operations.append(("push", self.opened.html_of(parts)))
 
     def close(self) -> None:
-        """Settle the open block."""
+        """Settle the open block; ``("close",)``."""
         if self.opened:
             self._settled.append(self.opened)
             self.opened = None
             self._operations.append(("close",))
 
     def render_again(self, changed: AbstractSet[str], env: Environment) -> None:
-        """Render what looked up one of these link labels again."""
+        """Render what looked up one of these link labels again; ``("replace", index, html)``."""
         for index, block in enumerate(self._settled):
             if block.render_again(changed, env):
                 self._operations.append(("replace", index, block.html()))
@@ -88,7 +85,10 @@ class Transcript:
             self.open(self.opened)
 
     def tail(self, html: str, part: str) -> None:
-        """Show this tail, if it or anything else has changed."""
+        """Show ``part`` in the open block and ``html`` after all; ``("tail", html, part)``.
+
+        This is the last operation of a flush; a view drops the old tail before the first one.
+        """
         if self._operations or (html, part) != self._tail:
             self._tail = html, part
             self._operations.append(("tail", html, part))

@@ -7,6 +7,7 @@ import pytest
 from groq_magic.markdown import render
 from groq_magic.markdown.math import is_safe_formula
 from tests.support.attacks import UNSAFE_TEX
+from tests.support.markdown import assert_law
 
 SAFE_TEX = [
     r"a \le b, \; c \ge d \quad \sin^2 x + \cos^2 x = 1",
@@ -45,3 +46,13 @@ def test_the_source_is_as_it_was_written() -> None:
     block = render("\\begin{align}\n\\def\\x{}\n\\end{align}\n\nb")
     assert block.startswith("<pre style=")
     assert ">\\begin{align}\n\\def\\x{}\n\\end{align}</code></pre>\n<p>b</p>" in block
+
+
+def test_only_the_first_thousand_formulas_are_typeset() -> None:
+    """MathJax holds up the page while it typesets a saved output."""
+    deltas = ["$x$ and *y* " * 700, "\n\n- $z$\n", "- \\(x\\) " * 400]
+    html = render("".join(deltas))
+    assert html.count('class="mathjax_process') == 1_000
+    assert html.count("\\(") == 1_101
+    assert html.index("\\(z") < html.rindex("mathjax_process") < html.rindex("<span>\\(x\\)</span>")
+    assert_law(iter(deltas))
