@@ -6,6 +6,7 @@ import ast
 import asyncio
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,16 +62,25 @@ def test_only_the_runtime_registers_hooks_for_forks() -> None:
     assert hooked == {"runtime/__init__.py"}
 
 
-def test_a_type_has_one_object_until_the_reset() -> None:
+@pytest.fixture
+def runtime() -> Iterator[Runtime]:
+    """A runtime of the test, of which no thread is left."""
+    before = threading.enumerate()
     runtime = Runtime()
+    yield runtime
+    runtime.reset()
+    for thread in set(threading.enumerate()) - set(before):
+        thread.join(30)
+
+
+def test_a_type_has_one_object_until_the_reset(runtime: Runtime) -> None:
     runtime.own(Noted).append("a")
     assert runtime.own(Noted) == ["a"]
     runtime.reset()
     assert runtime.own(Noted) == []
 
 
-def test_a_reset_cancels_jobs_and_ends_their_thread() -> None:
-    runtime = Runtime()
+def test_a_reset_cancels_jobs_and_ends_their_thread(runtime: Runtime) -> None:
     begun = threading.Event()
     thread: list[threading.Thread] = []
 
@@ -92,8 +102,7 @@ def test_a_reset_cancels_jobs_and_ends_their_thread() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_after_a_fork_the_child_has_a_new_loop_and_tells_what_it_owns() -> None:
-    runtime = Runtime()
+def test_after_a_fork_the_child_has_a_new_loop_and_tells_what_it_owns(runtime: Runtime) -> None:
     loop = runtime.loop
     runtime.own(Noted)
     child = os.fork()
