@@ -138,7 +138,7 @@ def _chats(_call: Call) -> None:
         table.show()
 
 
-@command("forget CHAT", "start this chat anew")
+@command("forget CHAT", "delete this chat; its answers stay in the notebook")
 def _forget(call: Call) -> None:
     name, names = call.argument, [chat.name for chat in chats()]
     if (chat := forget(name)) is None:

@@ -53,9 +53,9 @@ class Flag(NamedTuple):
 
 API_FLAGS = (
     Flag("-m --model", "MODEL", "the model; default: openai/gpt-oss-120b"),
-    Flag("-t --temperature", "T", "0 to 2", float),
-    Flag("--top-p", "P", "0 to 1", float),
-    Flag("--max-tokens", "N", "most tokens, with reasoning", int, "max_completion_tokens"),
+    Flag("-t --temperature", "T", "sampling temperature, 0 to 2", float),
+    Flag("--top-p", "P", "nucleus sampling, 0 to 1", float),
+    Flag("--max-tokens", "N", "the most tokens, reasoning included", int, "max_completion_tokens"),
     Flag("--seed", "N", "ask for the same answer again, as far as possible", int),
     Flag("--stop", "TEXT", "end the answer before this text; up to four times", list),
     Flag("--reasoning-effort", "WORD", "none, low, medium or high; depends on the model"),
@@ -66,7 +66,7 @@ API_FLAGS = (
 
 CELL_FLAGS = (
     Flag("--param", "KEY=JSON", "any other parameter of the API; repeatable", list),
-    Flag("-s --system", "TEXT", "the system prompt, or @FILE to read it from a file"),
+    Flag("-s --system", "TEXT", "the system prompt; the flag also takes @FILE"),
     Flag("-c --chat", "[CHAT]", "go on with the notebook's chat, or this one", is_setting=False),
     Flag("--image", "PATH", "a file, address or variable; up to five times", list, "images"),
     Flag("--raw", "", "send {{ }} unchanged", bool, is_setting=False),
@@ -139,12 +139,12 @@ def _words(line: str) -> list[str]:
 
 
 def _filled(name: str, value: Any, fill: Callable[..., str]) -> Any:
-    if name == "stop":
+    if name == "images" or isinstance(value, bool):
+        return value
+    if isinstance(value, list):
         return list(map(fill, value))
     if name == "out":
         return _variable(value)
-    if not isinstance(value, str):
-        return value
     if name == "system" and value.startswith("@"):
         return _content(fill(value[1:]))
     text = fill(value)

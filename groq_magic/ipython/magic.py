@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from .namespace import Namespace
 
-_OF_THE_CELL = ("out", "raw", "wait", "show_reasoning")  # `stream()` does not take them
 _TRAITS = {str: Unicode, float: Float, int: Int, bool: Bool}
 
 
@@ -31,8 +30,8 @@ def _setting(kind: type, text: str) -> TraitType[Any, Any]:
     return trait.tag(config=True)
 
 
-_FlagSettings: Any = type(
-    "_FlagSettings",
+FlagSettings: Any = type(
+    "FlagSettings",
     (Magics,),
     {flag.name: _setting(flag.kind, flag.help) for flag in flags.SETTINGS},
 )
@@ -52,7 +51,7 @@ class _Interrupted(KeyboardInterrupt):
 
 
 @magics_class
-class GroqMagic(_FlagSettings):
+class GroqMagic(FlagSettings):
     """The magics and the defaults of their flags.
 
     Set one with ``%config GroqMagic.model = "…"``, or ``c.GroqMagic.model = "…"`` in the
@@ -120,7 +119,9 @@ class GroqMagic(_FlagSettings):
         chat = given.get("chat")
         if chat is not None and chat.system is not None:
             arguments["system"] = given.get("system")  # the chat overrides the setting
-        out, raw, wait, _ = map(arguments.pop, _OF_THE_CELL, [None] * 4)
+        out, raw, wait, _ = (
+            arguments.pop(name, None) for name in ("out", "raw", "wait", "show_reasoning")
+        )
         arguments["images"] = list(map(self._namespace.image, given.get("images", ())))
         text = cell if raw else self._namespace.fill_cell(cell, arguments["images"])
         answer = stream(text, **arguments)

@@ -11,6 +11,7 @@ from groq_magic.api import fetch_models
 from groq_magic.conversation import chats as all_chats
 from groq_magic.display.table import Table
 from groq_magic.errors import InputError, MissingKeyError, span
+from groq_magic.prompt.interpolation import one_line
 from groq_magic.usage import rate_limits, spent
 from groq_magic.wire.endpoint import Endpoint, key_source, present_url, without_secret
 from groq_magic.wire.models import Model, dollars
@@ -101,22 +102,12 @@ def _cost() -> str:
 
 def chats() -> Table | None:
     """What `%groq chats` shows; None without a chat."""
-    rows = [
-        (
-            chat.name,
-            str(len(chat.turns)),
-            _start(chat.system or ""),
-            _start(chat.turns[-1].prompt.content),
-        )
-        for chat in all_chats()
-    ]
+    rows = []
+    for chat in all_chats():
+        texts = (chat.system or "", chat.turns[-1].prompt.content)
+        rows.append((chat.name, str(len(chat.turns)), *map(one_line, texts)))
     head = ("Chat", "Turns", "System prompt", "Last prompt")
     return Table(rows, head, frozenset({1})) if rows else None
-
-
-def _start(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else f"{line[:59]}…"
 
 
 def models(settings: Settings) -> Table:

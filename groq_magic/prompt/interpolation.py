@@ -115,7 +115,7 @@ def _expression(text: str, opening: re.Match[str]) -> _Expression:
             failure = failure or f"{_in_braces(source)}: {reason.rstrip('.?')}. {_RAW}"
         else:
             return _Expression(source, code, opening.start(), closing.end())
-    rest = _one_line(text[opening.start() :])
+    rest = one_line(text[opening.start() :])
     raise InputError(failure or f"{rest!r} has no end: a space and two closing braces. {_RAW}")
 
 
@@ -132,7 +132,7 @@ def _value(
             reason = f"{reason}: {error}" if str(error) else reason
             next_step = _next_step(error, namespace)
         where = _in_braces(expression.source)
-        raise InputError(f"{where}: {_one_line(reason, 200)}{next_step}") from None
+        raise InputError(f"{where}: {one_line(reason, 200)}{next_step}") from None
 
 
 def _next_step(error: BaseException, namespace: Mapping[str, Any]) -> str:
@@ -148,9 +148,10 @@ def _next_step(error: BaseException, namespace: Mapping[str, Any]) -> str:
 
 
 def _in_braces(source: str) -> str:
-    return f"{{{{ {_one_line(source)} }}}}"
+    return f"{{{{ {one_line(source)} }}}}"
 
 
-def _one_line(text: str, most: int = 60) -> str:
+def one_line(text: str, most: int = 60) -> str:
+    """The start of a text in one line, with at most so many characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[:most]}…"

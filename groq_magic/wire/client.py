@@ -178,7 +178,7 @@ class Client:
         with suppress(GroqError):
             names = [known.id for known in await self.models(endpoint)]
             if near := await _near(model, names):
-                error.next_step = f"Near names, for -m: {', '.join(near)}."
+                error.next_step = f"Similar names, for -m: {', '.join(near)}."
 
     async def models(self, endpoint: Endpoint, *, within: float = _MODELS_SECONDS) -> list[Model]:
         """Fetch the server's models and remember them for this process.

@@ -82,7 +82,7 @@ def test_the_status_of_a_kernel_that_has_asked_nothing(fresh: Kernel, server: De
     assert len(server.seen()) == before
 
 
-def test_the_status_tells_what_runs_what_is_left_and_what_it_cost(fresh: Kernel) -> None:
+def test_the_status_shows_running_answers_rate_limit_and_cost(fresh: Kernel) -> None:
     fresh.run("%groq models")
     fresh.until_static(fresh.run("%%groq\ncat names"))
     fresh.run("%%groq -m demo/slow -o slow\nExplain server-sent events")
@@ -98,7 +98,7 @@ def test_the_status_tells_what_runs_what_is_left_and_what_it_cost(fresh: Kernel)
     assert "<$0.0001 for 1 answer; unknown for 1 more" in said_then
 
 
-def test_the_configured_model_is_the_one_it_names(kernel: Kernel) -> None:
+def test_the_status_shows_the_configured_model(kernel: Kernel) -> None:
     kernel.run("%config GroqMagic.model = 'demo/long'")
     said = shown(kernel.run("%groq"))["text/plain"]
     kernel.run("%config GroqMagic.model = None")
@@ -117,7 +117,7 @@ def test_the_configured_model_is_the_one_it_names(kernel: Kernel) -> None:
         ("os.environ['GROQ_BASE_URL'] = 'ftp://x'", "GROQ_BASE_URL must begin with https://"),
     ],
 )
-def test_the_status_says_where_the_key_is_and_never_which(
+def test_the_status_shows_the_source_of_the_key_and_not_the_key(
     kernel: Kernel, server: Demo, before: str, key: str
 ) -> None:
     kernel.run(before)
@@ -146,7 +146,7 @@ def test_the_status_says_where_the_key_is_and_never_which(
         ("%groq login now", "Usage: %groq login: type a key, unseen, for this kernel only"),
     ],
 )
-def test_what_is_no_command_is_one_line(kernel: Kernel, line: str, said: str) -> None:
+def test_an_invalid_command_gives_one_line(kernel: Kernel, line: str, said: str) -> None:
     assert said in one_line(kernel.run(line))
 
 
@@ -185,7 +185,7 @@ def test_the_models(kernel: Kernel) -> None:
     assert "var(--jp-" in data["text/html"]
 
 
-def test_the_models_without_a_key_and_with_a_wrong_one(kernel: Kernel, server: Demo) -> None:
+def test_models_without_a_key_and_with_an_invalid_one(kernel: Kernel, server: Demo) -> None:
     kernel.run("del os.environ['GROQ_BASE_URL']")
     said = one_line(kernel.run("%groq models"))
     assert "No API key. Run %groq login, or set GROQ_API_KEY" in said
@@ -205,7 +205,7 @@ def test_the_models_without_a_key_and_with_a_wrong_one(kernel: Kernel, server: D
     assert len(refused.error.splitlines()) == len(gone.error.splitlines()) == 1
 
 
-def test_a_server_that_lists_nothing(kernel: Kernel, server: Demo) -> None:
+def test_models_of_a_server_without_models(kernel: Kernel, server: Demo) -> None:
     with peer(lambda connection: connection.respond(b"<html>"), models=True) as other:
         kernel.run(f"os.environ['GROQ_BASE_URL'] = {other.base_url!r}")
         said = one_line(kernel.run("%groq models"))
@@ -228,7 +228,7 @@ def test_an_interrupt_ends_the_wait_for_models(kernel: Kernel, server: Demo) -> 
 # %groq stop, %groq code
 
 
-def test_stop_ends_the_answer_that_was_asked_last(kernel: Kernel) -> None:
+def test_stop_ends_the_newest_answer(kernel: Kernel) -> None:
     kernel.run("first, second = (stream(text, model='demo/slow') for text in ('math', 'cats'))")
     kernel.run("next(iter(first)), next(iter(second))")
     said = kernel.run("%groq stop").stdout.splitlines()
@@ -279,7 +279,7 @@ def test_code_goes_into_a_new_cell_as_it_was_written(kernel: Kernel) -> None:
     assert "The last answer has 2 code blocks." in one_line(kernel.run("%groq code 3"))
 
 
-def test_code_where_there_is_none(kernel: Kernel) -> None:
+def test_code_of_an_answer_without_code(kernel: Kernel) -> None:
     kernel.run(CODE.format(text="    indented\n\n`inline`"))
     assert "The last answer has no code blocks." in one_line(kernel.run("%groq code"))
     kernel.run("%%groq -m demo/slow -o slow\nmath")
@@ -352,14 +352,14 @@ def test_a_key_is_kept_in_memory_and_nowhere_else(server: Demo, tmp_path: Path) 
         ("gsk_ключ", "That has characters that no key has; nothing has changed."),
     ],
 )
-def test_what_is_no_key_is_one_line(kernel: Kernel, typed: str, said: str) -> None:
+def test_an_invalid_key_gives_one_line(kernel: Kernel, typed: str, said: str) -> None:
     line = one_line(login(kernel, typed))
     assert said in line
     assert "gsk_" not in line
     assert "not sent" in shown(kernel.run("%groq"))["text/plain"]
 
 
-def test_where_nothing_can_be_typed_login_is_one_line(kernel: Kernel) -> None:
+def test_login_without_an_input_gives_one_line(kernel: Kernel) -> None:
     said = one_line(kernel.run("%groq login", interactive=False))
     assert "A key cannot be typed unseen here. Set GROQ_API_KEY." in said
 
@@ -374,7 +374,7 @@ def get(name):
 
 
 @pytest.mark.parametrize("given", [repr(KEY), "(_ for _ in ()).throw(SecretNotFoundError())"])
-def test_on_colab_its_secrets_are_asked_first(server: Demo, tmp_path: Path, given: str) -> None:
+def test_login_on_colab_uses_its_secrets(server: Demo, tmp_path: Path, given: str) -> None:
     """Colab itself is not here: a module in its place answers as its documentation says."""
     (tmp_path / "google" / "colab").mkdir(parents=True)
     (tmp_path / "google" / "colab" / "userdata.py").write_text(COLAB.format(given=given), "utf-8")
@@ -434,7 +434,7 @@ def test_tab_offers_models_in_a_cell_with_text_below(knowing: Kernel) -> None:
     assert "demo/reasoning" not in elsewhere
 
 
-def test_all_models_at_a_blank_and_none_of_pythons_words(knowing: Kernel) -> None:
+def test_tab_after_a_space_offers_all_models_and_no_python_names(knowing: Kernel) -> None:
     _, offered = complete(knowing, "%%groq -m ")
     assert offered[0] == "demo/cut-off"
     assert "demo/speech" not in offered
@@ -451,7 +451,7 @@ def test_tab_asks_for_the_models_once(fresh: Kernel) -> None:
         assert [c.request.line for c in other.connections] == ["GET /openai/v1/models HTTP/1.1"]
 
 
-def test_tab_without_a_key_asks_nobody_and_says_nothing(fresh: Kernel) -> None:
+def test_tab_without_a_key_sends_no_request(fresh: Kernel) -> None:
     fresh.run("del os.environ['GROQ_BASE_URL']")
     _, offered = complete(fresh, "%%groq -m op")
     assert not [name for name in offered if "/" in name]
@@ -466,7 +466,7 @@ def test_tab_does_not_wait_for_a_silent_server(fresh: Kernel) -> None:
         assert not other.connection().closed.is_set()
 
 
-def test_elsewhere_tab_is_as_ever_and_unload_takes_ours_out(kernel: Kernel) -> None:
+def test_tab_elsewhere_is_unchanged_and_unload_removes_ours(kernel: Kernel) -> None:
     assert "os" in complete(kernel, "import o")[1]
     count = "print(len(get_ipython().Completer.custom_matchers))"
     assert kernel.run(count).stdout == "1\n"

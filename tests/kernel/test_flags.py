@@ -61,7 +61,9 @@ def system(text: str) -> dict[str, Any]:
         ("-o kept", {}),
     ],
 )
-def test_what_a_flag_sends(kernel: Kernel, server: Demo, flags: str, sent: dict[str, Any]) -> None:
+def test_each_flag_sends_its_parameter(
+    kernel: Kernel, server: Demo, flags: str, sent: dict[str, Any]
+) -> None:
     before = len(server.seen())
     run = kernel.run(f"%%groq {flags}\ncat names")
     assert run.error == ""
@@ -95,7 +97,7 @@ def test_what_a_flag_sends(kernel: Kernel, server: Demo, flags: str, sent: dict[
         ("--wait=yes", "ignored explicit argument 'yes'"),
     ],
 )
-def test_a_bad_value_is_one_line_and_sends_nothing(
+def test_an_invalid_value_gives_one_line_and_sends_nothing(
     kernel: Kernel, server: Demo, flags: str, message: str
 ) -> None:
     before = len(server.seen())
@@ -106,7 +108,7 @@ def test_a_bad_value_is_one_line_and_sends_nothing(
     assert len(server.seen()) == before
 
 
-def test_the_same_in_code(kernel: Kernel, server: Demo) -> None:
+def test_stream_sends_the_same_parameters(kernel: Kernel, server: Demo) -> None:
     kernel.run(
         "from groq_magic import stream\n"
         "stream('cat names', top_p=0.1, seed=1, stop='.', reasoning_effort='high',\n"
@@ -123,7 +125,7 @@ def test_the_same_in_code(kernel: Kernel, server: Demo) -> None:
     }
 
 
-def test_what_is_no_json_is_said_before_anything_is_sent(kernel: Kernel, server: Demo) -> None:
+def test_a_parameter_that_is_not_json_is_refused(kernel: Kernel, server: Demo) -> None:
     before = len(server.seen())
     run = kernel.run("stream('cat names', tools=[print])")
     assert run.error.startswith("InputError: tools must be JSON, not [<built-in function print>].")
@@ -150,7 +152,7 @@ def configured(kernel: Kernel) -> Iterator[Kernel]:
         ("reasoning_effort", "'low'", {"reasoning_effort": "low"}, "--reasoning-effort high"),
     ],
 )
-def test_configuration_is_sent_and_a_flag_goes_before_it(
+def test_a_flag_overrides_the_configured_value(
     configured: Kernel, server: Demo, trait: str, value: str, sent: dict[str, Any], flag: str
 ) -> None:
     configured.run(f"%config GroqMagic.{trait} = {value}")
@@ -160,7 +162,7 @@ def test_configuration_is_sent_and_a_flag_goes_before_it(
     assert server.seen()[-1]["body"] != DEFAULT | sent
 
 
-def test_a_cell_waits_where_that_is_configured(configured: Kernel, server: Demo) -> None:
+def test_a_cell_waits_if_that_is_configured(configured: Kernel, server: Demo) -> None:
     configured.run("%config GroqMagic.wait = True")
     configured.run("%%groq --max-tokens 500 -m demo/long\ncat names")
     assert server.seen()[-1]["state"] == "done"
@@ -169,7 +171,7 @@ def test_a_cell_waits_where_that_is_configured(configured: Kernel, server: Demo)
     configured.run("slow.stop()")
 
 
-def test_where_requests_go_and_how_often_is_configured(configured: Kernel, server: Demo) -> None:
+def test_the_server_and_the_retries_are_configured(configured: Kernel, server: Demo) -> None:
     before = len(server.seen())
     configured.run("%config GroqMagic.max_retries = 0")
     configured.run("%%groq -m demo/rate-limit -o refused\ncat names")
@@ -191,7 +193,7 @@ def test_where_requests_go_and_how_often_is_configured(configured: Kernel, serve
         ("base_url = 'ftp://x'", "must begin with https://"),
     ],
 )
-def test_a_bad_setting_is_said_and_sends_nothing(
+def test_an_invalid_setting_gives_one_line_and_sends_nothing(
     configured: Kernel, server: Demo, setting: str, message: str
 ) -> None:
     before = len(server.seen())
@@ -200,13 +202,13 @@ def test_a_bad_setting_is_said_and_sends_nothing(
     assert len(server.seen()) == before
 
 
-def test_what_can_be_configured_is_listed_without_the_key(kernel: Kernel) -> None:
+def test_config_lists_the_settings_and_no_key(kernel: Kernel) -> None:
     listed = kernel.run("%config GroqMagic").stdout
     assert "GroqMagic.model=" in listed
     assert "key" not in listed.lower().replace("keyboard", "")
 
 
-def test_a_profile_configures_it_from_the_start(server: Demo, tmp_path: Path) -> None:
+def test_a_profile_sets_defaults(server: Demo, tmp_path: Path) -> None:
     (tmp_path / "profile_default").mkdir()
     settings = tmp_path / "profile_default" / "ipython_config.py"
     settings.write_text("c.GroqMagic.model = 'from-the-profile'", "utf-8")

@@ -166,7 +166,9 @@ SENT = {
 
 
 @pytest.mark.parametrize(("prompt", "sent"), SENT.values(), ids=SENT.keys())
-def test_what_is_sent(kernel: Kernel, server: Demo, prompt: str, sent: str) -> None:
+def test_a_cell_is_sent_with_its_values(
+    kernel: Kernel, server: Demo, prompt: str, sent: str
+) -> None:
     assert asked(kernel, server, prompt) == sent
 
 
@@ -217,7 +219,7 @@ NOT_SENT = {
 
 
 @pytest.mark.parametrize(("prompt", "message"), NOT_SENT.values(), ids=NOT_SENT.keys())
-def test_what_fails_is_said_in_a_line_and_nothing_is_sent(
+def test_a_failing_expression_gives_one_line_and_sends_nothing(
     kernel: Kernel, server: Demo, prompt: str, message: str
 ) -> None:
     before = len(server.seen())
@@ -228,19 +230,19 @@ def test_what_fails_is_said_in_a_line_and_nothing_is_sent(
     assert len(server.seen()) == before
 
 
-def test_nothing_is_evaluated_where_one_expression_is_none(kernel: Kernel) -> None:
+def test_one_invalid_expression_prevents_the_evaluation_of_all(kernel: Kernel) -> None:
     kernel.run("done = []")
     kernel.run("%%groq\n{{ done.append(1) }} {{ a b }}")
     assert kernel.run("print(done)").stdout == "[]\n"
 
 
-def test_raw_sends_braces_as_they_stand(kernel: Kernel, server: Demo) -> None:
+def test_raw_sends_braces_unchanged(kernel: Kernel, server: Demo) -> None:
     assert asked(kernel, server, "{{ name }} {{ 1 / 0", "--raw") == "{{ name }} {{ 1 / 0"
     assert asked(kernel, server, "x", "--raw --param 'user=\"{{ n }}\"'") == "x"
     assert server.seen()[-1]["body"]["user"] == "{{ n }}"
 
 
-def test_a_variable_without_blanks_is_pointed_out(kernel: Kernel) -> None:
+def test_a_variable_without_spaces_gives_a_hint(kernel: Kernel) -> None:
     said = kernel.run("%%groq --max-tokens 1\n{{name}}, {{nobody}}, {{name}}").stdout
     assert said == (
         "{{name}} was sent unchanged. To send the value of name, write {{ name }} with spaces.\n"
@@ -264,7 +266,7 @@ def test_values_in_flags(kernel: Kernel, server: Demo) -> None:
     }
 
 
-def test_what_a_value_begins_with_has_no_meaning_in_a_flag(kernel: Kernel, server: Demo) -> None:
+def test_the_start_of_a_value_has_no_meaning_in_a_flag(kernel: Kernel, server: Demo) -> None:
     kernel.run("at, said = '@nowhere.txt', 'do not use --raw {{ n }}'")
     for flags, system in [
         ("-s {{ at }}", "@nowhere.txt"),
@@ -298,7 +300,7 @@ def test_a_value_is_no_flag_and_no_file(
     assert (model["model"], stop["stop"]) == (value, [value])
 
 
-def test_a_file_is_read_where_the_sign_for_it_was_typed(kernel: Kernel, server: Demo) -> None:
+def test_a_file_is_read_only_if_the_at_sign_is_typed(kernel: Kernel, server: Demo) -> None:
     kernel.run("open('told.txt', 'w').write('Be {{ name }}.'); told = 'told'")
     for flags in ("-s @told.txt", "-s@told.txt", "--system=@{{ told }}.txt"):
         kernel.run(f"%%groq {flags} --wait --max-tokens 1\nx")
@@ -339,7 +341,7 @@ def test_a_wide_table_says_what_was_cut(kernel: Kernel, server: Demo) -> None:
     assert sent.endswith(f"(Cut: the first {columns} of 5,001 columns.)")
 
 
-def test_the_last_error_is_told_as_it_was(kernel: Kernel, server: Demo) -> None:
+def test_error_is_the_last_traceback(kernel: Kernel, server: Demo) -> None:
     kernel.run("def half(x):\n    return x / 0\nhalf(1)")
     kernel.run("%%groq --nonsense\nHi")  # which is no error of the notebook's
     sent = asked(kernel, server, "Why?\n{{ error }}")
@@ -356,7 +358,7 @@ def test_the_last_error_is_told_as_it_was(kernel: Kernel, server: Demo) -> None:
     kernel.run("del error")
 
 
-def test_an_answer_is_its_text_and_waited_for(kernel: Kernel, server: Demo) -> None:
+def test_an_answer_as_value_is_waited_for(kernel: Kernel, server: Demo) -> None:
     kernel.run("streaming = stream('cat names', model='demo/slow', max_completion_tokens=20)")
     sent = asked(kernel, server, "{{ streaming }}")
     assert kernel.run("print(streaming.text, end='')").stdout == sent
@@ -373,7 +375,9 @@ def parts_of(content: Any) -> tuple[str, list[bytes]]:
 
 
 @pytest.mark.parametrize("value", ["fig", "picture", "PIL.Image.open(png)", "halved"])
-def test_what_shows_as_an_image_is_attached(kernel: Kernel, server: Demo, value: str) -> None:
+def test_a_value_that_displays_as_an_image_is_attached(
+    kernel: Kernel, server: Demo, value: str
+) -> None:
     kernel.run("import PIL.Image")
     text, images = parts_of(asked(kernel, server, f"See {{{{ {value} }}}} and {{{{ fig }}}}."))
     assert text == "See [image 1] and [image 2]."
@@ -416,7 +420,7 @@ BAD_IMAGES = {
 
 
 @pytest.mark.parametrize(("flags", "message"), BAD_IMAGES.values(), ids=BAD_IMAGES.keys())
-def test_a_bad_image_is_said_in_a_line_and_nothing_is_sent(
+def test_an_invalid_image_gives_one_line_and_sends_nothing(
     kernel: Kernel, server: Demo, flags: str, message: str
 ) -> None:
     kernel.run(
@@ -432,5 +436,5 @@ def test_a_bad_image_is_said_in_a_line_and_nothing_is_sent(
 
 
 @given(st.text().filter(lambda text: "{{" not in text))
-def test_without_two_braces_the_cell_is_sent_byte_for_byte(text: str) -> None:
+def test_a_cell_without_double_braces_is_unchanged(text: str) -> None:
     assert interpolate(text, {}, str) == (text, [])

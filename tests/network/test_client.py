@@ -511,7 +511,7 @@ def test_near_model_names() -> None:
         answer = stream("Hello", model="opanai/gpt-oss", base_url=server.base_url)
         answer.wait(30)
         assert server.connection(1).request.line.startswith("GET /openai/v1/models ")
-    assert str(answer.error).endswith("Near names, for -m: openai/gpt-oss-20b.")
+    assert str(answer.error).endswith("Similar names, for -m: openai/gpt-oss-20b.")
 
 
 @pytest.mark.parametrize("length", [100, 200])

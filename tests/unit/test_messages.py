@@ -31,12 +31,12 @@ def test_messages_and_dicts() -> None:
 @pytest.mark.parametrize(
     "wrong", ["", " \n\t", [], [{"role": "user"}], ["hello"], [{"content": 1}]]
 )
-def test_what_is_no_prompt(wrong: Any) -> None:
+def test_an_invalid_prompt_is_refused(wrong: Any) -> None:
     with pytest.raises(InputError):
         to_messages(wrong)
 
 
 @given(st.text().filter(str.strip))
-def test_not_a_character_is_changed(text: str) -> None:
+def test_no_character_is_changed(text: str) -> None:
     (message,) = to_messages(text + "\n")
     assert message.content == text
