@@ -29,6 +29,7 @@ KINDS = {
     "newest on 3.11": ("3.11", "highest"),
     "newest on 3.12": ("3.12", "highest"),
     "newest on 3.13": ("3.13", "highest"),
+    "newest on 3.14": ("3.14", "highest"),
 }
 
 
