@@ -136,6 +136,12 @@ MUTANTS = [
         "_INLINE_LIMIT = 2_000_000",
         "unit/test_parser.py::test_math",
     ),
+    Mutant(
+        "display/live.py",
+        "await asyncio.to_thread(function)",
+        "function()",
+        "kernel/test_kernel.py::test_the_loop_runs_on_while_a_text_is_rendered",
+    ),
     # A hostile server.
     Mutant(
         "wire/client.py",

@@ -15,8 +15,8 @@ from groq_magic.errors import GroqError, printable
 from groq_magic.runtime import runtime
 
 from .frontend import is_terminal, somebody_watches
+from .live import LiveView
 from .static import line_of, note_of, show_reasoning, static_bundle
-from .widget import LiveView
 
 _KEPT = 100
 

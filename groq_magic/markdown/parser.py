@@ -111,6 +111,7 @@ def _make_parser() -> MarkdownIt:
     }
     for kind, html in html_of.items():
         parser.add_render_rule(kind, _render_rule(html))
+    parser.render("a")  # compiles the rules: a second thread would see half of them
     return parser
 
 

@@ -165,33 +165,130 @@ def test_what_is_not_shown_does_not_make_batches_many(kernel: Kernel) -> None:
     assert 3 < len(batches) < 21 * made["seconds"] + 5
 
 
-FLOOD = """
+RENDERED = """
 import asyncio
 from groq_magic.answer import Answer
-from groq_magic.wire.protocol import Chunk, Delta, Done
+from groq_magic.display import live
 from groq_magic.display.show import show
+from groq_magic.runtime import runtime
+from groq_magic.wire.protocol import Chunk, Delta, Done
+
+turns, free, original = 0, 0, (live.StreamingMarkdown, live.static_bundle)
+
+def counted(function):
+    def count(*args):
+        global free
+        before = turns
+        try:
+            return function(*args)
+        finally:
+            free += turns - before
+    return count
+
+class Counted(live.StreamingMarkdown):
+    flush = counted(live.StreamingMarkdown.flush)
+    close = counted(live.StreamingMarkdown.close)
+
+live.StreamingMarkdown, live.static_bundle = Counted, counted(live.static_bundle)
+
+async def turn():
+    global turns
+    while not answer.ended or not view_is_gone():
+        turns += 1
+        await asyncio.sleep(0.001)
 
 async def floods():
-    yield Chunk(Delta("- a\\n" * 6_000))
-    await asyncio.sleep(PAUSE)
-    yield Chunk(Delta("- b\\n" * 6_000), "stop")
+    yield Chunk(Delta(TEXT), "stop")
     yield Done()
 
-show(Answer(floods()))
+answer = Answer(floods())
+view = live.LiveView(answer)
+view_is_gone = view.finished.is_set
+runtime.loop.job(turn).start()
+assert view.finished.wait(120)
+live.StreamingMarkdown, live.static_bundle = original
+print(free)
 """
 
 
-@pytest.mark.parametrize("pause", [0, 60])
-def test_a_flood_is_painted_in_steps(kernel: Kernel, pause: int) -> None:
-    """Between them the loop sees what else there is, such as a Stop; so it does at the end."""
-    run = kernel.run(FLOOD.replace("PAUSE", str(pause)))
-    widget = widget_of(run)
-    batches = lambda: [str(m) for m in custom(run, widget) if m["type"] == "batch"]  # noqa: E731
-    kernel.collect(run, lambda: sum(batch.count("<li>") for batch in batches()) > 3_000)
-    kernel.send_to_widget(widget, {"type": "stop"})
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a\n" * 5_000,
+        "*a **b* c** [d " * 700,
+        "![a](https://example.org/b) " * 2_000,
+        "a\n\n" * 5_000,
+        "![a](https://example.org/b)" * 4_000,
+    ],
+    ids=["items", "paragraph", "images", "paragraphs", "images in a word"],
+)
+def test_the_loop_runs_on_while_a_text_is_rendered(kernel: Kernel, text: str) -> None:
+    """Its turns during flush, close and the making of the output are counted."""
+    run = kernel.run(RENDERED.replace("TEXT", repr(text)), timeout=180)
     data, _ = bundle(kernel.until_static(run))
-    assert data["text/html"].count("<li>") == data["text/plain"].count("- ")
-    assert max(batch.count("<li>") for batch in batches()) < 2 * 1_500 + 100
+    assert data["text/plain"] == text
+    assert int(run.stdout) >= 5
+
+
+HELD = """
+import asyncio, threading
+from groq_magic.answer import Answer
+from groq_magic.display.show import show
+from groq_magic.markdown import StreamingMarkdown
+from groq_magic.wire.protocol import Chunk, Delta
+
+flush = StreamingMarkdown.flush
+is_flushing, is_released, is_closed = threading.Event(), threading.Event(), threading.Event()
+
+def held(self):
+    operations = flush(self)
+    is_flushing.set()
+    is_released.wait(120)
+    return operations
+
+async def endless():
+    try:
+        yield Chunk(Delta("All **of it**"))
+        await asyncio.Event().wait()
+    finally:
+        is_closed.set()
+
+StreamingMarkdown.flush = held
+show(Answer(endless()))
+print(is_flushing.wait(30))
+StreamingMarkdown.flush = flush
+"""
+
+
+def test_a_stop_and_other_answers_are_served_while_a_text_is_rendered(kernel: Kernel) -> None:
+    run = kernel.run(HELD)
+    assert run.stdout == "True\n"
+    widget = widget_of(run)
+    batches = lambda: [m for m in custom(run, widget) if m["type"] == "batch"]  # noqa: E731
+    kernel.collect(run, lambda: bool(batches()))  # that the answer lives, each second
+    assert (batches()[-1]["status"]["state"], batches()[-1]["ops"]) == ("streaming", [])
+    other = kernel.run("print(stream('cat names').result(30)[:5])", timeout=60)
+    assert other.stdout == "Three\n"
+    run.messages += other.messages
+    kernel.send_to_widget(widget, {"type": "snapshot"})
+    kernel.send_to_widget(widget, {"type": "stop"})
+    kernel.collect(run, lambda: batches()[-1]["status"]["state"] == "stopped")
+    released = kernel.run("print(is_closed.wait(30)); is_released.set()", timeout=60)
+    assert released.stdout == "True\n"
+    run.messages += released.messages
+    data, metadata = bundle(kernel.until_static(run))
+    assert "All <strong>of it</strong>" in data["text/html"]
+    assert (data["text/plain"], metadata["state"]) == ("All **of it**", "stopped")
+    kernel.collect(run, lambda: sum(m["type"] == "snapshot" for m in custom(run, widget)) == 2)
+    assert [batch["n"] for batch in batches()] == list(range(1, len(batches()) + 1))
+    shown, number = "", 0
+    for message in custom(run, widget):
+        if message["type"] == "batch":
+            number = message["n"]
+            shown = next((op[1] for op in message["ops"] if op[0] in ("tail", "settle")), shown)
+        else:
+            assert message["n"] == number
+            assert "".join(message["settled"]) + message["tail"] == shown
 
 
 MANY = """
@@ -476,23 +573,28 @@ def test_an_interrupt_leaves_the_demo_server_alone(kernel: Kernel) -> None:
 
 def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
     run = kernel.run(
-        "from groq_magic.display.widget import StreamingMarkdown\n"
-        "closing = StreamingMarkdown.close\n"
-        "StreamingMarkdown.close = lambda self: 1 / 0\n"
+        "from groq_magic.display import live\n"
+        "from groq_magic.markdown import StreamingMarkdown\n"
+        "closing, making = StreamingMarkdown.close, live.static_bundle\n"
+        "StreamingMarkdown.close = live.static_bundle = lambda *_: 1 / 0\n"
         "from groq_magic.answer import Answer\n"
         "from groq_magic.wire.protocol import Chunk, Delta\n"
-        "async def chunks(): yield Chunk(Delta(content='a\\x1b[31mb'), finish_reason='stop')\n"
+        "import asyncio; is_shown = []\n"
+        "async def chunks():\n"
+        "    while not is_shown: await asyncio.sleep(0.01)\n"
+        "    yield Chunk(Delta(content='a\\x1b[31mb'), finish_reason='stop')\n"
         "from groq_magic.display.show import show\n"
-        "answer = Answer(chunks(), model='m'); show(answer); answer.wait(); None"
+        "answer = Answer(chunks(), model='m'); show(answer)\n"
+        "is_shown.append(True); answer.wait(); None"
     )
     plain = kernel.until_static(run)["content"]["data"]
-    kernel.run("StreamingMarkdown.close = closing")
+    kernel.run("StreamingMarkdown.close, live.static_bundle = closing, making")
     assert plain == {"text/plain": "a[31mb"}  # a terminal may show it
 
 
 def test_a_view_of_what_cannot_be_rendered_is_told_of_the_end(kernel: Kernel) -> None:
     run = kernel.run(
-        "from groq_magic.display.widget import StreamingMarkdown\n"
+        "from groq_magic.markdown import StreamingMarkdown\n"
         "flush, close = StreamingMarkdown.flush, StreamingMarkdown.close\n"
         "StreamingMarkdown.flush = StreamingMarkdown.close = lambda self: 1 / 0\n"
         "answer = stream('cat names', display=True); answer.wait(); None"
@@ -520,14 +622,17 @@ def test_a_view_that_cannot_be_told_still_leaves_the_text(kernel: Kernel) -> Non
 
 
 def test_at_the_end_of_the_process_no_output_waits_for_another(kernel: Kernel) -> None:
-    """There is a second for all of them."""
+    """There is a second for all of them; here each would wait a minute for the one before."""
     run = kernel.run(
+        "from groq_magic.display import live\n"
         "from groq_magic.runtime import runtime\n"
+        "interval, live._SWAP_INTERVAL = live._SWAP_INTERVAL, 60\n"
         "many = [stream('math', model='demo/slow', display=True) for _ in range(40)]\n"
         "for answer in many: next(iter(answer))\n"
-        "runtime.loop.close()"
+        "runtime.loop.close()\n"
+        "live._SWAP_INTERVAL = interval"
     )
-    assert len(run.of_type("update_display_data")) == 40  # by now, not some time
+    kernel.collect(run, lambda: len(run.of_type("update_display_data")) == 40)
     states = {bundle(message)[1]["state"] for message in run.of_type("update_display_data")}
     assert states == {"stopped"}
 

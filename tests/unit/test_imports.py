@@ -24,7 +24,7 @@ INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol think_tags parsing models endpoint failures body connect client",
     "markdown": "code math links parser stability open_blocks transcript tail streaming",
-    "display": "frontend static table widget show",
+    "display": "frontend static table pace widget live show",
     "prompt": "images values messages interpolation",
     "demo": "server",
     "ipython": "namespace flags tables commands completion magic",
@@ -37,10 +37,10 @@ ONLY_IN = {
     " markdown.open_blocks markdown.tail markdown.streaming",
     "pygments": "markdown.code",
     "anywidget": "display.widget",
-    "IPython.display": "display.widget display.table display.show",
+    "IPython.display": "display.live display.table display.show",
     "tornado": "demo.server",
     "IPython.core": "ipython.magic ipython.namespace ipython.flags ipython.completion",
-    "threading": "runtime.waiters runtime.loop display.widget conversation",
+    "threading": "runtime.waiters runtime.loop display.widget display.live conversation",
 }
 
 MODULES = {

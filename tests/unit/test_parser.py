@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from groq_magic.markdown import code, links, render
-from groq_magic.markdown.parser import parse
+from groq_magic.markdown.parser import _make_parser, parse
 from tests.support.attacks import ATTACKS, assert_harmless
 from tests.support.commonmark import examples
 
@@ -334,3 +334,9 @@ def test_deep_nesting_loses_nothing() -> None:
     rendered = render(deep + "\nafter")
     assert all(f"level {level}" in rendered for level in range(20))
     assert "after" in rendered
+
+
+def test_threads_share_rules_that_are_compiled() -> None:
+    parser = _make_parser()
+    for ruler in (parser.core.ruler, parser.block.ruler, parser.inline.ruler, parser.inline.ruler2):
+        assert ruler.__cache__ is not None

@@ -1,0 +1,267 @@
+"""A live view: an answer in a widget while it streams, then static output in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from math import inf
+from time import perf_counter, thread_time
+from typing import Any
+
+from IPython.display import display, update_display
+
+from groq_magic.answer import Answer
+from groq_magic.errors import printable
+from groq_magic.markdown import Operation, StreamingMarkdown
+from groq_magic.runtime import runtime
+
+from .frontend import is_voila
+from .pace import Pace
+from .static import shown_reasoning, static_bundle
+from .widget import AnswerWidget, Channel
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_SILENCE = 1.0  # seconds; a view that hears nothing for three asks why
+_RENDERING_AT_ONCE = 2  # threads, which share Python's lock with the loop
+_RENDERED_AT_ONCE = 20_000  # characters; a garbage collection in between stops all threads
+_SWAP_INTERVAL = 0.06
+_UNASKED_INTERVAL = 1.0
+_UNASKED_PER_SECOND = 100_000  # characters, in case there is no view
+_KEPT_WIDGETS = 100
+
+
+class LiveView:
+    """Paints an answer into a widget as it streams, then replaces the widget by static output.
+
+    Made in the cell that shows the answer. A task on the loop decides what to do and when;
+    threads render and send, one at a time for each view, so that no text holds the loop.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self.finished = threading.Event()
+        """Set when the static output is sent."""
+        self._answer = answer
+        self._views = runtime.own(_Views)
+        self._markdown = StreamingMarkdown()
+        self._operations: list[Operation] = []
+        """Those that no batch has sent yet."""
+        self._fed = 0
+        self._state = ""
+        self._pace = Pace()
+        self._turn = asyncio.Lock()
+        self._unasked_at = perf_counter() + _UNASKED_INTERVAL
+        self._output: tuple[dict[str, str], dict[str, Any]] = {}, {}
+        self._display_id = uuid.uuid4().hex
+        self._channel = Channel(answer, self._on_message)
+        self._channel.set_early(self._markdown.snapshot())
+        display(self._placeholder(), raw=True, display_id=self._display_id)
+        runtime.loop.job(self._run).start()
+
+    def _placeholder(self) -> dict[str, Any]:
+        return {
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self._channel.model_id,
+            },
+            # All that a frontend without widgets shows, such as jupyter console.
+            "text/plain": f"An answer from {self._answer.model} is coming. %groq last shows it.",
+        }
+
+    async def _run(self) -> None:
+        self._end = asyncio.ensure_future(self._until_end())
+        try:
+            await self._follow_to_the_end()
+            await self._on_thread(self._close)
+            await self._views.turn_to_swap()
+        except BaseException:  # the interpreter exits, or no thread can be started
+            self._answer.stop()
+            self._make_output(None)
+        finally:
+            self._swap()
+
+    async def _follow_to_the_end(self) -> None:
+        try:
+            await self._follow()
+        except Exception:  # whatever it was, the answer goes on and its text is shown
+            _log.exception("The live view of an answer broke; its text comes at the end.")
+            await self._end
+
+    async def _follow(self) -> None:
+        version = -1
+        while not self._answer.ended:
+            with suppress(TimeoutError):  # the seconds run on
+                version = await asyncio.wait_for(self._answer.changed(version), _LONGEST_SILENCE)
+            await self._on_thread(self._paint)
+            await self._until(self._end, seconds=self._pace.pause)
+
+    async def _until_end(self) -> None:
+        with suppress(Exception):  # how it ended is not the question
+            await self._answer
+
+    async def _until(self, *futures: asyncio.Future[Any], seconds: float = inf) -> None:
+        """Wait until one of them is done, sending the status each second."""
+        while seconds > 0:
+            timeout = min(seconds, _LONGEST_SILENCE)
+            done, _ = await asyncio.wait(futures, timeout=timeout, return_when="FIRST_COMPLETED")
+            seconds -= timeout
+            if done:
+                return
+            if seconds > 0:
+                self._send_status()
+
+    async def _on_thread(self, function: Callable[[], None]) -> None:
+        """Call ``function`` on a thread, when earlier calls of this view are done.
+
+        If the answer ends meanwhile, the view shows that at once.
+        """
+        work = asyncio.ensure_future(self._in_turn(function))
+        await self._until(work, self._end)
+        if not work.done():
+            self._send_status()
+            await self._until(work)
+        work.result()
+
+    async def _in_turn(self, function: Callable[[], None]) -> None:
+        async with self._turn, self._views.rendering:
+            await asyncio.to_thread(function)
+
+    def _send_status(self) -> None:
+        with suppress(Exception):  # the next batch says what is wrong
+            self._channel.send_status()
+
+    # On a thread
+
+    def _paint(self) -> None:
+        begun, pace, before = thread_time(), self._pace, self._state
+        self._state = self._answer.state
+        self._render()
+        begins = not pace.has_begun and self._is_readable()
+        if begins:
+            self._views.painting.add(self)
+        is_readable = pace.has_begun or begins
+        if pace.rendered(is_readable=is_readable, is_news=self._state != before):
+            self._send_batch()
+            self._update_early(begins=begins)
+            pace.sent(thread_time() - begun, len(self._views.painting))
+
+    def _is_readable(self) -> bool:
+        return bool(self._markdown.html or shown_reasoning(self._answer))
+
+    def _render(self) -> None:
+        new = self._answer.deltas(self._fed)
+        self._fed += len(new)
+        text, size = "".join(new), _RENDERED_AT_ONCE
+        while text:
+            self._markdown.feed(text[:size])
+            operations = self._markdown.flush()
+            self._operations += operations
+            text = text[size:]
+            size *= 1 if operations[1:] else 2  # one long block would be parsed again and again
+
+    def _send_batch(self) -> None:
+        operations, self._operations = self._operations, []
+        self._channel.send_batch(operations)
+
+    def _update_early(self, *, begins: bool) -> None:
+        """Keep a snapshot in the widget's state until a view asks for one.
+
+        The first words come while the view is being made, and a kernel that is busy with a
+        cell may not receive the question (ipykernel 6).
+        """
+        if not self._channel.is_asked and (begins or perf_counter() >= self._unasked_at):
+            self._channel.set_early(self._markdown.snapshot())
+            pause = len(self._markdown.html) / _UNASKED_PER_SECOND
+            self._unasked_at = perf_counter() + max(_UNASKED_INTERVAL, pause)
+
+    def _send_snapshot(self) -> None:
+        """Send all there is, with what is not painted yet: nothing more may come."""
+        with suppress(Exception):  # it is logged where it broke; the rest is sent
+            self._render()
+        self._send_batch()
+        self._channel.set_early(None)  # also for a page that is loaded later
+        self._channel.send_snapshot(self._markdown.snapshot())
+
+    def _close(self) -> None:
+        """Show the whole text and make the output that stays."""
+        html = None
+        try:
+            self._render()
+            self._operations += self._markdown.close()
+            self._send_batch()
+            self._channel.set_early(None)
+            html = self._markdown.html
+        except Exception:
+            _log.exception("The live view of an answer broke at its end.")
+            with suppress(Exception):
+                self._channel.send_batch([])  # that it has ended
+        self._make_output(html)
+
+    def _make_output(self, html: str | None) -> None:
+        try:
+            self._output = static_bundle(self._answer, html)
+        except Exception:  # the text must be shown, whatever it was
+            _log.exception("The output of an answer could not be made; its text is printed here.")
+            self._output = {"text/plain": printable(self._answer.text)}, {}
+
+    # On any thread
+
+    def _swap(self) -> None:
+        self._views.painting.discard(self)
+        try:
+            data, metadata = self._output
+            update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+        finally:
+            self._views.keep(self._channel.widget)
+            self.finished.set()
+
+    def _on_message(self, kind: str) -> None:
+        if kind == "stop":
+            self._answer.stop()
+        if kind in ("stop", "snapshot"):
+            self._start(self._send_snapshot)
+        if kind == "static" and self.finished.is_set():
+            self._start(lambda: self._channel.send_static(*self._output))
+
+    def _start(self, function: Callable[[], None]) -> None:
+        runtime.loop.job(partial(self._on_thread, function)).start()
+
+
+class _Views:
+    """What the live views of a process share."""
+
+    def __init__(self) -> None:
+        self.painting: set[LiveView] = set()
+        self.rendering = asyncio.Semaphore(_RENDERING_AT_ONCE)
+        self._next_swap = 0.0
+        self._ended: deque[AnswerWidget] = deque()
+
+    def after_fork(self) -> None:
+        """Stop painting: the parent paints its views."""
+        self.painting.clear()
+
+    async def turn_to_swap(self) -> None:
+        """Wait until the page has had time for the swaps before this one.
+
+        Where many answers end at once, as many long outputs at once would hold the page up.
+        """
+        wait = max(0.0, self._next_swap - perf_counter())
+        self._next_swap = perf_counter() + wait + _SWAP_INTERVAL
+        await asyncio.sleep(wait)
+
+    def keep(self, widget: AnswerWidget) -> None:
+        """Keep the widget of an answer that has ended, and close one that ended long ago.
+
+        A page that was reloaded while the answer streamed shows the widget for good: the swap
+        cannot reach it. In Voila no swap reaches any page.
+        """
+        self._ended.append(widget)
+        if len(self._ended) > _KEPT_WIDGETS and not is_voila():
+            self._ended.popleft().close()
