@@ -1,93 +1,90 @@
-"""What an answer's chunks add up to; neither a clock nor a thread is known here."""
+"""What an answer's chunks add up to. Pure: no lock, no clock, no event loop."""
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any, NamedTuple
 
-from groq_magic.wire.protocol import Chunk, Delta, ToolCall, Usage
+from groq_magic.wire.protocol import Chunk, Delta, RateLimits, Responded, ToolCall
 from groq_magic.wire.think_tags import ThinkTags
 
 
 class SoFar(NamedTuple):
-    """How far an answer has come, whatever comes behind: counts, and what was held back."""
+    """How many deltas count, and what follows them if no other chunk comes."""
 
     texts: int = 0
     thoughts: int = 0
-    held_thoughts: tuple[str, ...] = ()
-    held_texts: tuple[str, ...] = ()
+    held_text: str = ""
+    held_thought: str = ""
 
 
 class Accumulator:
-    r"""Takes chunks one by one, on one thread; it can be read on any other meanwhile.
+    r"""Takes chunks on one thread; any other thread can read it meanwhile.
 
     >>> answer = Accumulator()
-    >>> for piece in ("Hi ", "\ud83d", "\ude00", "!"):
-    ...     answer.take(Chunk(Delta(piece)))
-    >>> answer.texts(answer.so_far)
+    >>> for text in ("Hi ", "\ud83d", "\ude00", "!"):
+    ...     answer.take(Chunk(Delta(text)))
+    >>> answer.deltas()
     ['Hi ', '😀', '!']
     """
 
     def __init__(self, model: str = "") -> None:
         self.model = model
         self.request_id: str | None = None
-        self.seed: int | None = None
-        self.system_fingerprint: str | None = None
-        self.service_tier: str | None = None
-        self.finish_reason: str | None = None
-        self.usage: Usage | None = None
+        self.rate_limits = RateLimits()
+        self.fields = Chunk()
+        """The last value of each field."""
         self.annotations: list[dict[str, Any]] = []
         self.executed_tools: dict[int, dict[str, Any]] = {}
         self.so_far = SoFar()
-        """Set last by each chunk, in one step."""
-        self._texts = _Pieces()
-        self._thoughts = _Pieces()
+        """Each chunk sets it last, in one step: readers never see half a chunk."""
+        self._texts = _Deltas()
+        self._thoughts = _Deltas()
         self._calls: dict[int, list[ToolCall]] = {}
-        self._think_tags: ThinkTags | None = ThinkTags()
-        self._last_rest: tuple[Any, ...] = ()
+        self._think_tags = ThinkTags()
+
+    def respond(self, response: Responded) -> None:
+        """Take what the headers of the response say."""
+        self.request_id = response.request_id
+        self.rate_limits = RateLimits.from_headers(response.headers)
 
     def take(self, chunk: Chunk) -> None:
         """Add the next chunk."""
-        delta, rest = chunk.delta, chunk[1:]
-        self._thoughts.add(delta.reasoning)
-        self._take_content(delta.content)
-        if delta.tool_calls or delta.executed_tools or delta.annotations:
-            self._take_tools(delta)
-        if rest != self._last_rest:  # it mostly is the same, and thousands come a second
-            self._last_rest = rest
-            self._take_rest(chunk)
-        self.so_far = SoFar(len(self._texts), len(self._thoughts), *self._held())
+        reasoning, text = self._think_tags.split(chunk.delta.content)
+        self._thoughts.add(chunk.delta.reasoning)
+        self._thoughts.add(reasoning)
+        self._texts.add(text)
+        self._take_tools(chunk.delta)
+        self._take_fields(chunk)
+        thought, text = self._think_tags.held
+        held = self._texts.held_with(text), self._thoughts.held_with(thought)
+        self.so_far = SoFar(len(self._texts), len(self._thoughts), *held)
 
-    def texts(self, so_far: SoFar, start: int = 0, *, ended: bool = False) -> list[str]:
-        """The text's pieces from number ``start`` on; ended, also what was held back."""
-        held = so_far.held_texts if ended else ()
-        return _pieces(self._texts, so_far.texts, held, start)
+    def deltas(self, start: int = 0) -> list[str]:
+        """The deltas of the text from number ``start`` on."""
+        return self._texts[start : self.so_far.texts]
 
-    def thoughts(self, so_far: SoFar, *, ended: bool = False) -> list[str]:
-        """The reasoning's pieces; ended, also what was held back."""
-        return _pieces(self._thoughts, so_far.thoughts, so_far.held_thoughts if ended else ())
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far."""
+        return "".join(self._thoughts[: self.so_far.thoughts])
+
+    def ended(self) -> tuple[list[str], str]:
+        """The deltas and the reasoning of an answer that ends here, with what was held back."""
+        texts, thoughts, text, thought = self.so_far
+        deltas = self._texts[:texts] + [text] * bool(text)
+        return deltas, "".join(self._thoughts[:thoughts]) + thought
 
     @property
     def tool_calls(self) -> dict[int, ToolCall]:
-        """By index, as far as they have come; joined when read, for they come in many pieces."""
+        """By index; joined only when read, for a call can come in many chunks."""
         return {index: _joined(calls[:]) for index, calls in self._calls.copy().items()}
 
-    def _take_content(self, content: str) -> None:
-        if self._think_tags is None:
-            self._texts.add(content)
-            return
-        reasoning, text = self._think_tags.split(content)
-        if self._think_tags.is_over:
-            self._think_tags = None
-        self._thoughts.add(reasoning)
-        self._texts.add(text)
-
-    def _held(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What is shown if nothing follows; half a character is replaced then."""
-        if self._think_tags is None and not (self._thoughts.half or self._texts.half):
-            return (), ()
-        reasoning, text = copy(self._think_tags).close() if self._think_tags else ("", "")
-        return self._thoughts.closed_with(reasoning), self._texts.closed_with(text)
+    @property
+    def tokens(self) -> int:
+        """The server's count; until it comes, the number of deltas."""
+        usage = self.fields.usage
+        counted = usage.completion_tokens if usage else None
+        return self.so_far.texts + self.so_far.thoughts if counted is None else counted
 
     def _take_tools(self, delta: Delta) -> None:
         self.annotations += delta.annotations
@@ -96,44 +93,35 @@ class Accumulator:
         for tool in delta.executed_tools:
             self.executed_tools[tool.get("index") or 0] = tool
 
-    def _take_rest(self, chunk: Chunk) -> None:
+    def _take_fields(self, chunk: Chunk) -> None:
         self.model = chunk.model or self.model
         self.request_id = self.request_id or chunk.request_id
-        self.system_fingerprint = chunk.system_fingerprint or self.system_fingerprint
-        self.service_tier = chunk.service_tier or self.service_tier
-        self.seed = self.seed if chunk.seed is None else chunk.seed
-        self.finish_reason = chunk.finish_reason or self.finish_reason
-        self.usage = chunk.usage or self.usage
+        given = {name: value for name, value in chunk._asdict().items() if value not in (None, "")}
+        self.fields = self.fields._replace(**given)
 
 
-class _Pieces(list[str]):
-    """Pieces of text; servers may cut an escaped character, such as an emoji, in two."""
+class _Deltas(list[str]):
+    """Texts without empty ones; a server may cut an escaped character, such as an emoji, in two."""
 
     half = ""
 
-    def add(self, piece: str) -> None:
-        """Take the next piece; half a character waits for its other half."""
-        if self.half or not piece.isascii():
-            piece, self.half = _split(self.half + piece)
-        if piece:
-            self.append(piece)
+    def add(self, text: str) -> None:
+        """Append ``text``; half a character waits for its other half."""
+        if self.half or not text.isascii():
+            text = self.half + text
+            self.half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+            text = _repaired(text.removesuffix(self.half))
+        if text:
+            self.append(text)
 
-    def closed_with(self, last: str) -> tuple[str, ...]:
-        """What would follow if the piece were the last."""
-        whole, half = _split(self.half + last)
-        return tuple(filter(None, (whole, "\ufffd" if half else "")))
-
-
-def _split(piece: str) -> tuple[str, str]:
-    """The whole characters, and the first half of one behind them."""
-    half = piece[-1:] if "\ud800" <= piece[-1:] <= "\udbff" else ""
-    whole = piece[: len(piece) - len(half)]
-    return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
+    def held_with(self, text: str) -> str:
+        """What follows if ``text`` is the last; half a character is replaced."""
+        return _repaired(self.half + text) if self.half or text else ""
 
 
-def _pieces(pieces: list[str], count: int, held: tuple[str, ...], start: int = 0) -> list[str]:
-    behind = max(0, start - count)
-    return [*pieces[start:count], *held[behind:]]
+def _repaired(text: str) -> str:
+    """Join the halves of characters; a half without its other half is replaced."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _joined(calls: list[ToolCall]) -> ToolCall:

@@ -129,7 +129,7 @@ class _Request(NamedTuple):
             show=_show_once,
             price=partial(runtime.own(KnownModels).cost, self.endpoint.base_url),
             observer=partial(observe, self.client, self.endpoint),
-        )
+        ).start()
 
     def context(self) -> int | None:
         known = runtime.own(KnownModels)

@@ -22,11 +22,6 @@ class ThinkTags:
         self._held = ""
         self._state: Literal["head", "thought", "gap", "text"] = "head"
 
-    @property
-    def is_over(self) -> bool:
-        """Whether only text can follow."""
-        return self._state == "text"
-
     def split(self, content: str) -> tuple[str, str]:
         """Reasoning and text of the next delta's content."""
         self._held += content
@@ -40,10 +35,10 @@ class ThinkTags:
             self._state = "text" if self._held else "gap"
         return reasoning, self._text()
 
-    def close(self) -> tuple[str, str]:
-        """Reasoning and text that were held back because a tag might have followed."""
-        held, self._held = self._held, ""
-        return (held, "") if self._state == "thought" else ("", held)
+    @property
+    def held(self) -> tuple[str, str]:
+        """Reasoning and text that wait because they may be part of a tag."""
+        return (self._held, "") if self._state == "thought" else ("", self._held)
 
     def _leave_head(self) -> None:
         begun = self._held.lstrip()

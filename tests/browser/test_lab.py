@@ -90,7 +90,7 @@ def test_what_a_model_writes_does_not_run(lab: Lab, page: Page) -> None:
         f"    yield Chunk(Delta({attack!r}), model={attack!r})\n"
         "    await asyncio.sleep(0.5)\n"
         "    yield Chunk(Delta(reasoning='<script>canary = 1</script>'), finish_reason='stop')\n"
-        "answer = Answer(source()); show(answer); None",
+        "answer = Answer(source()).start(); show(answer); None",
     )
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))

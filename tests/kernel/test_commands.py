@@ -252,7 +252,7 @@ from groq_magic.answer import Answer; from groq_magic.wire.protocol import Chunk
 from groq_magic.display.show import show
 async def source(text):
     yield Chunk(Delta(text), finish_reason="stop")
-answer = Answer(source({text!r})); answer.wait(5); show(answer); None
+answer = Answer(source({text!r})).start(); answer.wait(5); show(answer); None
 """
 BLOCKS = """\
 1. Not this: `inline`.

@@ -154,7 +154,7 @@ async def thinks():
     yield Chunk(Delta("Yes."), "stop")
     yield Done()
 
-show(Answer(thinks()), reasoning=False)
+show(Answer(thinks()).start(), reasoning=False)
 """
 
 
@@ -201,7 +201,7 @@ async def floods():
     yield Chunk(Delta(TEXT), "stop")
     yield Done()
 
-answer = Answer(floods())
+answer = Answer(floods()).start()
 view = live.LiveView(answer)
 view_is_gone = view.finished.is_set
 runtime.loop.job(turn).start()
@@ -254,7 +254,7 @@ async def endless():
         is_closed.set()
 
 StreamingMarkdown.flush = held
-show(Answer(endless()))
+show(Answer(endless()).start())
 print(is_flushing.wait(30))
 StreamingMarkdown.flush = flush
 """
@@ -584,7 +584,7 @@ def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
         "    while not is_shown: await asyncio.sleep(0.01)\n"
         "    yield Chunk(Delta(content='a\\x1b[31mb'), finish_reason='stop')\n"
         "from groq_magic.display.show import show\n"
-        "answer = Answer(chunks(), model='m'); show(answer)\n"
+        "answer = Answer(chunks(), model='m').start(); show(answer)\n"
         "is_shown.append(True); answer.wait(); None"
     )
     plain = kernel.until_static(run)["content"]["data"]

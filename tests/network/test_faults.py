@@ -273,7 +273,7 @@ def test_few_idle_connections_are_kept(ask: Asker) -> None:
 
     with peer(play) as server:
         client = ask.client()
-        asked = [Answer(client.stream(Endpoint(server.base_url), {})) for _ in range(10)]
+        asked = [Answer(client.stream(Endpoint(server.base_url), {})).start() for _ in range(10)]
         assert [answer.result(10) for answer in asked] == [TEXT] * 10
         assert len(ask.held()) == 4
 
@@ -367,7 +367,7 @@ def test_a_proxy_of_the_environment(
         proxy = Proxy(server.port)
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         endpoint = Endpoint(f"https://groq.test:{server.port}/v1", key)
-        answer = Answer(ask.client(max_retries=0).stream(endpoint, {}))
+        answer = Answer(ask.client(max_retries=0).stream(endpoint, {})).start()
         assert answer.result(10) == "ok"
         assert server.connection().request.headers["authorization"] == f"Bearer {key}"
         proxy.close()
@@ -440,7 +440,7 @@ def test_two_hundred_and_fifty_stops(scheme: str, authority: trustme.CA, ask: As
 
     def stop_once(phase: str) -> None:
         server.phase, before = phase, len(server.closed_at)
-        answer = Answer(client.stream(endpoint, {}))
+        answer = Answer(client.stream(endpoint, {})).start()
         time.sleep(chance.uniform(0.0, 0.02))
         answer.stop()
         stopped = time.monotonic()
@@ -542,7 +542,7 @@ def test_ten_answers_at_once_lose_nothing_and_leave_nothing(ask: Asker) -> None:
     with running_demo(200) as demo:
         client, endpoint = ask.client(), Endpoint(demo.base_url)
         asked = {"model": "demo/long", **body}
-        answers = [Answer(client.stream(endpoint, asked)) for _ in range(10)]
+        answers = [Answer(client.stream(endpoint, asked)).start() for _ in range(10)]
         assert [answer.result(30) for answer in answers] == [sent] * 10
         assert len(ask.held()) == _IDLE_CONNECTIONS
         kept = [weakref.ref(answer) for answer in answers]

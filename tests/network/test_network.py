@@ -186,7 +186,9 @@ def test_a_stop_while_a_proxy_is_silent_closes_the_connection(
         pytest.importorskip("socksio")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
-        answer = Answer(Client(max_retries=0).stream(Endpoint("https://api.invalid/v1"), {}))
+        answer = Answer(
+            Client(max_retries=0).stream(Endpoint("https://api.invalid/v1"), {})
+        ).start()
         accepted, _ = listener.accept()
         with accepted:
             accepted.settimeout(5)
@@ -236,7 +238,7 @@ def never_reads() -> Iterator[str]:
 def test_the_key_is_in_no_frame_behind_an_error(never_reads: str) -> None:
     key = "gsk_0123456789abcdef"
     impatient = Client(timeout=0.2, max_retries=0)
-    answer = Answer(impatient.stream(Endpoint(never_reads, key), {"x": "y" * 2**24}))
+    answer = Answer(impatient.stream(Endpoint(never_reads, key), {"x": "y" * 2**24})).start()
     assert answer.wait(30)
     assert isinstance(answer.error, APITimeoutError)
     assert type(answer.error.__cause__).__name__ == "WriteTimeout"

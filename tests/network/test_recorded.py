@@ -34,7 +34,7 @@ every_stream = pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.st
 @every_stream
 @pytest.mark.parametrize("cutting", CUTS)
 def test_a_stream_in_any_cut(path: Path, cutting: str) -> None:
-    answer = Answer(read(CUTS[cutting](path.read_bytes())), model="as asked")
+    answer = Answer(read(CUTS[cutting](path.read_bytes())), model="as asked").start()
     assert answer.wait(60)
     check(answer, path)
 

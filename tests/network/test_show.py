@@ -40,7 +40,9 @@ class Allowed(HTMLParser):
 
 
 def ended(*given: Any, model: str = "m") -> Answer:
-    answer = Answer(items(*given), model=model, parameters={"model": model, "temperature": 0.5})
+    answer = Answer(
+        items(*given), model=model, parameters={"model": model, "temperature": 0.5}
+    ).start()
     answer.wait(30)
     return answer
 
@@ -75,7 +77,7 @@ def test_done() -> None:
 def test_metadata_hold_no_text_of_a_parameter() -> None:
     plain = {"model": "m", "top_k": 4, "top_p": 0.5, "store": False, "reasoning_effort": "low"}
     texts = {"stop": ["tok_1"], "user": "tok_2", "tools": [{"headers": {"x": "tok_3"}}]}
-    answer = Answer(items(chunk("a")), model="m", parameters={**plain, **texts})
+    answer = Answer(items(chunk("a")), model="m", parameters={**plain, **texts}).start()
     answer.wait()
     assert static_bundle(answer)[1]["groq"]["parameters"] == plain
     assert answer.parameters == {**plain, **texts}
@@ -83,7 +85,7 @@ def test_metadata_hold_no_text_of_a_parameter() -> None:
 
 def test_without_the_servers_time_the_speed_is_about_right_and_says_so() -> None:
     given = (*[chunk("word ")] * 20, chunk(finish_reason="stop"))
-    answer = Answer(items(*given), clock=map(float, count()).__next__)
+    answer = Answer(items(*given), clock=map(float, count()).__next__).start()
     answer.wait(30)
     speed = re.search(r'title="([^"]*)">~[\d.]+ tokens/s', html(answer))
     assert speed is not None
@@ -91,7 +93,7 @@ def test_without_the_servers_time_the_speed_is_about_right_and_says_so() -> None
 
 
 def test_stopped_keeps_and_says_so() -> None:
-    answer = Answer(items(chunk("half a"), 60.0), model="m")
+    answer = Answer(items(chunk("half a"), 60.0), model="m").start()
     next(iter(answer))
     answer.stop()
     data, metadata = static_bundle(answer)
@@ -101,7 +103,7 @@ def test_stopped_keeps_and_says_so() -> None:
 
 
 def test_stopped_before_anything_came() -> None:
-    answer = Answer(items(60.0), model="m")
+    answer = Answer(items(60.0), model="m").start()
     answer.stop()
     assert "Nothing had come yet." in html(answer)
 
@@ -160,7 +162,7 @@ def test_both_versions_of_mathjax_see_formulas_and_no_prices() -> None:
 def test_nothing_a_model_or_server_says_becomes_markup(end: Any) -> None:
     reasoning = Chunk(Delta(reasoning=HOSTILE), model=HOSTILE)
     answer = ended(reasoning, chunk(HOSTILE), end, model=HOSTILE)
-    answer.note = HOSTILE
+    answer._receiver.note = HOSTILE
     data, _ = static_bundle(answer)
     Allowed().feed(data["text/html"])
     assert data["text/plain"] == HOSTILE
@@ -227,7 +229,7 @@ def test_an_interrupt_while_it_prints_stops_the_answer(capsys: pytest.CaptureFix
         def write(self, text: str) -> int:
             raise KeyboardInterrupt
 
-    answer = Answer(items(chunk("a"), 60.0), model="m")
+    answer = Answer(items(chunk("a"), 60.0), model="m").start()
     with redirect_stdout(Screen()), pytest.raises(KeyboardInterrupt):
         show(answer)
     assert answer.state == "stopped"

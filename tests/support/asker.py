@@ -33,7 +33,7 @@ class Asker:
 
     def __call__(self, base_url: str, **options: Any) -> Answer:
         client = self.client(**{"timeout": 0.4, "max_retries": 0, **options})
-        return Answer(client.stream(Endpoint(base_url), {"model": "m", "stream": True}))
+        return Answer(client.stream(Endpoint(base_url), {"model": "m", "stream": True})).start()
 
     def held(self) -> list[Any]:
         """The connections in the pools, when nothing runs any more."""

@@ -1,11 +1,11 @@
-"""What chunks add up to, and what of it counts at any moment."""
+"""What chunks add up to, at each moment and at the end."""
 
 from __future__ import annotations
 
-import time
+import pytest
 
 from groq_magic.accumulator import Accumulator
-from groq_magic.wire.protocol import Chunk, Delta, ToolCall, Usage
+from groq_magic.wire.protocol import Chunk, Delta, Responded, ToolCall, Usage
 
 
 def after(*chunks: Chunk) -> Accumulator:
@@ -17,42 +17,68 @@ def after(*chunks: Chunk) -> Accumulator:
 
 def test_half_a_character_waits_and_is_replaced_at_the_end() -> None:
     content = after(*(Chunk(Delta(text)) for text in ("a\ud83d", "\ude00b", "c\ud83d")))
-    assert content.texts(content.so_far) == ["a", "\U0001f600b", "c"]
-    assert content.texts(content.so_far, ended=True) == ["a", "\U0001f600b", "c", "\ufffd"]
-    assert content.texts(content.so_far, 3, ended=True) == ["\ufffd"]
-    assert content.texts(content.so_far, 4, ended=True) == []
+    assert content.deltas() == ["a", "\U0001f600b", "c"]
+    assert content.deltas(2) == ["c"]
+    assert content.ended() == (["a", "\U0001f600b", "c", "\ufffd"], "")
+
+
+def test_half_a_character_of_the_reasoning_waits_and_is_replaced_at_the_end() -> None:
+    content = after(*(Chunk(Delta("", text)) for text in ("a\ud83d", "\ude00b\ud83d")))
+    assert (content.reasoning, content.ended()) == ("a\U0001f600b", ([], "a\U0001f600b\ufffd"))
 
 
 def test_what_may_be_a_tag_is_held_back_and_shown_at_the_end() -> None:
     content = after(Chunk(Delta("<thi")))
-    assert content.texts(content.so_far) == []
-    assert content.texts(content.so_far, ended=True) == ["<thi"]
+    assert (content.deltas(), content.ended()) == ([], (["<thi"], ""))
     content.take(Chunk(Delta("nk>hm</")))
-    assert content.thoughts(content.so_far) == ["hm"]
-    assert content.thoughts(content.so_far, ended=True) == ["hm", "</"]
+    assert (content.reasoning, content.ended()) == ("hm", ([], "hm</"))
 
 
-def test_what_comes_behind_a_moment_does_not_change_it() -> None:
+def test_an_end_does_not_change_with_later_chunks() -> None:
     content = after(Chunk(Delta("a")), Chunk(Delta("b", "hm")))
-    moment = content.so_far
+    end = content.ended()
     content.take(Chunk(Delta("c", "hm")))
-    assert content.texts(moment, ended=True) == ["a", "b"]
-    assert content.thoughts(moment, ended=True) == ["hm"]
+    assert end == (["a", "b"], "hm")
 
 
-def test_what_is_said_last_counts_but_for_the_first_request_id() -> None:
+@pytest.mark.parametrize("empty", [None, ""])
+def test_the_last_value_of_a_field_counts(empty: str | None) -> None:
     content = after(
-        Chunk(model="x", request_id="1", seed=0), Chunk(Delta("a")), Chunk(request_id="2")
+        Chunk(model="x", request_id="1", seed=0, service_tier="flex", system_fingerprint="fp"),
+        Chunk(Delta("a"), model=empty, service_tier=empty, system_fingerprint=empty),
+        Chunk(request_id="2", finish_reason="stop", usage=Usage(total_tokens=3)),
+        Chunk(finish_reason=empty),
     )
-    content.take(Chunk(finish_reason="stop", usage=Usage(total_tokens=3)))
-    assert (content.model, content.request_id, content.seed) == ("x", "1", 0)
-    assert (content.finish_reason, content.usage) == ("stop", Usage(total_tokens=3))
+    fields = content.fields
+    assert (content.model, fields.seed, fields.service_tier) == ("x", 0, "flex")
+    assert (fields.system_fingerprint, fields.finish_reason) == ("fp", "stop")
+    assert fields.usage == Usage(total_tokens=3)
 
 
-def test_a_call_in_many_pieces_takes_time_in_proportion() -> None:
-    pieces = [Chunk(Delta(tool_calls=(ToolCall(1, "", "", "x" * 500),)))] * 100_000
-    begun = time.monotonic()
-    content = after(Chunk(Delta(tool_calls=(ToolCall(1, "id", "f", "{"),))), *pieces)
-    (call,) = content.tool_calls.values()
-    assert time.monotonic() - begun < 60  # joined one by one they copy 2.5 TB
-    assert (call.index, call.id, call.name, len(call.arguments)) == (1, "id", "f", 50_000_001)
+def test_the_first_request_id_counts() -> None:
+    assert after(Chunk(request_id="1"), Chunk(request_id="2")).request_id == "1"
+    content = Accumulator()
+    content.respond(Responded("header", {"x-ratelimit-limit-requests": "5"}))
+    content.take(Chunk(request_id="1"))
+    assert (content.request_id, content.rate_limits.limit_requests) == ("header", 5)
+
+
+def test_tokens_are_the_deltas_until_the_server_has_counted() -> None:
+    content = after(Chunk(Delta("a", "hm")), Chunk(Delta("b")))
+    assert content.tokens == 3
+    content.take(Chunk(usage=Usage(completion_tokens=0)))
+    assert content.tokens == 0
+
+
+def test_a_call_in_many_chunks_is_joined_in_one_step() -> None:
+    class Arguments(str):
+        __slots__ = ()
+
+        def __add__(self, _: str) -> str:
+            raise AssertionError("each addition copies all that came before")
+
+        __radd__ = __add__
+
+    part = Chunk(Delta(tool_calls=(ToolCall(1, "", "", Arguments("x")),)))
+    content = after(Chunk(Delta(tool_calls=(ToolCall(1, "id", "f", "{"),))), *[part] * 1000)
+    assert content.tool_calls == {1: ToolCall(1, "id", "f", "{" + "x" * 1000)}
