@@ -239,7 +239,7 @@ class _StopsAsItAnswers(httpx.AsyncBaseTransport):
         (of_the_answer,) = (
             task
             for task in asyncio.all_tasks()
-            if "_live" in str(task.get_coro()) and task is not asyncio.current_task()
+            if "_receive" in str(task.get_coro()) and task is not asyncio.current_task()
         )
         asyncio.get_running_loop().call_soon(of_the_answer.cancel)
         return httpx.Response(200, stream=self.Body())
