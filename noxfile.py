@@ -46,6 +46,19 @@ def unit(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests with their kernels and servers measured; print what no test reaches."""
+    session.install(".[test]", "coverage>=7.10")
+    chromium = find_or_install_chromium(session)
+    session.run("python", "-m", "tests.support.fetch")
+    session.run("coverage", "erase")
+    tests = ("-m", "pytest", *IN_PARALLEL, *session.posargs)
+    session.run("coverage", "run", *tests, env={"CHROMIUM": chromium})
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report", "--show-missing")
+
+
+@nox.session
 def install(session: nox.Session) -> None:
     """Test the wheel in clean environments: newest and lowest versions of what it needs."""
     session.install("hypothesis", "jupyter_client", "pexpect", "pytest", "uv")
