@@ -50,18 +50,17 @@ def interpolate(
     >>> interpolate("{{ n + 1 }} and {n}, {{n}}", {"n": 1}, str).text
     '2 and {n}, {{n}}'
     """
-    filled = Filled("", [])
-    parts, end = [], 0
+    parts, pictures, end = [], [], 0
     for expression in list(_expressions(text)):
         value = _value(expression, namespace, to_text)
         if isinstance(value, bytes):
-            filled.images.append(value)
-            value = f"[image {images + len(filled.images)}]"
+            pictures.append(value)
+            value = f"[image {images + len(pictures)}]"
         if isinstance(value, Block):
             value = _on_own_lines(value, text[: expression.start], text[expression.end :])
         parts += [text[end : expression.start], value]
         end = expression.end
-    return filled._replace(text="".join([*parts, text[end:]]))
+    return Filled("".join([*parts, text[end:]]), pictures)
 
 
 def mark(text: str) -> tuple[str, list[str]]:
