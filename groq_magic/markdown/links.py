@@ -10,10 +10,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 _SAFE_SCHEME = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
-_NEW_TAB: dict[str, str | int | float] = {
-    "rel": "noopener noreferrer nofollow",
-    "target": "_blank",
-}
+_REL: dict[str, str | int | float] = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
 _text_of = RendererHTML().renderInlineAsText
 _BARE_URL = re.compile(r"://[^\s<>\"`]*[^\s<>\"`.,:;!?'*_~|\\\]]")
 
@@ -60,7 +57,7 @@ def safe_links_rule(state: StateCore) -> None:
 
 
 def _open_in_new_tab(link: Token) -> None:
-    link.attrs |= _NEW_TAB
+    link.attrs |= _REL
     if not link.attrs["href"]:  # of [text](), which would lead to this page
         del link.attrs["href"]
 
@@ -72,5 +69,5 @@ def _as_link(image: Token, state: StateCore, *, is_in_link: bool) -> list[Token]
     shown = Token("text", "", 0, content=text or source)
     if is_in_link:
         return [shown]
-    link = Token("link_open", "a", 1, attrs={"href": source, **_NEW_TAB})
+    link = Token("link_open", "a", 1, attrs={"href": source, **_REL})
     return [link, shown, Token("link_close", "a", -1)]

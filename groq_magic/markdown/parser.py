@@ -103,14 +103,10 @@ def _make_parser() -> MarkdownIt:
     parser.block.ruler.at("fence", fence_rule, interrupts)
     for rule in (links.safe_links_rule, _tasks_rule, _tables_rule):
         parser.core.ruler.push(rule.__name__, rule)
-    html_of: dict[str, Callable[[Token], str]] = {
-        "fence": code_html,
-        "code_block": code_html,
-        "math_inline": math.formula_html,
-        "math_block": math.formula_html,
-    }
-    for kind, html in html_of.items():
-        parser.add_render_rule(kind, _render_rule(html))
+    for kind in ("fence", "code_block"):
+        parser.add_render_rule(kind, _render_rule(code_html))
+    for kind in ("math_inline", "math_block"):
+        parser.add_render_rule(kind, _render_rule(math.formula_html))
     parser.render("a")  # compiles the rules: a second thread would see half of them
     return parser
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from markdown_it.token import Token
-
-from .open_blocks import KINDS, OpenBlock, loosen, settled_part
+from .open_blocks import KINDS, OpenBlock, loosen
 from .parser import to_html
 from .stability import Parsed, lines_of, start_of
 from .tail import complete_tail
@@ -67,10 +65,10 @@ class StreamingMarkdown:
         """The text is complete: settle all of it."""
         self._take_pending(is_complete=True)
         parsed = self._advance()
-        self._push(parsed.rest, parsed)
+        self._transcript.push(parsed.rest, parsed.env)
         self._transcript.close()
         for block in parsed.blocks:
-            self._settle(block, parsed)
+            self._transcript.settle(block, parsed.env)
         self._source = ""
         self._update_links(parsed)
         self._transcript.tail("", "")
@@ -96,7 +94,7 @@ class StreamingMarkdown:
     def _advance_blocks(self, parsed: Parsed) -> bool:
         """Settle blocks; return whether no other one opens."""
         while parsed.blocks and start_of(parsed.blocks[0]) < parsed.settled:
-            self._settle(parsed.blocks.pop(0), parsed)
+            self._transcript.settle(parsed.blocks.pop(0), parsed.env)
         self._cut(parsed, parsed.settled)
         return not self._open_next(parsed)
 
@@ -120,19 +118,13 @@ class StreamingMarkdown:
         if parsed.settled > 0 and not is_over:
             parts, parsed.rest, is_over = [*parts, *parsed.rest], [], True
             line = lines_of(parsed.inside[0])[1]
-        self._push(parts, parsed)
+        self._transcript.push(parts, parsed.env)
         if is_changed:
             self._transcript.open(opened)
         if is_over:
             self._transcript.close()
         self._cut(parsed, line)
         return not is_over
-
-    def _settle(self, tokens: list[Token], parsed: Parsed) -> None:
-        self._transcript.settle(settled_part(tokens, parsed.env))
-
-    def _push(self, parts: list[list[Token]], parsed: Parsed) -> None:
-        self._transcript.push([settled_part(tokens, parsed.env) for tokens in parts])
 
     def _cut(self, parsed: Parsed, line: int) -> None:
         """Keep the source from ``line`` on; what is before it is settled."""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from markdown_it.token import Token
+
 from .math import limit_formulas
-from .open_blocks import Block, OpenBlock, Part
+from .open_blocks import Block, OpenBlock, settled_part
 from .parser import Environment
 
 Operation = tuple[str | int, ...]
@@ -50,24 +52,25 @@ class Transcript:
         taken, self._operations = self._operations, []
         return taken
 
-    def settle(self, part: Part) -> None:
+    def settle(self, tokens: list[Token], env: Environment) -> None:
         """Append a settled block of one part; ``("settle", html)``."""
-        self._settled.append(Block([part]))
-        self._operations.append(("settle", part.tight))
+        self._settled.append(Block([settled_part(tokens, env)]))
+        self._operations.append(("settle", self._settled[-1].html()))
 
     def open(self, block: OpenBlock) -> None:
         """Show this block as the open one; ``("open", html)``."""
         self.opened = block
         self._operations.append(("open", block.html()))
 
-    def push(self, parts: Sequence[Part]) -> None:
+    def push(self, parts: Sequence[list[Token]], env: Environment) -> None:
         """Append settled parts to the open block; ``("push", html)``.
 
         Items go to the list, rows to the ``tbody`` of a table, text to the ``code`` of a fence.
         """
         if self.opened and parts:
-            self.opened.parts += parts
-            self._operations.append(("push", self.opened.html_of(parts)))
+            new = [settled_part(tokens, env) for tokens in parts]
+            self.opened.parts += new
+            self._operations.append(("push", self.opened.html_of(new)))
 
     def close(self) -> None:
         """Settle the open block; ``("close",)``."""
