@@ -1,4 +1,4 @@
-"""The law of growing Markdown on random documents, for as long as you like.
+"""Check the law of growing Markdown on random documents.
 
 ``python -m tests.bench.law [--seconds 300] [--seed 1]``
 
@@ -29,9 +29,9 @@ def main() -> None:
         text = "".join(chance.choices(some, k=chance.randint(1, 25)))
         if seed % 7 == 0:
             text = text.replace("\n", "\r\n")
-        pieces = list(cut(text, chance, chance.choice([1, 3, 10, 40])))
-        assert_law(iter(pieces))
-        seed, flushes = seed + 1, flushes + len(pieces)
+        deltas = list(cut(text, chance, chance.choice([1, 3, 10, 40])))
+        assert_law(iter(deltas))
+        seed, flushes = seed + 1, flushes + len(deltas)
     print(f"{seed - options.seed:,} documents, {flushes:,} flushes, all as rendered at once")
 
 

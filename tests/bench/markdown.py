@@ -1,11 +1,11 @@
-"""Growing Markdown beside a full rendering of the text so far at each flush.
+"""Growing Markdown, compared with rendering the whole text so far at each flush.
 
 ``python -m tests.bench.markdown [--tokens 1000 8000] [--documents mixed fence]``
 
 A token is 4.2 characters, a flush comes every 33 tokens: 30 a second at 1,000 tokens per
-second. CPU is of the whole answer, bytes are what a view has to be told. The full rendering
-is sampled at 24 lengths and summed up, for at each of a thousand it takes minutes. One
-paragraph cannot be parsed in parts: there the view's interval grows, here the cost does.
+second. CPU is of the whole answer; bytes are what a view gets. The full rendering is sampled at 24
+lengths, because all thousand take minutes. One paragraph cannot be parsed in parts: a view then
+gets fewer flushes, but here the cost grows.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def size_of(operations: list[Operation]) -> int:
 
 
 class Growth(NamedTuple):
-    """Of one answer: CPU in seconds, what a view is told in bytes, by either way."""
+    """Of one answer, in both ways: CPU in seconds, and what a view gets in bytes."""
 
     ours: float
     told: int

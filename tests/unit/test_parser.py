@@ -1,4 +1,4 @@
-"""Whole texts are rendered as the dialect asks, and safely whatever they contain."""
+"""Whole texts: the dialect is rendered as its specifications say, and hostile text is safe."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_task_lists(text: str, html: str) -> None:
         ("|a|\n|-|\n|https://e.org|", "https://e.org", "</td>"),
     ],
 )
-def test_urls_that_just_stand_there(text: str, url: str, behind: str) -> None:
+def test_bare_urls(text: str, url: str, behind: str) -> None:
     assert f'<a href="{url}" {REL}>{url}</a>{behind}' in render(text)
 
 
@@ -139,16 +139,16 @@ def test_code_has_colours_when_its_fence_is_closed() -> None:
 
 
 @pytest.mark.parametrize("language", ["nothing-like-this", "", "text"])
-def test_unknown_languages_are_plain(language: str) -> None:
+def test_unknown_languages_have_no_colours(language: str) -> None:
     assert "<span" not in render(f"```{language}\nprint(1)\n```")
 
 
 @pytest.mark.parametrize("text", ["print(1)\n" * 3000, "1 " * 600 + "\n", "1" + "\n" * 200])
-def test_code_that_nobody_has_written_is_plain(text: str) -> None:
+def test_very_long_code_has_no_colours(text: str) -> None:
     assert "<span" not in render(f"```python\n{text}```")
 
 
-def test_code_on_which_a_lexer_would_work_for_long_is_plain() -> None:
+def test_code_that_takes_a_lexer_long_has_no_colours() -> None:
     assert "<span" not in render("```csharp\n" + "x\n" * 9000 + "```")
 
 
@@ -192,9 +192,9 @@ def test_colours_lose_no_character(language: str, text: str) -> None:
     assert unescape(re.sub(r"<[^>]*>", "", code._highlighted(language, text))) == text
 
 
-# Beside CommonMark's own words
+# CommonMark
 
-# What we render in another way than markdown-it-py, by the number of the example.
+# The numbers of the examples that we render in another way than markdown-it-py.
 MATH = {12, 495, 498}  # \\[…\\] and \\(…\\) are formulas
 BARE_URLS = {602, 608, 611}  # a URL is a link without < and >
 NO_CLASS = {144}  # a fence's language is a word
@@ -202,7 +202,7 @@ NO_TARGET = {485, 487, 567}  # [text]() has no href, since it would lead to this
 
 
 def reference(text: str) -> str:
-    """markdown-it-py's output, where our safety is already taken into account.
+    """markdown-it-py's output with our rules of safety.
 
     Raw HTML is escaped, only http, https and mailto links are links, and images are links.
     """
@@ -216,8 +216,8 @@ def reference(text: str) -> str:
     return re.sub(image, as_link, parser.render(text))
 
 
-def without_looks(html: str) -> str:
-    """Without what we add: styles, the colours of code, what keeps links safe."""
+def without_styles(html: str) -> str:
+    """The HTML without what we add: styles, colours, and what keeps links safe."""
     html = re.sub(r' (?:style|rel|target)="[^"]*"', "", html)
     html = html.replace(' class="highlight"', "").replace(' highlight"', '"')
     return re.sub(r"</?span[^>]*>", "", html).replace("&#39;", "'")
@@ -227,12 +227,12 @@ def test_the_specification_is_rendered_as_by_markdown_it() -> None:
     differ = {
         number
         for number, text in enumerate(examples(), 1)
-        if without_looks(render(text)) != reference(text)
+        if without_styles(render(text)) != reference(text)
     }
     assert differ == MATH | BARE_URLS | NO_CLASS | NO_TARGET
 
 
-# Nothing is slow: work is counted, not time
+# Nothing is slow. Work is counted, because time depends on the machine.
 
 
 PATHOLOGICAL = {
@@ -277,7 +277,7 @@ PATHOLOGICAL = {
 
 
 def work(text: str) -> int:
-    """How many times Python's interpreter calls and jumps while it renders the text."""
+    """How many lines, calls and returns Python executes to render the text."""
     import sys
 
     count = 0
@@ -303,7 +303,7 @@ def test_no_text_makes_the_work_grow_faster_than_itself(name: str) -> None:
     assert large / small < 5.5  # 4 is linear, 16 quadratic
 
 
-def test_an_image_looks_at_no_other_one() -> None:
+def test_the_work_for_images_is_linear() -> None:
     image = "![a](https://e.org)"
     assert work(image * 1_000) / work(image * 250) < 5.5
 
@@ -325,7 +325,7 @@ def test_attacks_are_text(attack: str) -> None:
         max_size=6,
     )
 )
-def test_attacks_in_any_company_are_text(parts: list[str]) -> None:
+def test_combined_attacks_are_text(parts: list[str]) -> None:
     assert_harmless(render("".join(parts)))
 
 

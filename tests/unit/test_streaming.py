@@ -1,4 +1,4 @@
-"""Growing Markdown: after every flush the HTML is that of the text so far."""
+"""Growing Markdown: after every flush the HTML is that of one rendering of the text so far."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_traps(text: str) -> None:
 
 
 def test_a_table_is_not_filled_up_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parser ends a table when it has filled up so many cells; it counts from its start."""
+    """The parser ends a table when it has added too many missing cells."""
     parser = sys.modules["markdown_it.rules_block.table"]
     monkeypatch.setattr(parser, "MAX_AUTOCOMPLETED_CELLS", 6553)
     monkeypatch.setattr("groq_magic.markdown.open_blocks.MAX_AUTOCOMPLETED_CELLS", 6553)
@@ -96,7 +96,7 @@ def test_a_table_is_not_filled_up_without_end(monkeypatch: pytest.MonkeyPatch) -
 
 
 class Screen:
-    """What a view shows that follows the operations; it has a method for each."""
+    """A view; it has a method for each operation."""
 
     def __init__(self) -> None:
         self.settled: list[str] = []
@@ -141,7 +141,7 @@ class Screen:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 33, 1000])
 @pytest.mark.parametrize("text", [SAMPLE, SAMPLE.replace("\n", "\r\n")])
 @pytest.mark.parametrize("cosmetics", [False, True])
-def test_what_a_view_is_told_adds_up(text: str, size: int, *, cosmetics: bool) -> None:
+def test_operations_add_up_to_the_html(text: str, size: int, *, cosmetics: bool) -> None:
     markdown, screen = StreamingMarkdown(cosmetics=cosmetics), Screen()
     for start in range(0, len(text), size):
         markdown.feed(text[start : start + size])
@@ -176,7 +176,7 @@ def test_each_block_is_one_element() -> None:
 
 
 def flushed(*deltas: str) -> tuple[StreamingMarkdown, list[Operation]]:
-    """The operations of the last flush; a flush for each delta."""
+    """A text with a flush after each delta, and the operations of the last one."""
     markdown = StreamingMarkdown(cosmetics=False)
     operations: list[Operation] = []
     for delta in deltas:
@@ -186,7 +186,7 @@ def flushed(*deltas: str) -> tuple[StreamingMarkdown, list[Operation]]:
 
 
 @pytest.mark.parametrize(
-    ("deltas", "told"),
+    ("deltas", "expected"),
     [
         (["a\n", "b\n"], [("tail", "<p>a\nb</p>\n", "")]),
         (["a\n", "\n"], [("settle", "<p>a</p>\n"), ("tail", "", "")]),
@@ -206,15 +206,15 @@ def flushed(*deltas: str) -> tuple[StreamingMarkdown, list[Operation]]:
         (["- a\n- b\n- c\n", "\n- d\n"], [("push",), ("open",), ("tail",)]),
     ],
 )
-def test_what_a_view_is_told(deltas: list[str], told: list[Operation]) -> None:
-    """Expected operations can leave out arguments."""
+def test_operations(deltas: list[str], expected: list[Operation]) -> None:
+    """An expected operation can leave out its last arguments."""
     operations = flushed(*deltas)[1]
-    assert len(operations) == len(told), operations
-    for operation, expected in zip(operations, told, strict=True):
-        assert operation[: len(expected)] == expected
+    assert len(operations) == len(expected), operations
+    for operation, start in zip(operations, expected, strict=True):
+        assert operation[: len(start)] == start
 
 
-def test_nothing_new_is_no_operation() -> None:
+def test_a_flush_without_text_has_no_operations() -> None:
     assert flushed("a")[0].flush() == []
 
 
@@ -232,7 +232,7 @@ def test_nothing_new_is_no_operation() -> None:
         ("", "```sh\nls\n```\n"),
     ],
 )
-def test_what_a_view_is_told_does_not_grow(head: str, line: str) -> None:
+def test_operations_do_not_grow_with_the_text(head: str, line: str) -> None:
     markdown = StreamingMarkdown()
     markdown.feed(head)
     sizes = []

@@ -1,4 +1,4 @@
-"""Cosmetics: nothing flashes up that is gone a moment later."""
+"""The end of an unfinished text: nothing flashes up for a moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.markdown import FRAGMENTS
 
 
 def shown(text: str) -> str:
-    """What is on the screen when the text has come so far, as text and few tags."""
+    """The HTML that a view shows for an unfinished text, without styles."""
     markdown = StreamingMarkdown()
     markdown.feed(text)
     markdown.flush()
@@ -30,7 +30,7 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
 @pytest.mark.parametrize(
     ("text", "html"),
     [
-        # No heading for a moment.
+        # No heading before it is one.
         ("Some text\n-", "<p>Some text</p>\n"),
         ("Some text\n--", "<p>Some text</p>\n"),
         ("Some text\n=", "<p>Some text</p>\n"),
@@ -53,7 +53,7 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
         ("```py", ""),
         ("```\ncode\n``", "<pre><code>code\n</code></pre>\n"),
         ("```\ncode\n-", "<pre><code>code\n-</code></pre>\n"),
-        # No half inline markup.
+        # No unfinished inline markup.
         ("a **bo", "<p>a <strong>bo</strong></p>\n"),
         ("a **bo*", "<p>a <strong>bo</strong></p>\n"),
         ("a **", "<p>a</p>\n"),
@@ -80,7 +80,7 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
         ("- [x", ""),
         ("- [ ]", ""),
         ("a[0] and a[1] **b", "<p>a[0] and a[1] <strong>b</strong></p>\n"),
-        # Formulas are left alone, whole or not.
+        # Formulas, complete or not.
         ("$a_1$ **b", f"<p>{FORMULA} <strong>b</strong></p>\n"),
         ("\\(a*b* c", "<p>\\(a*b* c</p>\n"),
         ("x $$a_1 *b* c", "<p>x $$a_1 *b* c</p>\n"),
@@ -105,7 +105,7 @@ def test_the_end_of_an_unfinished_text(text: str, html: str) -> None:
     assert re.sub(r"\s+</", "</", shown(text)) == re.sub(r"\s+</", "</", html)
 
 
-def test_at_the_end_it_is_markdown_as_it_is() -> None:
+def test_a_closed_text_is_shown_as_markdown_says() -> None:
     for text in ("a **bo", "text\n-", "see [the do", "| a | b", "`"):
         markdown = StreamingMarkdown()
         markdown.feed(text)
