@@ -34,7 +34,7 @@ INSIDE = {
 ONLY_IN = {
     "httpx": "wire.endpoint wire.failures wire.body wire.connect wire.client",
     "markdown_it": "markdown.code markdown.math markdown.links markdown.parser markdown.stability"
-    " markdown.open_blocks markdown.tail markdown.streaming",
+    " markdown.open_blocks markdown.transcript markdown.tail",
     "pygments": "markdown.code",
     "anywidget": "display.widget",
     "IPython.display": "display.live display.table display.show",
