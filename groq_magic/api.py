@@ -95,7 +95,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         Endpoint.from_environment(base_url),
     )
     if chat is None:
-        answer = request.answer(request.send(messages))
+        answer = request.answer(request.send(messages)).start()
     elif isinstance(prompt, str):
         answer = _ask_in(chat, messages[0], system, request)
     else:
@@ -103,11 +103,8 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     if display:
         from groq_magic.display.show import show  # a plain script needs no widgets
 
-        try:
+        with answer:  # an interrupt stops it, since the caller does not have it yet
             show(answer)
-        except BaseException:  # an interrupt: nobody has the answer to stop it
-            answer.stop()
-            raise
     return answer
 
 
@@ -129,7 +126,7 @@ class _Request(NamedTuple):
             show=_show_once,
             price=partial(runtime.own(KnownModels).cost, self.endpoint.base_url),
             observer=partial(observe, self.client, self.endpoint),
-        ).start()
+        )
 
     def context(self) -> int | None:
         known = runtime.own(KnownModels)
@@ -141,22 +138,21 @@ def _ask_in(
 ) -> Answer:
     conversation = chat if isinstance(chat, Conversation) else chat_named(chat)
     turn = Turn(prompt, cell=_running_cell())
-    with conversation.add(turn, system) as note:
-        turn.answer = answer = request.answer(_items(conversation, turn, note, request))
-    return answer
+    turn.answer = answer = request.answer(_items(conversation, turn, request))
+    with answer:  # an interrupt stops it, since later turns wait for it
+        conversation.add(turn, system)
+        return answer.start()
 
 
-async def _items(
-    conversation: Conversation, turn: Turn, note: str, request: _Request
-) -> AsyncGenerator[Item]:
+async def _items(conversation: Conversation, turn: Turn, request: _Request) -> AsyncGenerator[Item]:
     """Wait until the earlier turns have ended, which the messages depend on; then send them."""
     for earlier in conversation.before(turn):
         if earlier.answer is not None and not earlier.answer.ended:
             yield Queued("waits for the previous turn")
             with suppress(Exception):  # a failed turn is part of the chat, too
                 await earlier.answer
-    messages, left_out = conversation.messages_for(turn, request.context())
-    yield Asked(f"{note}{left_out}.")
+    messages, note = conversation.messages_for(turn, request.context())
+    yield Asked(note)
     async with aclosing(request.send(messages)) as items:
         async for item in items:
             yield item

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -66,6 +65,8 @@ class Turn:
         """The answer, if this process asked for it and its text was not replaced."""
         self.system: str | None = None
         """The chat's system prompt when the turn was asked."""
+        self.note = ""
+        """What the turn changed in the chat."""
         Message("assistant", text or "")  # raises InputError
         self._text = text or ""
         self._state: State = state
@@ -156,9 +157,8 @@ class Conversation:
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise InputError(f"{path} is not a chat that Conversation.save has written.") from None
 
-    @contextmanager
-    def add(self, turn: Turn, system: str | None = None) -> Iterator[str]:
-        """Add a turn, whose answer the body of the ``with`` sets; yield a note for the reader.
+    def add(self, turn: Turn, system: str | None = None) -> None:
+        """Add a turn, which has its answer, but has not started it.
 
         A turn that the same cell asked in an earlier run is replaced, the later turns are
         dropped, and the answers of all these are stopped. ``system`` replaces the chat's
@@ -168,7 +168,7 @@ class Conversation:
             place = self._place_for(turn.cell)
             dropped, self.turns[place:] = self.turns[place:], [turn]
             self.system = turn.system = self.system if system is None else system
-            yield _note(self.name, place + 1, len(dropped))
+            turn.note = _note(self.name, place + 1, len(dropped))
         for old in dropped:
             if old.answer is not None:
                 old.answer.stop()
@@ -186,7 +186,7 @@ class Conversation:
         return turns[: turns.index(turn)] if turn in turns else []
 
     def messages_for(self, turn: Turn, context: int | None) -> tuple[list[Message], str]:
-        """The messages of the turn's request, and a note about the turns they leave out.
+        """The messages of the turn's request, and a note on what the turn changed in the chat.
 
         ``context`` is the model's limit in tokens, answer included. The first turns are left
         out if all turns would exceed it or the API's limits for images.
@@ -196,7 +196,7 @@ class Conversation:
             messages = _messages(turn.system, turns[left_out:])
             if _fits(messages, context):
                 break
-        return messages, _left_out_note(left_out)
+        return messages, f"{turn.note}{_left_out_note(left_out)}."
 
     def __repr__(self) -> str:
         count = len(self.turns)

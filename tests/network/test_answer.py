@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from groq_magic import IncompleteStreamError, stream
+from groq_magic import Conversation, IncompleteStreamError, stream
 from groq_magic.answer import Answer, running
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Chunk, Delta, Done, Item, Responded, ToolCall
@@ -591,12 +591,14 @@ def test_an_interrupt_at_any_line_leaves_nothing_held(use: Callable[[Answer], ob
     assert line > 3
 
 
-def test_an_interrupt_at_any_line_of_stream_leaves_no_request() -> None:
+@pytest.mark.parametrize("chat", [None, Conversation()])
+def test_an_interrupt_at_any_line_of_stream_leaves_no_request(chat: Conversation | None) -> None:
     """Nobody has that answer: it is stopped, or is among those that can be."""
     with peer(Connection.until_closed) as server:
         stream("x", base_url=server.base_url).stop()
+        ask = partial(stream, "x", chat=chat, base_url=server.base_url)
         for line in count(1):
-            was_raised = raised_at(line, partial(stream, "x", base_url=server.base_url))
+            was_raised = raised_at(line, ask)
             for answer in running():
                 answer.stop()
             until(lambda: not runtime.loop.jobs)
@@ -604,6 +606,8 @@ def test_an_interrupt_at_any_line_of_stream_leaves_no_request() -> None:
                 break
         assert all(connection.closed.wait(30) for connection in server.connections)
     assert line > 3
+    turns = chat.turns if chat else []
+    assert all(turn.answer and turn.answer.wait(30) for turn in turns)  # later turns wait for them
 
 
 def test_an_exception_that_leaves_with_stops_it_and_break_does_not() -> None:
