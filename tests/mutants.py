@@ -94,8 +94,8 @@ MUTANTS = [
     # The key goes to the configured server alone.
     Mutant(
         "wire/endpoint.py",
-        "if url.userinfo:",
-        "if False:",
+        "if url.userinfo else",
+        "if False else",
         "network/test_client.py::test_urls_that_are_refused",
     ),
     Mutant(
