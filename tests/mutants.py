@@ -42,19 +42,19 @@ MUTANTS = [
         "browser/test_widget_js.py::test_reasoning_and_its_summary_are_text",
     ),
     Mutant(
-        "display/static.py",
+        "display/status.py",
         "<br>{escape(answer.note)}",
         "<br>{answer.note}",
         "network/test_show.py::test_nothing_a_model_or_server_says_becomes_markup",
     ),
     Mutant(
-        "display/static.py",
+        "display/status.py",
         "{escape(answer.model)}",
         "{answer.model}",
         "network/test_show.py::test_nothing_a_model_or_server_says_becomes_markup",
     ),
     Mutant(
-        "display/static.py",
+        "display/status.py",
         "{escape(self.rest)}",
         "{self.rest}",
         "network/test_show.py::test_nothing_a_model_or_server_says_becomes_markup",

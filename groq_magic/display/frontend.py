@@ -1,4 +1,4 @@
-"""Which frontend runs a cell, and what it lets us do."""
+"""Which frontend runs a cell, and what it can show."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from IPython import get_ipython
 
 
 def is_terminal(shell: Any, *, wait: bool) -> bool:
-    """Whether text that is printed as it comes is what the reader can see.
+    """Whether printed text is what the reader can see: there is no kernel, or no widgets.
 
-    So it is without a kernel. jupyter console has one, but no widgets, and nothing tells it
-    from other frontends but that those name the cell they run, as Voila does not. Where the
-    cell is to wait, printing is right there, and where not, it would be in the way.
+    jupyter console has a kernel but no widgets. Only the missing id of its cell tells it from
+    other frontends, and Voila names no cell either. So there a cell prints if it is to ``wait``;
+    one that returns at once would print into the next prompt.
     """
     if getattr(shell, "kernel", None) is None:
         return True
@@ -29,8 +29,8 @@ def is_voila() -> bool:
 def somebody_watches(shell: Any) -> bool:
     """Whether the frontend that runs this cell is interactive.
 
-    nbconvert, papermill and ``jupyter execute`` allow no input; nor does Voila, where
-    people do watch. What is no cell, such as a click on somebody's widget, only people do.
+    nbconvert, papermill and ``jupyter execute`` allow no input; Voila neither, but people watch
+    it. What is no cell, such as a click on a widget, people do.
     """
     request = shell.kernel.get_parent()
     is_cell = request.get("header", {}).get("msg_type") == "execute_request"
@@ -38,7 +38,7 @@ def somebody_watches(shell: Any) -> bool:
 
 
 def running_cell() -> tuple[str | None, str | None]:
-    """The id of the cell that runs, where the frontend names it, and of this run of it."""
+    """The id of the running cell, if the frontend names it, and the id of this run."""
     kernel = getattr(get_ipython(), "kernel", None)
     request = kernel.get_parent() if kernel else {}
     cell = request.get("metadata", {}).get("cellId")

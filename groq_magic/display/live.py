@@ -23,7 +23,8 @@ from groq_magic.runtime import runtime
 
 from .frontend import is_voila
 from .pace import Pace
-from .static import shown_reasoning, static_bundle
+from .static import static_bundle
+from .status import shown_reasoning
 from .widget import AnswerWidget, Channel
 
 _log = logging.getLogger(__name__)

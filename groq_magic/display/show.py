@@ -1,4 +1,4 @@
-"""An answer on the screen: live, or at once and whole, or printed; and those shown before."""
+"""Show an answer: live, whole when it ends, or printed as it streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from groq_magic.runtime import runtime
 
 from .frontend import is_terminal, somebody_watches
 from .live import LiveView
-from .static import line_of, note_of, show_reasoning, static_bundle
+from .static import static_bundle
+from .status import line_of, note_of, show_reasoning
 
 _KEPT = 100
 
@@ -30,13 +31,12 @@ class _Shown:
 
 
 def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = None) -> bool:
-    """Show ``answer`` in the running cell; return whether its end was waited for.
+    """Show ``answer`` in the running cell; return whether this waited for its end.
 
-    Live where somebody watches; at once and whole where nobody does (nbconvert,
-    papermill: the file is written when the cells are through, so the cell waits) and
-    where it has ended; as growing text in a terminal. ``wait`` true waits everywhere.
-    ``reasoning`` false leaves out what the model thought, from now on wherever the answer
-    is shown; None changes nothing.
+    In a terminal the text is printed as it streams. Where the frontend is not interactive
+    (nbconvert, papermill), the file is written when the last cell returns: the cell waits and
+    shows the whole answer. Elsewhere a running answer is shown live; if ``wait`` is true, the
+    cell waits. ``reasoning`` shows or hides the reasoning from now on; None changes nothing.
     """
     if reasoning is not None:
         show_reasoning(answer, shown=reasoning)
@@ -59,14 +59,14 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
 
 
 def show_once(answer: Answer) -> None:
-    """Show ``answer`` unless this very cell has shown it already."""
+    """Show ``answer`` unless the running cell has shown it already."""
     shell = get_ipython()
     if runtime.own(_Shown).last_run.get(answer) != getattr(shell, "execution_count", None):
         show(answer)
 
 
 def show_last(count: int, *, reasoning: bool | None = None) -> int:
-    """Show the last answers of this process again, the latest below; return how many."""
+    """Show the last answers of this process again, the latest at the end; return how many."""
     answers = list(runtime.own(_Shown).recent)[-count:]
     for answer in answers:
         show(answer, reasoning=reasoning)
@@ -74,7 +74,7 @@ def show_last(count: int, *, reasoning: bool | None = None) -> int:
 
 
 def last_answer() -> Answer | None:
-    """The answer that was shown last, for the first time; None where none was."""
+    """The answer that was shown first most recently, or None."""
     recent = runtime.own(_Shown).recent
     return recent[-1] if recent else None
 
@@ -82,18 +82,18 @@ def last_answer() -> Answer | None:
 def _show_at_end(answer: Answer) -> None:
     try:
         answer.wait()
-    finally:  # an interrupt has stopped the answer; show what came
+    finally:  # an interrupt has stopped the answer; its text so far is shown
         data, metadata = static_bundle(answer)
         display(data, metadata=metadata, raw=True)
 
 
 def _print(answer: Answer) -> None:
-    """Write the text to stdout as it comes."""
+    """Print the text as it streams, then its status to stderr."""
     try:
-        with suppress(GroqError):  # the caller has it as ``answer.error``
+        with suppress(GroqError):  # `answer.error` has it
             for delta in answer:
                 print(printable(delta), end="", flush=True)
-    except KeyboardInterrupt:  # perhaps while it printed; a wait would have stopped the answer
+    except KeyboardInterrupt:  # while it prints; in a wait the answer stops itself
         answer.stop()
         raise
     finally:

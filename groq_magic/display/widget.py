@@ -33,7 +33,7 @@ from traitlets import Instance
 from groq_magic.answer import Answer
 from groq_magic.markdown import Operation
 
-from .static import Status, shown_reasoning
+from .status import Status, shown_reasoning
 
 _IDS = 100
 
