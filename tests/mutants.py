@@ -155,6 +155,13 @@ MUTANTS = [
         "if False:",
         "unit/test_sse.py::test_an_event_has_a_largest_size",
     ),
+    # The demo server's secret is in no output.
+    Mutant(
+        "wire/endpoint.py",
+        "return base_url.partition(_DEMO_PATH)[0] if",
+        "return base_url if",
+        "kernel/test_commands.py::test_the_status_of_a_kernel_that_has_asked_nothing",
+    ),
     # A terminal gets no escape sequences.
     Mutant(
         "display/show.py",

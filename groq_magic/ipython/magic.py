@@ -65,7 +65,8 @@ class GroqMagic(FlagSettings):
 
     @no_var_expand  # IPython would fill in {name} and $name
     @cell_magic("groq")  # type: ignore[arg-type]  # its own types allow no function
-    def ask(self, line: str, cell: str) -> None:  # noqa: D102  # set below
+    def ask(self, line: str, cell: str) -> None:
+        """Send the cell to a model at Groq: see ``%%groq?``."""
         with _one_line_errors():
             from groq_magic.display.show import show  # loading the extension must be fast
 
@@ -79,7 +80,7 @@ class GroqMagic(FlagSettings):
         if waited and answer.error is not None:
             raise answer.error
 
-    ask.__doc__ = flags.PARSER.format_help()  # type: ignore[assignment]
+    ask.getdoc = flags.PARSER.format_help  # type: ignore[assignment]  # IPython calls it for ?
 
     @line_magic("groq")  # type: ignore[arg-type]
     def command(self, line: str) -> None:
@@ -92,7 +93,7 @@ class GroqMagic(FlagSettings):
         except KeyboardInterrupt:
             raise _Interrupted("Interrupted.") from None
 
-    command.getdoc = _command_help  # type: ignore[assignment]  # IPython calls it for %groq?
+    command.getdoc = _command_help  # type: ignore[assignment]
 
     def close(self) -> None:
         """Detach from the shell."""
