@@ -147,8 +147,7 @@ class LiveView:
         begins = not pace.has_begun and self._is_readable()
         if begins:
             self._views.painting.add(self)
-        is_readable = pace.has_begun or begins
-        if pace.rendered(is_readable=is_readable, is_news=self._state != before):
+        if pace.rendered(is_readable=begins, is_news=self._state != before):
             self._send_batch()
             self._update_early(begins=begins)
             pace.sent(thread_time() - begun, len(self._views.painting))
@@ -245,8 +244,9 @@ class _Views:
         self._ended: deque[AnswerWidget] = deque()
 
     def after_fork(self) -> None:
-        """Stop painting: the parent paints its views."""
+        """Forget what the parent paints and renders."""
         self.painting.clear()
+        self.rendering = asyncio.Semaphore(_RENDERING_AT_ONCE)
 
     async def turn_to_swap(self) -> None:
         """Wait until the page has had time for the swaps before this one.

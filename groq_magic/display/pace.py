@@ -16,9 +16,9 @@ class Pace:
     """Decides when one view paints.
 
     Until there is something to read, a view renders every change at once, so that the first
-    word never waits; but only 200 times, since some text shows nothing, such as link
-    definitions. Afterwards it paints at most 20 times a second, and it renders for at most a
-    tenth of the time, all views together for at most a third.
+    word never waits; but only 200 times and while that is cheap, since some text shows nothing,
+    such as link definitions. Afterwards it paints at most 20 times a second, and it renders for
+    at most a tenth of the time, all views together for at most a third.
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
@@ -48,7 +48,8 @@ class Pace:
 
     @property
     def _is_eager(self) -> bool:
-        return not self.has_begun and self._looks < _EAGER_LOOKS
+        is_cheap = self._left <= _INTERVAL
+        return is_cheap and not self.has_begun and self._looks < _EAGER_LOOKS
 
     @property
     def _left(self) -> float:

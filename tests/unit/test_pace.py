@@ -45,6 +45,12 @@ def test_text_that_shows_nothing_is_paced_too(pace: Pace) -> None:
     assert pace.pause == pytest.approx(0.05)
 
 
+def test_costly_text_that_shows_nothing_waits(pace: Pace) -> None:
+    assert pace.rendered(is_readable=False)
+    pace.sent(1.0, views=0)
+    assert pace.pause == pytest.approx(10)
+
+
 @pytest.mark.parametrize(
     ("cost", "views", "pause"),
     [
