@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from traceback import clear_frames
@@ -82,29 +83,25 @@ class _End(NamedTuple):
     traceback: TracebackType | None
 
 
+@dataclass(eq=False, repr=False)
 class _Receiver:
     """Receives one answer in a task of the background loop; any thread can read and end it."""
 
-    def __init__(
-        self,
-        source: AsyncGenerator[Item],
-        content: Accumulator,
-        times: _Times,
-        observe: Callable[[], object],
-    ) -> None:
-        self.content = content
-        self.times = times
-        self.waiting: Waiting | Queued | None = None
-        self.note = ""
-        self.version = 0
-        self.changed = Waiters()
-        self.finished = Waiters()
-        self.is_finished = False
-        self.observe = observe
+    source: AsyncGenerator[Item]
+    content: Accumulator
+    times: _Times
+    observe: Callable[[], object]
+    waiting: Waiting | Queued | None = None
+    note: str = ""
+    version: int = 0
+    changed: Waiters = field(default_factory=Waiters)
+    finished: Waiters = field(default_factory=Waiters)
+    is_finished: bool = False
+    _state: State = "connecting"
+    _ends: list[_End] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
         self.job = runtime.loop.job(self._receive)
-        self._source = source
-        self._state: State = "connecting"
-        self._ends: list[_End] = []
 
     @property
     def end(self) -> _End | None:
@@ -151,7 +148,7 @@ class _Receiver:
         if self.end:
             return self.finish("stopped")
         try:
-            async with aclosing(self._source) as items, asyncio.timeout(None) as limit:
+            async with aclosing(self.source) as items, asyncio.timeout(None) as limit:
                 async for item in items:
                     await self._take(item)
                     if isinstance(item, Done):  # the connection is free after the body's end
@@ -214,8 +211,7 @@ class _Receiver:
 
     def _enter(self, state: State, error: BaseException | None = None) -> None:
         if not self.end:
-            if error is not None:
-                _forget_request(error)
+            _forget_request(error)
             self.times.note("end")
             traceback = error.__traceback__ if error else None
             self._ends.append(_End(state, *self.content.ended(), error, traceback))
@@ -240,15 +236,14 @@ class Answer:
     """An answer that arrives on a background thread.
 
     Any thread can read it at any time: `text` is what has come so far. Iterating yields the
-    text's deltas as they come, from the first one, and can be repeated; ``async for`` does the
-    same, and ``await answer`` is `result()`. When the answer has failed, `result`, ``await``
-    and both kinds of iteration raise its error, a `GroqError`; iteration yields the deltas
-    first.
+    text's deltas as they come, from the first one, and can be repeated; so can ``async for``,
+    and ``await answer`` is `result()`. All of them raise the error of a failed answer, a
+    `GroqError`; iteration yields the deltas first.
 
-    An interrupt (Ctrl-C) while a thread waits stops the answer; cancelling an ``await`` does
+    An interrupt (Ctrl-C) of a thread that waits stops the answer; cancelling an ``await`` does
     not. ``with answer:`` and ``async with answer:`` stop it when an exception leaves the block,
-    also one from the body of a loop. An interrupt in the instant before a method begins to
-    wait or to stop does not stop it; call `stop` again.
+    also one from the body of a loop. An interrupt just before a method begins to wait or to
+    stop, or just after, does not stop the answer; call `stop` again.
 
     >>> from groq_magic import demo, stream
     >>> answer = stream("Three names for a cat", base_url=demo.start())
@@ -407,7 +402,8 @@ class Answer:
         await self
 
     def __await__(self) -> Generator[Any, None, str]:
-        return self._result_async().__await__()
+        yield from self._receiver.finished.woken(lambda: self._receiver.is_finished).__await__()
+        return self._outcome()
 
     def deltas(self, start: int = 0) -> list[str]:
         """The text's deltas so far, from number ``start`` on; it does not wait.
@@ -454,10 +450,6 @@ class Answer:
             self._receiver.changed.wait(partial(self._receiver.has_more, seen))
         return self.deltas(seen)
 
-    async def _result_async(self) -> str:
-        await self._receiver.finished.woken(lambda: self._receiver.is_finished)
-        return self._outcome()
-
     def _outcome(self) -> str:
         end = self._receiver.end
         if end and end.error is not None:
@@ -465,15 +457,14 @@ class Answer:
         return self.text
 
 
-def _forget_request(error: BaseException) -> None:
+def _forget_request(error: BaseException | None) -> None:
     """Keep the lines that the error came through, without the values of their variables."""
-    seen: list[BaseException | None] = [None]
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        clear_frames(cause.__traceback__)
-        vars(cause).pop("_request", None)  # of httpx
-        cause = cause.__cause__ or cause.__context__
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        clear_frames(error.__traceback__)
+        vars(error).pop("_request", None)  # of httpx
+        error = error.__cause__ or error.__context__
 
 
 class _Answers(WeakKeyDictionary[Answer, None]):

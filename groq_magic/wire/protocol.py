@@ -9,7 +9,7 @@ import json
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -99,24 +99,15 @@ class Usage:
 class ToolCall:
     """A function that the model wants to call; ``arguments`` is JSON text, as sent.
 
-    >>> begun = ToolCall(0, id="call_1", name="add", arguments='{"a": 1, ')
-    >>> begun.plus(ToolCall(0, arguments='"b": 2}')).arguments
-    '{"a": 1, "b": 2}'
+    >>> call = ToolCall(0, id="call_1", name="add", arguments='{"a": 1, "b": 2}')
+    >>> json.loads(call.arguments)
+    {'a': 1, 'b': 2}
     """
 
     index: int = 0
     id: str = ""
     name: str = ""
     arguments: str = ""
-
-    def plus(self, more: ToolCall) -> ToolCall:
-        """This call with the next delta of the same index added."""
-        return replace(
-            self,
-            id=more.id or self.id,
-            name=more.name or self.name,
-            arguments=self.arguments + more.arguments,
-        )
 
 
 class Delta(NamedTuple):

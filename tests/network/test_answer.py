@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from groq_magic import Conversation, IncompleteStreamError, stream
-from groq_magic.answer import Answer, running
+from groq_magic.answer import Answer, _Times, running
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Chunk, Delta, Done, Item, Responded, ToolCall
 from tests.support.asker import on_the_loop
@@ -107,7 +107,7 @@ def test_who_awaits_the_end_sleeps_until_then() -> None:
 
 def test_a_wait_that_is_given_up_leaves_nothing_behind() -> None:
     async def give_up(answer: Answer) -> None:
-        for wait in (answer.changed(answer._receiver.version), answer._result_async()):
+        for wait in (answer.changed(answer._receiver.version), awaited(answer)):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(wait, 0.01)
 
@@ -179,11 +179,29 @@ def test_an_error_that_is_raised_again_is_as_long_as_before() -> None:
     assert frames() == frames() == frames()
 
 
-def test_text_before_the_reasoning_makes_no_negative_time() -> None:
-    late = Chunk(Delta("", "Hm."))
-    answer = Answer(items(chunk("a"), 0.01, late, chunk("b", finish_reason="stop"), Done())).start()
-    answer.result(30)
-    assert answer.thinking_seconds == 0
+def test_text_before_the_reasoning_is_the_first_token_and_makes_no_negative_time() -> None:
+    times = _Times(iter([0.0, 1.0, 3.0, 9.0]).__next__)
+    times.note("text")
+    times.note("reasoning")
+    assert (times.time_to_first_token, times.is_thinking, times.thinking_seconds) == (1, False, 0)
+
+
+def test_the_time_of_a_turn_counts_from_its_request_and_ends_once() -> None:
+    now = [0.0]
+    times = _Times(lambda: now[0])
+    assert (times.time_to_first_token, times.thinking_seconds, times.seconds) == (None, None, 0)
+    now[0] = 5.0
+    times.restart()
+    times.retry_in(2.0)
+    now[0] = 6.0
+    times.note("reasoning")
+    assert (times.seconds_to_retry, times.is_thinking) == (1, True)
+    now[0] = 9.0
+    times.note("end")
+    now[0] = 99.0
+    times.note("end")
+    assert (times.seconds, times.time_to_first_token, times.thinking_seconds) == (4, 1, 3)
+    assert (times.seconds_to_retry, times.is_thinking) == (0, False)
 
 
 def test_async_for_and_await_in_another_loop() -> None:

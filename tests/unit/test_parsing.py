@@ -50,13 +50,13 @@ def test_usage_knows_what_it_knows() -> None:
     }
 
 
-def test_tool_calls_add_up() -> None:
+def test_the_parts_of_a_tool_call_are_read() -> None:
     first = {"index": 1, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
     (call,) = parsed(choices=choice(tool_calls=[first])).delta.tool_calls
     (more,) = parsed(
         choices=choice(tool_calls=[{"index": 1, "function": {"arguments": "}"}}])
     ).delta.tool_calls
-    assert call.plus(more) == ToolCall(1, "a", "f", "{}")
+    assert (call, more) == (ToolCall(1, "a", "f", "{"), ToolCall(1, arguments="}"))
 
 
 def test_unknown_fields_are_ignored() -> None:
