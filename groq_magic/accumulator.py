@@ -41,6 +41,7 @@ class Accumulator:
         self._thoughts = _Deltas()
         self._calls: dict[int, list[ToolCall]] = {}
         self._think_tags = ThinkTags()
+        self._last: tuple[object, ...] = ()
 
     def respond(self, response: Responded) -> None:
         """Take what the headers of the response say."""
@@ -54,7 +55,9 @@ class Accumulator:
         self._thoughts.add(reasoning)
         self._texts.add(text)
         self._take_tools(chunk.delta)
-        self._take_fields(chunk)
+        if chunk[1:] != self._last:  # most chunks of an answer repeat the same fields
+            self._last = chunk[1:]
+            self._take_fields(chunk)
         thought, text = self._think_tags.held
         held = self._texts.held_with(text), self._thoughts.held_with(thought)
         self.so_far = SoFar(len(self._texts), len(self._thoughts), *held)
