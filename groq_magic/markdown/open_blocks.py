@@ -70,7 +70,7 @@ class _Recorder(dict[str, Any]):
 
 
 class Block:
-    """Settled parts between two pieces of HTML."""
+    """Settled parts between a start and an end."""
 
     def __init__(self, parts: Sequence[Part], before: str = "", after: str = "") -> None:
         self.parts = list(parts)

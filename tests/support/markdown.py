@@ -96,7 +96,7 @@ $$
 """
 
 
-PIECES = (
+INLINE = (
     "$$|\\]|$$, x|- $$\n|- $$x$$\n|\x0c\n|\u00a0\n|> [q]: https://e.org\n'a\n|  ```\n|> - a\n|"
     "[foo]|\\(x\\)|**b|** |*|_|`|~~|![a](https://e.org)|<b>|$5 |$x$ |\t|-|1|https://a.org/x) |\\|é"
     "|\u2028|\0|  \n|\n|\n\n|-\t x\n"
@@ -106,7 +106,7 @@ PIECES = (
 FRAGMENTS = [line.replace("\\n", "\n") + "\n" for line in LINES.strip().split("\n")]
 
 
-FRAGMENTS += PIECES.split("|")
+FRAGMENTS += INLINE.split("|")
 
 
 def cut(text: str, chance: random.Random, longest: int) -> Iterator[str]:
@@ -116,13 +116,13 @@ def cut(text: str, chance: random.Random, longest: int) -> Iterator[str]:
         text = text[size:]
 
 
-def assert_law(pieces: Iterator[str]) -> None:
+def assert_law(deltas: Iterator[str]) -> None:
     """At every flush, and at the end."""
     markdown, text = StreamingMarkdown(cosmetics=False), ""
-    for piece in pieces:
-        markdown.feed(piece)
+    for delta in deltas:
+        markdown.feed(delta)
         markdown.flush()
-        text += piece
+        text += delta
         assert markdown.html == render(text.removesuffix("\r")), text  # a CR waits for its LF
     markdown.close()
     assert markdown.html == render(text), text
