@@ -131,6 +131,8 @@ class Fault(NamedTuple):
     text: str = ""
     retries: int = 0
     requests: int = 1
+    silence: float = 60.0
+    """The longest silence of the server in seconds, short where the fault is a silence."""
     is_used_again: bool = False
     """Whether the connection, whose response came whole, stays open for the next request."""
 
@@ -146,8 +148,8 @@ FAULTS = {
     "reset in mid-event": Fault(begin_and(chunk(delta("x")[:9]), reset), APIConnectionError, TEXT),
     "closed before headers": Fault(half_close, APIConnectionError),
     "closed within the headers": Fault(only(raw(HEAD), half_close), APIConnectionError),
-    "stall before headers": Fault(wait, APITimeoutError),
-    "stall in mid-stream": Fault(begin_and(wait), APITimeoutError, TEXT),
+    "stall before headers": Fault(wait, APITimeoutError, silence=0.4),
+    "stall in mid-stream": Fault(begin_and(wait), APITimeoutError, TEXT, silence=0.4),
     "half-close": Fault(begin_and(half_close), APIConnectionError, TEXT),
     "half-close where that ends the body": Fault(
         only(raw(HEAD + b"\r\n" + BEGUN), half_close), IncompleteStreamError, TEXT
@@ -193,7 +195,7 @@ FAULTS = {
     "500 in a large gzip": Fault(
         refuse("500 Oh", BOMB, content_encoding="gzip"), InternalServerError
     ),
-    "500, dripping": Fault(drip_an_error, InternalServerError),
+    "500, dripping": Fault(drip_an_error, InternalServerError, silence=2.0),
     "never stops sending": Fault(
         begin_and(chunk(finish() + DONE), without_end(b"1\r\n:\r\n")), None, TEXT
     ),
@@ -212,7 +214,7 @@ def test_a_fault(fault: Fault, scheme: str, authority: trustme.CA, ask: Asker) -
     play = only(fault.play, Connection.until_closed)
     serving = peer(play) if scheme == "http" else tls_peer(play, authority=authority)
     with serving as server:
-        answer = ask(server.base_url, max_retries=fault.retries)
+        answer = ask(server.base_url, max_retries=fault.retries, timeout=fault.silence)
         check(answer, fault.error, fault.text)
         assert len(ask.held()) == fault.is_used_again
         assert len(server.connections) == fault.requests

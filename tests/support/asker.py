@@ -1,4 +1,4 @@
-"""Clients that are impatient, and what is left when their answers have ended."""
+"""Clients, and what is left when their answers have ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Asker:
-    """Asks as a client does that is impatient and tries once; in the end nothing may be left."""
+    """Asks with clients that try once; in the end nothing may be left."""
 
     def __init__(self) -> None:
         tasks()  # for which the loop opens files of its own
@@ -32,7 +32,7 @@ class Asker:
         return self._clients[-1]
 
     def __call__(self, base_url: str, **options: Any) -> Answer:
-        client = self.client(**{"timeout": 0.4, "max_retries": 0, **options})
+        client = self.client(**{"timeout": 60.0, "max_retries": 0, **options})
         return Answer(client.stream(Endpoint(base_url), {"model": "m", "stream": True})).start()
 
     def held(self) -> list[Any]:
