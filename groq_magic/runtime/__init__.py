@@ -19,7 +19,11 @@ class Runtime:
         self._owned: dict[type[Any], Any] = {}
         atexit.register(self._close)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
+            os.register_at_fork(
+                before=self._before_fork,
+                after_in_parent=self._after_fork_in_parent,
+                after_in_child=self._after_fork,
+            )
 
     def own(self, kind: type[T]) -> T:
         """The process's only object of the type ``kind``; the first call builds it.
@@ -46,6 +50,9 @@ class Runtime:
 
     def _before_fork(self) -> None:
         self.loop.until_forkable()
+
+    def _after_fork_in_parent(self) -> None:
+        self.loop.forked()
 
     def _after_fork(self) -> None:
         """Start anew in the child, which has neither the thread nor its connections."""

@@ -79,6 +79,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_held = False
+        self._is_forking = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.jobs: set[Job] = set()
         """The jobs that run; only the loop's thread changes it."""
@@ -116,15 +117,25 @@ class LoopThread:
         await asyncio.gather(*asyncio.all_tasks() - {mine}, return_exceptions=True)
 
     def until_forkable(self) -> None:
-        """Wait until `without_forks` has ended, up to 30 s."""
+        """Let no `without_forks` begin, and wait up to 30 s until one that runs has ended."""
+        self._is_forking = True
         give_up_at = monotonic() + _LONGEST_HOLD
         while self._is_held and monotonic() < give_up_at:
             sleep(0.002)
 
+    def forked(self) -> None:
+        """Let `without_forks` begin again."""
+        self._is_forking = False
+
     @contextmanager
     def without_forks(self) -> Iterator[None]:
         """Hold forks back, on the loop's thread: what is half done would stay so in a child."""
+        give_up_at = monotonic() + _LONGEST_HOLD
         self._is_held = True
+        while self._is_forking and monotonic() < give_up_at:  # the fork goes first
+            self._is_held = False
+            sleep(0.001)
+            self._is_held = True
         try:
             yield
         finally:

@@ -27,10 +27,12 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 from groq_magic import stream
 from groq_magic.answer import Answer, running
+from groq_magic.runtime.loop import _LOADED_LATE
 from tests.bench.soak import text_of
 from tests.support.asker import open_files, tasks
 from tests.support.demo import running_demo
@@ -150,6 +152,8 @@ class Worker:
         before = self._held() if kind != "exit" else {}
         for number in range(rounds):
             chosen = _KINDS[number % 3] if kind == "mixed" else kind
+            if kind == "exit" and number == rounds // 4:
+                _load_what_comes_late()  # else the rest of the run does nothing but import
             self._faults = set()
             kinds[chosen]()
             tell(kind=chosen, faults=sorted(self._faults))
@@ -425,6 +429,12 @@ def _in_one_loop(coroutine: Coroutine[Any, Any, None]) -> None:
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
+
+
+def _load_what_comes_late() -> None:
+    """Have here, for the children to come, what the loop's thread of each imports else."""
+    for name in _LOADED_LATE:
+        import_module(name)
 
 
 def _finish_loop() -> None:

@@ -25,7 +25,7 @@ from groq_magic import Conversation, IncompleteStreamError, stream
 from groq_magic.answer import Answer, _Times, running
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Chunk, Delta, Done, Item, Responded, ToolCall
-from tests.support.asker import on_the_loop
+from tests.support.asker import on_the_loop, tasks
 from tests.support.chunks import chunk, items
 from tests.support.peer import Connection, answers, delta, peer
 from tests.support.waiting import until
@@ -619,7 +619,7 @@ def test_an_interrupt_at_any_line_of_stream_leaves_no_request(chat: Conversation
             was_raised = raised_at(line, ask)
             for answer in running():
                 answer.stop()
-            until(lambda: not runtime.loop.jobs)
+            until(lambda: tasks() == 0)  # asked on the loop, behind what waits there
             if not was_raised:
                 break
         assert all(connection.closed.wait(30) for connection in server.connections)
@@ -713,6 +713,29 @@ def test_a_fork_waits_where_modules_come_slowly() -> None:
     )
     with peer(answers("ok")) as server:
         assert ran(script, server.base_url) == "0 ok\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_nothing_that_must_not_be_forked_begins_while_a_fork_does() -> None:
+    """OpenSSL, for one, would stay half set up in the child, whose answers would hang."""
+    script = (
+        "import os, threading, time\n"
+        "is_ready, has_ended = threading.Event(), threading.Event()\n"
+        "seen = []\n"
+        "def hold():\n"
+        "    with runtime.loop.without_forks(): time.sleep(2)\n"
+        "    has_ended.set()\n"
+        "def come_late():\n"  # who registers first is called last before a fork
+        "    runtime.loop.call(hold); time.sleep(1)\n"
+        "    seen.append(runtime.loop._is_held)\n"
+        "os.register_at_fork(before=come_late)\n"
+        "from groq_magic.runtime import runtime\n"
+        "runtime.loop.call(is_ready.set); is_ready.wait(30)\n"
+        "if (child := os.fork()) == 0: os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "print(seen, has_ended.wait(30))\n"
+    )
+    assert ran(script, "") == "[False] True\n"
 
 
 def test_a_name_that_is_looked_up_for_ever_delays_no_exit(monkeypatch: pytest.MonkeyPatch) -> None:
