@@ -32,6 +32,7 @@ const SWAP_MS = 1500; // in which the static output usually replaces this view
 const AT_BOTTOM_PX = 4;
 const OBSERVED_MS = 100; // the delay of an IntersectionObserver after a scroll
 const COPIED_MS = 1500;
+const NOT_COPIED_MS = 6000;
 const ENDS = ["done", "stopped", "failed"];
 const STARTED = ["streaming", ...ENDS];
 const WIDGET = "application/vnd.jupyter.widget-view+json";
@@ -132,12 +133,15 @@ const copyCode = async (button) => {
   const text = whole.replace(HIDDEN, "");
   const count = whole.length - text.length;
   const isDone = await writeToClipboard(text, code);
-  const less = count ? ` without ${count} hidden character${count === 1 ? "" : "s"}` : "";
-  const words = isDone ? `Copied${less}` : "Not copied. The code is selected: press Ctrl+C";
-  button.title = isDone && !count ? "" : words;
-  say(words);
-  button.classList.add(isDone ? "groq-copied" : "groq-selected");
-  setTimeout(() => button.classList.remove("groq-copied", "groq-selected"), COPIED_MS);
+  const hidden = count ? `${count} hidden character${count === 1 ? "" : "s"}` : "";
+  const keys = navigator.platform.startsWith("Mac") ? "⌘C" : "Ctrl+C";
+  if (isDone) button.title = hidden && `Copied without ${hidden}`;
+  else button.title = `Not copied. Selected${hidden && ` with ${hidden}`}: press ${keys}`;
+  say(button.title || "Copied");
+  button.classList.remove("groq-copied", "groq-not-copied");
+  const name = isDone ? "groq-copied" : "groq-not-copied";
+  button.classList.add(name);
+  setTimeout(() => button.classList.remove(name), isDone ? COPIED_MS : NOT_COPIED_MS);
 };
 
 // ---- Formulas ----
@@ -393,9 +397,9 @@ class Transcript {
   push(html) {
     const place = placeIn(this.#openElement);
     append(place, html);
-    for (const node of [...place.childNodes].slice(this.#held)) {
-      if (node instanceof Element) this.#dress(node);
-    }
+    /** @type {ChildNode | null} */
+    let node = place.childNodes[this.#held]; // not a copy of the list, which can be long
+    for (; node; node = node.nextSibling) if (node instanceof Element) this.#dress(node);
     this.#held = place.childNodes.length;
   }
 

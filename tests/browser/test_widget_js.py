@@ -523,11 +523,22 @@ def test_copy_leaves_out_what_nobody_sees_and_says_so(
     assert page.evaluate(COPY, told) == [copied, words or "Copied", words]
 
 
-def test_a_copy_that_fails_selects_the_code_and_says_so(page: Page) -> None:
-    page.evaluate("() => { document.execCommand = () => false; }")
-    told = {"source": str(live.AnswerWidget._esm), "code": "a\u202eb", "isSecure": False}
-    words = "Not copied. The code is selected: press Ctrl+C"
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("ab", "Not copied. Selected: press Ctrl+C"),
+        ("a\u202eb", "Not copied. Selected with 1 hidden character: press Ctrl+C"),
+    ],
+)
+def test_a_copy_that_fails_selects_the_code_and_says_so(page: Page, code: str, words: str) -> None:
+    page.evaluate("""() => {
+      document.execCommand = () => false;
+      window.uncaught = 0;
+      onunhandledrejection = () => { uncaught += 1; };
+    }""")
+    told = {"source": str(live.AnswerWidget._esm), "code": code, "isSecure": False}
     try:
         assert page.evaluate(COPY, told)[1:] == [words, words]
+        assert page.evaluate("uncaught") == 0
     finally:
         page.evaluate("() => { delete document.execCommand; }")
