@@ -98,8 +98,10 @@ class LiveView:
     async def _follow(self) -> None:
         version = -1
         while not self._answer.ended:
-            with suppress(TimeoutError):  # the seconds run on
-                version = await asyncio.wait_for(self._answer.changed(version), _LONGEST_SILENCE)
+            # Python 3.11's wait_for can lose a cancellation, and with it the output at exit.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LONGEST_SILENCE):
+                    version = await self._answer.changed(version)
             await self._on_thread(self._paint)
             await self._until(self._end, seconds=self._pace.pause)
 

@@ -95,7 +95,8 @@ def note_of(answer: Answer) -> Note | None:
         return Note("Failed.", str(answer.error), _RED)
     if answer.state == "done" and answer.finish_reason == "length":
         more = f"Ask for more with --max-tokens {4 * answer.tokens}."
-        return Note(f"Cut at {answer.tokens:,} tokens.", more, _AMBER)
+        count = f"{answer.tokens:,} token{'' if answer.tokens == 1 else 's'}"
+        return Note(f"Cut at {count}.", more, _AMBER)
     if answer.state == "stopped":
         rest = "Run the cell again for all of it." if answer.tokens else "Nothing had come yet."
         return Note("Stopped.", rest, _GREY)
