@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
@@ -68,9 +69,15 @@ class Lab:
         }
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
         command += [f"--{name}={value}" for name, value in options.items()]
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self._command, self._environment = command, environment
+        self._start()
         self.url = self._until_it_listens()
+
+    def _start(self) -> None:
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log
+            )
 
     def write(self, name: str, *cells: str) -> Path:
         """A notebook of these code cells."""
@@ -83,14 +90,24 @@ class Lab:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:  # it has shut down, and waits for a thread of anyio's
+            self._process.kill()
+            self._process.wait()
 
     def _until_it_listens(self, timeout: float = 120.0) -> str:
+        """Its URL. It prints that before it listens, and ends if the port is taken by then."""
         deadline = time.monotonic() + timeout
-        while not (found := re.search(r"http://127\.0\.0\.1:\d+/", self._log.read_text())):
+        while True:
+            found = re.search(r"http://127\.0\.0\.1:\d+/", self._log.read_text())
+            with suppress(OSError):
+                if found and urlopen(f"{found[0]}api"):
+                    return found[0]
             assert time.monotonic() < deadline, self._log.read_text()
+            if self._process.poll() is not None:
+                self._start()
             time.sleep(0.05)
-        return found[0]
 
 
 @contextmanager
