@@ -29,7 +29,7 @@ from .widget import AnswerWidget, Channel
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_SILENCE = 1.0  # seconds; a view that hears nothing for three asks why
+_LONGEST_SILENCE = 1.0  # seconds; a view that receives nothing for three seconds asks the kernel
 _RENDERING_AT_ONCE = 2  # threads, which share Python's lock with the loop
 _RENDERED_AT_ONCE = 20_000  # characters; a garbage collection in between stops all threads
 _SWAP_INTERVAL = 0.06

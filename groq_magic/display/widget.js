@@ -443,7 +443,8 @@ class Transcript {
 // ---- The kernel ----
 
 /** Messages to the kernel that are sent again until they are answered: a message that is sent
- * right after a reload of the page can be lost. The kernel handles each id once. */
+ * right after a reload of the page can be lost. Each has an id of its own, since the kernel can
+ * deliver a message twice. */
 class Requests {
   #model;
   #onGone;
