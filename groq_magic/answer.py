@@ -90,7 +90,7 @@ class _Receiver:
     source: AsyncGenerator[Item]
     content: Accumulator
     times: _Times
-    observe: Callable[[], object]
+    observe: Callable[[bool], object]
     waiting: Waiting | Queued | None = None
     note: str = ""
     version: int = 0
@@ -133,14 +133,14 @@ class _Receiver:
         self._enter(state, error)
         if not self.is_finished:
             self.waiting = None
-            self._tell_observer()
+            self._tell_observer(ended=True)
             self.is_finished = True
             self._advance()
             self.finished.wake()
 
     def orphan(self) -> None:
         """End it in the child of a fork, where its observer must not count it."""
-        self.observe = lambda: None
+        self.observe = lambda _: None
         cause = "The process was forked; its parent has the rest."
         self.finish("failed", APIConnectionError(cause))
 
@@ -191,7 +191,7 @@ class _Receiver:
             self.times.note("text")
         self._advance()
         if is_first:
-            self._tell_observer()
+            self._tell_observer(ended=False)
 
     def _change_to(self, state: State, waiting: Waiting | Queued | None = None) -> None:
         self._state, self.waiting = state, waiting
@@ -220,9 +220,9 @@ class _Receiver:
         self.version += 1
         self.changed.wake()
 
-    def _tell_observer(self) -> None:
+    def _tell_observer(self, *, ended: bool) -> None:
         try:
-            self.observe()
+            self.observe(ended)
         except Exception:  # the connection must be closed nevertheless
             _log.exception("The observer of an answer failed.")
 
@@ -261,7 +261,7 @@ class Answer:
         parameters: Mapping[str, Any] | None = None,
         show: Callable[[Answer], object] | None = None,
         price: Callable[[tuple[str, ...], Usage], float | None] | None = None,
-        observer: Callable[[Answer], object] = lambda _: None,
+        observer: Callable[[Answer, bool], object] = lambda *_: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.parameters: dict[str, Any] = dict(parameters or {})

@@ -41,8 +41,10 @@ class _Usage:
         self.learning.clear()
 
 
-def observe(client: Client, endpoint: Endpoint, answer: Answer) -> None:
+def observe(client: Client, endpoint: Endpoint, answer: Answer, ended: bool) -> None:  # noqa: FBT001
     """Note what an answer has used; called when its first delta has arrived and at its end.
+
+    ``answer.ended`` may be true at the first call, too: a Stop can come between the two.
 
     The first call also asks for the server's models: in time for this answer's price, and
     without a delay of its first delta.
@@ -50,9 +52,9 @@ def observe(client: Client, endpoint: Endpoint, answer: Answer) -> None:
     usage, limits = runtime.own(_Usage), answer.rate_limits
     if limits.remaining_requests is not None or limits.remaining_tokens is not None:
         usage.limits = limits, monotonic()
-    if not answer.ended or answer.state == "done":  # the first call may be the last
+    if not ended or answer.state == "done":  # the first call may be the last
         learn_models(client, endpoint)
-    if answer.ended and answer.tokens:
+    if ended and answer.tokens:
         names = (answer.model, str(answer.parameters.get("model")))
         cost = runtime.own(KnownModels).cost
         usage.costs.append(partial(cost, endpoint.base_url, names, answer.usage))

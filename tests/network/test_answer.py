@@ -120,9 +120,24 @@ def test_a_wait_that_is_given_up_leaves_nothing_behind() -> None:
 
 def test_an_observer_is_told_of_the_first_delta_and_of_the_end() -> None:
     told: list[tuple[str, str]] = []
-    answer = Answer(items(*WHOLE), observer=lambda each: told.append((each.state, each.text)))
+    answer = Answer(items(*WHOLE), observer=lambda each, _: told.append((each.state, each.text)))
     assert answer.start().result(30) == "ab"
     assert told == [("streaming", "a"), ("done", "ab")]
+
+
+def test_an_observer_is_told_of_one_end_though_a_stop_comes_before_the_first_call() -> None:
+    told: list[tuple[bool, bool]] = []
+    now = count()
+
+    def clock() -> float:
+        if next(now) == 1:  # the first text has arrived; nobody has been told
+            answer.stop()
+        return 0.0
+
+    source = items(chunk("a"), 60.0)
+    answer = Answer(source, clock=clock, observer=lambda each, end: told.append((each.ended, end)))
+    assert answer.start().wait(30)
+    assert told == [(True, False), (True, True)]
 
 
 def test_an_observer_that_fails_keeps_no_answer_from_being_stopped() -> None:
@@ -135,7 +150,7 @@ def test_an_observer_that_fails_keeps_no_answer_from_being_stopped() -> None:
         finally:
             closed.set()
 
-    def observe(_answer: Answer) -> None:
+    def observe(_answer: Answer, _ended: object) -> None:
         raise ValueError("of its own")
 
     answer = Answer(source(), observer=observe).start()
