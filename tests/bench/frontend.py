@@ -90,11 +90,11 @@ WATCH = """
     const isComplete = /The end\\.\\s*$/.test(last()?.textContent ?? "");
     if (watch.complete === null && isComplete) watch.complete = now();
   }, 25);
-  // The live text as it is when its view says that this is all, before the swap. What lost
+  // The live text of the view that has ended; the swap takes it out as it is. What lost
   // batches would have left out is missing there for good: the static output has it all.
   watch.observer = new MutationObserver((changes) => {
     const root = changes.find(({target}) => target.dataset.state === "done")?.target;
-    watch.live ??= root?.querySelector(".groq-text").cloneNode(true) ?? null;
+    watch.live ??= root?.querySelector(".groq-text") ?? null;
   });
   watch.observer.observe(document, {subtree: true, attributeFilter: ["data-state"]});
   new PerformanceObserver((list) => {
