@@ -170,7 +170,9 @@ class LiveView:
 
     def _send_batch(self) -> None:
         operations, self._operations = self._operations, []
-        self._channel.send_batch(operations)
+        # The browser drops the shown tail once per batch: so only the last flush may have one.
+        kept = [operation for operation in operations[:-1] if operation[0] != "tail"]
+        self._channel.send_batch(kept + operations[-1:])
 
     def _update_early(self, *, begins: bool) -> None:
         """Keep a snapshot in the widget's state until a view asks for one.
