@@ -165,6 +165,28 @@ def test_what_is_not_shown_does_not_make_batches_many(kernel: Kernel) -> None:
     assert 3 < len(batches) < 21 * made["seconds"] + 5
 
 
+FENCE = """
+from groq_magic.answer import Answer
+from groq_magic.display.show import show
+from groq_magic.wire.protocol import Chunk, Delta, Done
+
+async def fence():
+    yield Chunk(Delta("```\\n" + "line\\n" * 10_000 + "The end."), "stop")
+    yield Done()
+
+show(Answer(fence()).start())
+"""
+
+
+def test_a_batch_of_several_flushes_has_the_tail_of_the_last(kernel: Kernel) -> None:
+    """A view drops its old tail once in a batch, and would show the others beside the last."""
+    run = kernel.run(FENCE)
+    kernel.until_static(run)
+    batches = [m["ops"] for m in custom(run, widget_of(run)) if m["type"] == "batch"]
+    assert max(map(len, batches)) > 2
+    assert [op for ops in batches for op in ops[:-1] if op[0] == "tail"] == []
+
+
 RENDERED = """
 import asyncio
 from groq_magic.answer import Answer
