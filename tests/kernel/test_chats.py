@@ -13,17 +13,13 @@ from groq_magic import Conversation, InputError, Message, Turn, stream
 from groq_magic.prompt.images import image_url
 from groq_magic.runtime import runtime
 from groq_magic.wire.models import KnownModels, Model
-from tests.support.demo import Demo, running_demo
+from tests.support.demo import Demo
 from tests.support.kernels import Kernel, running_kernel
+
+TOKENS_PER_SECOND = 5000
 
 STOPPED = "[This answer was stopped before its end.]"
 FAILED = "[This answer broke off before its end.]"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(5000) as demo:
-        yield demo
 
 
 @pytest.fixture(scope="module")

@@ -11,19 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.demo import Demo, running_demo
+from tests.support.demo import Demo
 from tests.support.kernels import Kernel, Run, bundle, custom, running_kernel, widget_of
 from tests.support.peer import Connection, peer
 from tests.support.waiting import free_port
 
+TOKENS_PER_SECOND = 200
+
 KEY = "gsk_never_seen_anywhere_0123456789"
 ELSEWHERE = "os.environ['GROQ_BASE_URL'] = 'http://127.0.0.1:9/openai/v1'"  # nobody listens there
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(200) as demo:
-        yield demo
 
 
 @pytest.fixture(scope="module")

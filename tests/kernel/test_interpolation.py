@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groq_magic.prompt.interpolation import interpolate
-from tests.support.demo import Demo, running_demo
+from tests.support.demo import Demo
 from tests.support.kernels import Kernel, running_kernel
 
+TOKENS_PER_SECOND = 5000
 SET_UP = """
 import decimal, fractions, io
 import matplotlib.pyplot as plt, pandas as pd, polars as pl
@@ -74,12 +75,6 @@ for each in ended, cats, failed:
     each.wait()
 begun = next(iter(slow))  # and so no request of these comes among those of a test
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Demo]:
-    with running_demo(5000) as demo:
-        yield demo
 
 
 @pytest.fixture(scope="module")
