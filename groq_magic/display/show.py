@@ -74,7 +74,7 @@ def show_last(count: int, *, reasoning: bool | None = None) -> int:
 
 
 def last_answer() -> Answer | None:
-    """The answer that was shown first most recently, or None."""
+    """The answer whose first display is the newest; None if none was displayed."""
     recent = runtime.own(_Shown).recent
     return recent[-1] if recent else None
 

@@ -98,7 +98,7 @@ def note_of(answer: Answer) -> Note | None:
         count = f"{answer.tokens:,} token{'' if answer.tokens == 1 else 's'}"
         return Note(f"Cut at {count}.", more, _AMBER)
     if answer.state == "stopped":
-        rest = "Run the cell again for all of it." if answer.tokens else "Nothing had come yet."
+        rest = "Run the cell again for all of it." if answer.tokens else "No text has arrived."
         return Note("Stopped.", rest, _GREY)
     return None
 

@@ -254,7 +254,7 @@ def test_the_wait_for_a_rate_limit_is_counted_down_and_stopped(lab: Lab, page: P
         assert answer.get_attribute("data-state") == "waiting"
         assert page.locator("body > .groq-said").inner_text() == "waiting"
         answer.get_by_role("button", name="Stop").click()
-        book.until(lambda: "Stopped. Nothing had come yet." in book.text(0))
+        book.until(lambda: "Stopped. No text has arrived." in book.text(0))
         book.until(lambda: stops(page) == 0)
         assert len(server.connections) == 1
 
@@ -265,7 +265,7 @@ def test_stop_before_the_first_token(lab: Lab, page: Page, hand: Hand) -> None:
     hand.asked()
     book.answer(0).get_by_role("button", name="Stop").click()
     assert hand.has_been_left()
-    book.until(lambda: "Stopped. Nothing had come yet." in book.text(0))
+    book.until(lambda: "Stopped. No text has arrived." in book.text(0))
     book.until(lambda: stops(page) == 0)
 
 
@@ -447,6 +447,7 @@ def test_the_last_line_is_followed_while_the_reader_is_there(
     assert answer.get_by_text("Line 65.").bounding_box() == seen
     page.mouse.wheel(0, 10_000)  # and returns, past the answer's end
     book.until(lambda: answer.evaluate(BELOW) < 0)
+    page.wait_for_function("new Promise((done) => setTimeout(() => done(true), 300))")
     hand.say(*lines(120, 160))
     book.until(lambda: answer.get_by_text("Line 159.").count() == 1)
     book.until(is_at_the_end)

@@ -95,8 +95,15 @@ def test_a_page_reloaded_while_a_cell_runs_has_stop_when_that_ends(
     book.load()
     book.until(lambda: "Loading widget..." in book.text(ANSWER))
     book.page.get_by_text(f"{KERNEL['display_name']} |").wait_for()
-    book.interrupt()
-    book.answer(ANSWER).get_by_role("button", name="Stop").click()
+    stop = book.answer(ANSWER).get_by_role("button", name="Stop")
+
+    def shows_stop() -> bool:  # an interrupt before the page has its kernel does nothing
+        book.interrupt()
+        book.page.wait_for_timeout(3000)
+        return stop.is_visible()
+
+    book.until(shows_stop)
+    stop.click()
     server.until("closed")
     book.until(lambda: "stopped after" in book.text(ANSWER))
     assert BEGINNING in book.text(ANSWER)

@@ -167,14 +167,14 @@ def test_what_is_not_shown_does_not_make_batches_many(kernel: Kernel) -> None:
 
 FENCE = """
 from groq_magic.answer import Answer
-from groq_magic.display.show import show
+from groq_magic.display.live import LiveView
 from groq_magic.wire.protocol import Chunk, Delta, Done
 
 async def fence():
     yield Chunk(Delta("```\\n" + "line\\n" * 10_000 + "The end."), "stop")
     yield Done()
 
-show(Answer(fence()).start())
+view = LiveView(Answer(fence()).start())
 """
 
 

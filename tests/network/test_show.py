@@ -105,7 +105,7 @@ def test_stopped_keeps_and_says_so() -> None:
 def test_stopped_before_anything_came() -> None:
     answer = Answer(items(60.0), model="m").start()
     answer.stop()
-    assert "Nothing had come yet." in html(answer)
+    assert "No text has arrived." in html(answer)
 
 
 def test_failed_says_why() -> None:
