@@ -445,7 +445,7 @@ def test_the_last_line_is_followed_while_the_reader_is_there(
     hand.say(*lines(80, 120))
     book.until(lambda: answer.get_by_text("Line 119.").count() == 1)
     assert answer.get_by_text("Line 65.").bounding_box() == seen
-    page.mouse.wheel(0, 10_000)  # and returns, past the answer's end
+    page.mouse.wheel(0, answer.evaluate(BELOW) + 20)  # and returns, just past the answer's end
     book.until(lambda: answer.evaluate(BELOW) < 0)
     page.wait_for_function("new Promise((done) => setTimeout(() => done(true), 300))")
     hand.say(*lines(120, 160))
