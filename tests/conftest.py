@@ -13,10 +13,10 @@ from tests.support.demo import Demo, running_demo
 
 if TYPE_CHECKING:
     import trustme
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
     from tests.support.asker import Asker
-    from tests.support.lab import Lab
+    from tests.support.lab import Lab, Profile
 
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
@@ -85,15 +85,15 @@ def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from tests.support.lab import running_browser
+def browser() -> Iterator[Profile]:
+    from tests.support.lab import running_profile
 
-    with running_browser() as browser:
+    with running_profile() as browser:
         yield browser
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+def page(browser: Profile) -> Iterator[Page]:
+    page = browser.new_page()
     yield page
     page.close()

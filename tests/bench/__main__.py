@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from tests.support.demo import running_demo
 from tests.support.frontends import VERSIONS
-from tests.support.lab import Notebook7Page, NotebookPage, running_browser
+from tests.support.lab import Notebook7Page, NotebookPage, running_browser, running_profile
 
 from . import client, frontend, markdown, stops, weight
 from .table import Goal, Row, at_least, at_most, beside, machine, number, table
@@ -203,7 +203,7 @@ def live_rows(live: Live, taken: list[dict[str, float | str]]) -> Iterator[Row]:
 
 
 def measure_stops(size: Size) -> Iterator[Row]:
-    with running_demo(60) as server, running_browser() as browser:
+    with running_demo(60) as server, running_profile() as browser:
         for case in stops.plan(size.versions):
             reloads = size.reloads if case[1] is NotebookPage else size.stops
             for taken in stops.measure(browser, server, case, size.stops, reloads):

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from playwright.sync_api import Browser, WebSocket
+from playwright.sync_api import WebSocket
 
 from tests.support.demo import Demo, running_demo
 from tests.support.frontends import (
@@ -35,7 +35,7 @@ from tests.support.frontends import (
     running_frontend,
     waiting,
 )
-from tests.support.lab import Notebook7Page, NotebookPage, running_browser
+from tests.support.lab import Notebook7Page, NotebookPage, Profile, running_profile
 
 SIX, *_, NEWEST = VERSIONS
 GIVEN_UP = 10.0
@@ -160,7 +160,7 @@ Case = tuple[str, type[NotebookPage], Sequence[State]]
 
 
 def measure(
-    browser: Browser, server: Demo, case: Case, rounds: int, reloads: int
+    browser: Profile, server: Demo, case: Case, rounds: int, reloads: int
 ) -> Iterator[Stops]:
     version, kind, states = case
     with (
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--ipykernel", choices=VERSIONS, nargs="+", default=VERSIONS)
     options = parser.parse_args()
     print(f"{'milliseconds: median, worst':39} from the driver from the page")
-    with running_demo(60) as server, running_browser() as browser:
+    with running_demo(60) as server, running_profile() as browser:
         for case in plan(options.ipykernel):
             for stops in measure(browser, server, case, options.rounds, options.reloads):
                 print(stops, flush=True)

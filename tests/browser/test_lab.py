@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from tests.support.attacks import ATTACKS
 from tests.support.demo import Demo
-from tests.support.lab import Lab, NotebookPage, running_lab
+from tests.support.lab import Lab, NotebookPage, Profile, running_lab
 from tests.support.notebooks import EXAMPLES, without_outputs
 
 TOKENS_PER_SECOND = 60
@@ -62,7 +62,7 @@ def test_the_whole_path(lab: Lab, page: Page, server: Demo) -> None:
     assert "widgets" not in saved["metadata"]
 
 
-def test_the_tour_runs_from_top_to_bottom(browser: Browser, tmp_path: Path) -> None:
+def test_the_tour_runs_from_top_to_bottom(browser: Profile, tmp_path: Path) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 6000})
     with running_lab(tmp_path, {}) as lab:  # no key and no base URL, as on a new machine
         path = without_outputs(EXAMPLES, lab.folder / "notebooks" / "examples.ipynb")
@@ -162,7 +162,7 @@ def test_the_file_is_valid_in_each_state_and_keeps_no_variable(
     assert secret not in book.path.read_text("utf-8")
 
 
-def test_no_attack_gets_through(lab: Lab, browser: Browser) -> None:
+def test_no_attack_gets_through(lab: Lab, browser: Profile) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 30_000})  # all cells are shown
     cells = [
         "from groq_magic.markdown import render\n"

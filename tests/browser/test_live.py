@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Locator, Page
 
 from groq_magic.demo.server import _answers, _tokens_of
 from tests.support.attacks import ATTACKS
 from tests.support.demo import Demo
-from tests.support.lab import DARK, PAGES, Lab, Notebook7Page, NotebookPage, running_lab
+from tests.support.lab import DARK, PAGES, Lab, Notebook7Page, NotebookPage, Profile, running_lab
 from tests.support.peer import DONE, Connection, Peer, event, finish, peer
 
 TOKENS_PER_SECOND = 300
@@ -148,7 +148,7 @@ def test_ended_while_no_page_is_open_it_is_whole(
 
 @in_both
 def test_two_windows_show_the_same(
-    kind: type[NotebookPage], lab: Lab, browser: Browser, page: Page, hand: Hand
+    kind: type[NotebookPage], lab: Lab, browser: Profile, page: Page, hand: Hand
 ) -> None:
     one = half_shown(kind, page, lab, hand)
     second = browser.new_page(viewport={"width": 1100, "height": 900})
@@ -190,7 +190,7 @@ def test_a_kernel_shut_down_keeps_what_had_come(lab: Lab, page: Page, hand: Hand
     check_what_had_come(book, hand)
 
 
-def test_twenty_answers_at_once(lab: Lab, browser: Browser, server: Demo) -> None:
+def test_twenty_answers_at_once(lab: Lab, browser: Profile, server: Demo) -> None:
     """Run All in a window of the usual size: most of the cells are out of sight."""
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     topics = ("events", "cats", "table", "code", "math")
@@ -219,7 +219,7 @@ def test_twenty_answers_at_once(lab: Lab, browser: Browser, server: Demo) -> Non
     page.close()
 
 
-def test_all_that_are_in_sight_stream_at_once(lab: Lab, browser: Browser) -> None:
+def test_all_that_are_in_sight_stream_at_once(lab: Lab, browser: Profile) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 12_000})
     with ExitStack() as stack:
         hands = [Hand(stack.enter_context(peer(Connection.until_closed))) for _ in range(20)]
@@ -284,7 +284,7 @@ print("{"wide " * 40}")
 
 
 def test_on_a_narrow_page_the_header_wraps_and_stop_is_there(
-    lab: Lab, browser: Browser, hand: Hand
+    lab: Lab, browser: Profile, hand: Hand
 ) -> None:
     page = browser.new_page(viewport={"width": 420, "height": 800})
     book = Notebook7Page(page, lab, lab.write("narrow.ipynb", hand.cell))
@@ -306,7 +306,7 @@ def test_on_a_narrow_page_the_header_wraps_and_stop_is_there(
     page.close()
 
 
-def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Browser, hand: Hand) -> None:
+def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Profile, hand: Hand) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     book = NotebookPage(page, lab, lab.write("keyboard.ipynb", hand.cell))
@@ -351,7 +351,7 @@ def test_the_reasoning_unfolds_and_folds(lab: Lab, page: Page, hand: Hand) -> No
     assert thought.get_by_text("Let me see.").is_visible()
 
 
-def test_code_is_copied(lab: Lab, browser: Browser, hand: Hand) -> None:
+def test_code_is_copied(lab: Lab, browser: Profile, hand: Hand) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     book = NotebookPage(page, lab, lab.write("copy.ipynb", hand.cell))
@@ -418,7 +418,7 @@ BELOW = """
 
 
 def test_the_last_line_is_followed_while_the_reader_is_there(
-    lab: Lab, browser: Browser, hand: Hand
+    lab: Lab, browser: Profile, hand: Hand
 ) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 700})
     book = NotebookPage(page, lab, lab.write("follow.ipynb", hand.cell))
@@ -491,7 +491,7 @@ def end(hands: list[Hand], book: NotebookPage) -> None:
 
 @pytest.mark.parametrize("settings", [{}, DARK], ids=["light", "dark"])
 def test_the_static_output_looks_as_the_live_view_did(
-    browser: Browser, tmp_path: Path, settings: dict[str, Any]
+    browser: Profile, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 5000})
     # The page puts the static output in 1.5 s behind the end: time for the picture.
@@ -555,7 +555,7 @@ def check_harmless(book: NotebookPage) -> None:
     assert book.answer(0).locator("script, iframe, img, object, embed, form, style").count() == 0
 
 
-def test_no_attack_gets_through_while_it_streams(lab: Lab, browser: Browser, hand: Hand) -> None:
+def test_no_attack_gets_through_while_it_streams(lab: Lab, browser: Profile, hand: Hand) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 30_000})
     requests: list[str] = []
     book = NotebookPage(page, lab, lab.write("attacks.ipynb", hand.cell))
@@ -578,7 +578,7 @@ def test_no_attack_gets_through_while_it_streams(lab: Lab, browser: Browser, han
     page.close()
 
 
-def test_no_attack_gets_through_in_notebook_7(lab: Lab, browser: Browser, hand: Hand) -> None:
+def test_no_attack_gets_through_in_notebook_7(lab: Lab, browser: Profile, hand: Hand) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 30_000})
     requests: list[str] = []
     book = Notebook7Page(page, lab, lab.write("attacks7.ipynb", hand.cell))

@@ -14,10 +14,10 @@ import pytest
 from markdown_it import MarkdownIt
 from nbconvert import HTMLExporter, MarkdownExporter, PythonExporter
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Locator, Page
 
 from tests.support.demo import running_demo
-from tests.support.lab import KERNEL, Lab, running_lab
+from tests.support.lab import KERNEL, Lab, Profile, running_lab
 from tests.support.notebooks import RUNNERS
 
 STOPPED = """\
@@ -64,7 +64,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Profile) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1100, "height": 4000})  # all cells are shown
     yield page
     page.close()

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from playwright.sync_api import Browser
 
 from tests.support.demo import Demo
 from tests.support.frontends import (
@@ -25,7 +24,7 @@ from tests.support.frontends import (
     running_frontend,
     waiting,
 )
-from tests.support.lab import KERNEL, Lab, Notebook7Page, NotebookPage
+from tests.support.lab import KERNEL, Lab, Notebook7Page, NotebookPage, Profile
 
 TOKENS_PER_SECOND = 60
 SIX, *SEVENS, NEWEST = VERSIONS
@@ -44,7 +43,7 @@ def lab(ipykernel: str, server: Demo, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def shared_book(
-    request: pytest.FixtureRequest, lab: Lab, ipykernel: str, browser: Browser
+    request: pytest.FixtureRequest, lab: Lab, ipykernel: str, browser: Profile
 ) -> Iterator[NotebookPage]:
     with opened(request.param, browser, lab, ipykernel) as book:
         yield book

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 from groq_magic.display import widget as live
 from groq_magic.markdown import StreamingMarkdown
 from tests.support.commonmark import examples
+from tests.support.lab import running_browser
 from tests.support.markdown import FRAGMENTS, SAMPLE, cut
 
 STATUS = {"state": "streaming", "header": "", "thinking": False, "thought": "", "note": ""}
@@ -51,6 +52,13 @@ async ({source, messages}) => {
   return "";
 }
 """
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One without a profile: a clock is that of all pages of a context."""
+    with running_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Locator
 
 from tests.support.demo import Demo
 from tests.support.fetch import KERNELS, kernel_folder
-from tests.support.lab import Lab, NotebookPage, running_lab
+from tests.support.lab import Lab, NotebookPage, Profile, running_lab
 
 INSTALLED = version("ipykernel")
 VERSIONS = (*KERNELS, INSTALLED)
@@ -46,25 +46,26 @@ def running_frontend(folder: Path, ipykernel: str, server: Demo) -> Iterator[Lab
 
 @contextmanager
 def opened(
-    kind: type[NotebookPage], browser: Browser, lab: Lab, ipykernel: str
+    kind: type[NotebookPage], browser: Profile, lab: Lab, ipykernel: str
 ) -> Iterator[NotebookPage]:
     """A notebook of the cells above, in a kernel that says it is of that version.
 
     A kernel of 7.3 was seen to leave its very first request unanswered: then another is taken.
     """
     for attempt in range(3):
-        context = browser.new_context(viewport={"width": 1100, "height": 1400})
+        page = browser.new_page()
         path = lab.write(f"{kind.__name__}{attempt}.ipynb", *CELLS)
         with suppress(AssertionError):
-            book = kind(context.new_page(), lab, path)
+            book = kind(page, lab, path)
             book.run(VERSION)
             book.until(partial(_says, book, ipykernel), 15)
             break
-        context.close()
+        page.close()
     else:
         raise AssertionError(f"three kernels of {ipykernel} answered nothing")
     yield book
-    context.close()
+    for page in book.page.context.pages[1:]:  # the first is the profile's own
+        page.close()
 
 
 def _says(book: NotebookPage, version: str) -> bool:

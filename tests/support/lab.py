@@ -12,16 +12,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    ViewportSize,
+    sync_playwright,
+)
 
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 # No question about news, which would lie over the page.
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+SIZE: ViewportSize = {"width": 1100, "height": 1400}
 DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -42,6 +51,27 @@ def running_browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield browser
         browser.close()
+
+
+class Profile:
+    """A Chromium whose pages share a profile: it compiles the code of JupyterLab once."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._context = context
+
+    def new_page(self, viewport: ViewportSize = SIZE) -> Page:
+        page = self._context.new_page()
+        page.set_viewport_size(viewport)
+        return page
+
+
+@contextmanager
+def running_profile() -> Iterator[Profile]:
+    with sync_playwright() as playwright, TemporaryDirectory() as folder:
+        launch = playwright.chromium.launch_persistent_context
+        context = launch(folder, executable_path=chromium(), args=FLAGS)
+        yield Profile(context)
+        context.close()
 
 
 class Lab:
@@ -205,7 +235,7 @@ class NotebookPage:
         deadline = time.monotonic() + timeout
         while not met():
             assert time.monotonic() < deadline, self.page.locator(".jp-Notebook").all_inner_texts()
-            self.page.wait_for_timeout(20)
+            self.page.wait_for_timeout(50)
 
 
 class Notebook7Page(NotebookPage):
