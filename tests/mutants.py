@@ -98,7 +98,7 @@ MUTANTS = [
         "markdown/parser.py",
         '{"html": False, "linkify"',
         '{"html": True, "linkify"',
-        "browser/test_live.py::test_no_attack_gets_through_while_it_streams",
+        "browser/test_attacks.py::test_no_attack_gets_through_while_it_streams",
     ),
     Mutant(
         "markdown/parser.py",
