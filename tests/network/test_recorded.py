@@ -1,4 +1,7 @@
-"""Real streams of Groq, whole and in any cut; what they hold is an independent decoder's word."""
+"""Whole streams in any cut: our own in tests/data, and recorded ones where they are there.
+
+What a recorded stream holds is an independent decoder's word.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from groq_magic import stream
 from groq_magic.answer import Answer
 from groq_magic.wire.parsing import BodyReader
 from groq_magic.wire.protocol import Item, ToolCall
-from tests.support.event_streams import RECORDED
+from tests.support.event_streams import DATA, RECORDED
 from tests.support.peer import Connection, Script, peer
 
-STREAMS = sorted(RECORDED.glob("*.sse"))
+STREAMS = sorted([*DATA.glob("*.sse"), *RECORDED.glob("*.sse")])
 REFUSALS = sorted(RECORDED.glob("error-*.body"))
 CUTS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
     "whole": lambda body: [body],
@@ -27,7 +30,6 @@ CUTS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
     "CR, byte by byte": lambda body: CUTS["byte by byte"](body.replace(b"\n", b"\r")),
 }
 
-pytestmark = pytest.mark.skipif(not STREAMS, reason="recorded streams are not here")
 every_stream = pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
 
 
@@ -55,6 +57,7 @@ def test_a_stream_as_it_came_over_the_network(path: Path) -> None:
     check(answer_to(play), path)
 
 
+@pytest.mark.skipif(not REFUSALS, reason="the recorded refusals are not here")
 @pytest.mark.parametrize("path", REFUSALS, ids=lambda path: path.stem)
 def test_a_refusal(path: Path) -> None:
     status = expected_of(path)["status"]

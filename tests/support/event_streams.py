@@ -80,7 +80,9 @@ STREAMS: dict[str, tuple[bytes, list[Said]]] = {
 }
 
 
-RECORDED = Path(__file__).parents[2] / "shared" / "recorded-streams"
+DATA = Path(__file__).parents[1] / "data" / "streams"
+"""Streams of our own making, each in a shape that Groq sends."""
+RECORDED = Path(__file__).parents[3] / "shared" / "recorded-streams"
 
 
 ERRORS = [
