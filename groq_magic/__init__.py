@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         InternalServerError,
         MissingKeyError,
         NotFoundError,
+        ParseError,
         PermissionDeniedError,
         RateLimitError,
         RequestTooLargeError,
@@ -41,12 +42,14 @@ if TYPE_CHECKING:
         UnprocessableEntityError,
     )
     from .wire.protocol import Message, ToolCall, Usage
+    from .wire.sources import Source
 
 __version__ = "0.1.0"
 
 # The extension is loaded at every start of a kernel, so modules are imported when they are used.
 _MODULES = {"Answer": "answer", "stream": "api"}
 _MODULES |= dict.fromkeys(("Message", "ToolCall", "Usage"), "wire.protocol")
+_MODULES["Source"] = "wire.sources"
 _MODULES |= dict.fromkeys(("Conversation", "Turn"), "conversation")
 
 __all__ = [
@@ -68,10 +71,12 @@ __all__ = [
     "Message",
     "MissingKeyError",
     "NotFoundError",
+    "ParseError",
     "PermissionDeniedError",
     "RateLimitError",
     "RequestTooLargeError",
     "SetUpError",
+    "Source",
     "ToolCall",
     "Turn",
     "UnprocessableEntityError",

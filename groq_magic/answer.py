@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from groq_magic.runtime import runtime
 from groq_magic.runtime.waiters import Waiters
 from groq_magic.wire.protocol import Asked, Chunk, Done, Item, Queued, Responded, Usage, Waiting
+from groq_magic.wire.sources import sources_in
 
 from .accumulator import Accumulator
 from .errors import APIConnectionError, IncompleteStreamError
@@ -281,6 +282,10 @@ class Answer:
     state: Final = _read(lambda r: r.state, "What it does now, or how it ended.")
     ended: Final = _read(lambda r: r.end is not None, "Whether it has ended.")
     error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
+    failed_generation: Final = _read(
+        lambda r: cast("str | None", getattr(r.end and r.end.error, "failed_generation", None)),
+        "What the model wrote where the server refused it, such as a call of an unknown tool.",
+    )
     waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
     note: Final = _read(lambda r: r.note, "What the request changed in its chat.")
     text: Final = _read(lambda r: "".join(r.deltas()), "The text so far, whatever the end.")
@@ -307,6 +312,10 @@ class Answer:
         lambda r: r.content.executed_tools, "The tools that the server ran, as sent, by index."
     )
     annotations: Final = _read(lambda r: r.content.annotations, "The text's annotations, as sent.")
+    sources: Final = _read(
+        lambda r: sources_in(r.content.executed_tools.copy().values(), r.content.annotations[:]),
+        "The web pages in the results of tools and in annotations, each once, at most 100.",
+    )
     seconds: Final = _read(lambda r: r.times.seconds, "Seconds from the request to now or the end.")
     time_to_first_token: Final = _read(
         lambda r: r.times.time_to_first_token,

@@ -5,6 +5,7 @@
     GroqError
     ├── InputError                     (also a ValueError)
     │   └── MissingKeyError
+    ├── ParseError                     (also a ValueError)
     ├── APIConnectionError
     │   ├── APITimeoutError
     │   ├── CertificateError
@@ -74,6 +75,14 @@ class MissingKeyError(InputError):
         )
 
 
+class ParseError(GroqError, ValueError):
+    """A text that the model wrote is not the JSON that was asked for; ``text`` is all of it."""
+
+    def __init__(self, what: str, text: str, next_step: str) -> None:
+        self.text = text
+        super().__init__(f"{what}: {text[:_LONGEST_QUOTE]!r}. {next_step}")
+
+
 class APIConnectionError(GroqError):
     """The server could not be reached, or the connection broke."""
 
@@ -102,6 +111,7 @@ _BY_CODE = {
     "model_decommissioned": "Choose another model with -m.",
     "model_not_found": "Choose another model with -m.",
 }
+_LONGEST_QUOTE = 200
 _LONGEST_SENTENCE = 1_000
 """Characters of a server's message that are shown; `APIError.message` has all of them."""
 _STEP_BY_STATUS = {

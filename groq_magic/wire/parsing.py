@@ -133,7 +133,7 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
     return Chunk(
         _delta(choice.get("delta") or {}),
         word(choice.get("finish_reason")),
-        Usage.from_wire(usage) if usage else None,
+        Usage.from_wire(usage, x_groq.get("usage_breakdown")) if usage else None,
         word(wire.get("model")),
         word(x_groq.get("id")),
         seed if type(seed) is int else None,

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from groq_magic.errors import InputError
+from groq_magic.errors import InputError, ParseError
 
 DEFAULT_MODEL = "openai/gpt-oss-120b"
 
@@ -78,29 +78,35 @@ class Usage:
     cached_tokens: int | None = None
     """Prompt tokens that were in the server's cache."""
     reasoning_tokens: int | None = None
+    breakdown: tuple[tuple[str, Usage], ...] = ()
+    """Each model that a compound system used, by its name, with its share."""
 
     @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Usage:
-        """Read the API's ``usage`` object; ignore unknown fields and wrong values."""
+    def from_wire(cls, wire: Mapping[str, Any], breakdown: Any = None) -> Usage:
+        """Read the API's ``usage`` and ``usage_breakdown``; ignore unknown and wrong values."""
         flat = {
             **_object(wire, "prompt_tokens_details"),
             **_object(wire, "completion_tokens_details"),
             **wire,
         }
-        return cls(**{f.name: _amount(flat.get(f.name)) for f in fields(cls)})
+        amounts = {f.name: _amount(flat.get(f.name)) for f in fields(cls)[:-1]}
+        shares = breakdown.get("models") if isinstance(breakdown, dict) else None
+        return cls(**amounts, breakdown=tuple(_shares(shares or ())))
 
-    def to_dict(self) -> dict[str, int | float]:
-        """The known fields by name."""
-        values = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return {name: value for name, value in values if value is not None}
+    def to_dict(self) -> dict[str, Any]:
+        """The known fields by name; the breakdown is a list of such dicts with ``model``."""
+        values = ((f.name, getattr(self, f.name)) for f in fields(self)[:-1])
+        shares = [{"model": model, **usage.to_dict()} for model, usage in self.breakdown]
+        known = {name: value for name, value in values if value is not None}
+        return {**known, "breakdown": shares} if shares else known
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that the model wants to call; ``arguments`` is JSON text, as sent.
+    """A function that the model asks the caller to run; ``arguments`` is JSON text, as sent.
 
     >>> call = ToolCall(0, id="call_1", name="add", arguments='{"a": 1, "b": 2}')
-    >>> json.loads(call.arguments)
+    >>> call.parse()
     {'a': 1, 'b': 2}
     """
 
@@ -108,6 +114,20 @@ class ToolCall:
     id: str = ""
     name: str = ""
     arguments: str = ""
+
+    def parse(self) -> dict[str, Any]:
+        """The arguments by name; none for an empty text and for ``null``.
+
+        Raises `ParseError` if they are not a JSON object.
+        """
+        try:
+            arguments = json.loads(self.arguments or "null")
+        except (ValueError, RecursionError):
+            arguments = self.arguments
+        if isinstance(arguments, dict | None):
+            return arguments or {}
+        said = f"The arguments of {self.name}() are not a JSON object"
+        raise ParseError(said, self.arguments, "Ask again, or raise max_completion_tokens.")
 
 
 class Delta(NamedTuple):
@@ -246,6 +266,13 @@ _LARGEST_AMOUNT = 10**12
 
 def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return wire.get(name) or {}
+
+
+def _shares(wires: Iterable[Any]) -> Iterator[tuple[str, Usage]]:
+    for wire in wires:
+        match wire:
+            case {"model": str(model), "usage": dict(usage)}:
+                yield model, Usage.from_wire(usage)
 
 
 def _amount(value: Any) -> Any:

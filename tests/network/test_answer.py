@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from groq_magic import Conversation, IncompleteStreamError, stream
+from groq_magic import APIError, Conversation, IncompleteStreamError, Source, stream
 from groq_magic.answer import Answer, _Times, running
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Chunk, Delta, Done, Item, Responded, ToolCall
@@ -38,6 +38,26 @@ def test_done() -> None:
     assert answer.result(30) == "ab"
     assert (answer.state, answer.finish_reason, answer.error) == ("done", "stop", None)
     assert (answer.request_id, answer.model) == ("req_1", "m")
+
+
+def test_sources_are_those_of_the_last_state_of_each_tool() -> None:
+    begun = {"index": 0, "type": "search", "arguments": "{}"}
+    page = {"title": "Paris", "url": "https://a.example/"}
+    ran = begun | {"search_results": {"results": [page]}}
+    source = items(Chunk(Delta(executed_tools=(begun,))), Chunk(Delta(executed_tools=(ran,))))
+    answer = Answer(source).start()
+    assert answer.wait(30)
+    assert answer.sources == [Source("Paris", "https://a.example/")]
+
+
+def test_what_the_server_refused_is_kept() -> None:
+    error = APIError("Tool call validation failed", {"failed_generation": "{}"})
+    answer = Answer(items(chunk("a"), error)).start()
+    assert answer.wait(30)
+    assert (answer.state, answer.failed_generation) == ("failed", "{}")
+    done = Answer(items(*WHOLE)).start()
+    assert done.wait(30)
+    assert done.failed_generation is None
 
 
 def test_iteration_gives_the_deltas_every_time() -> None:

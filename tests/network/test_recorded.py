@@ -94,7 +94,7 @@ def expected_of(path: Path) -> dict[str, Any]:
 
 
 def check(answer: Answer, path: Path, **more: object) -> None:
-    """Whether it is all that was recorded, but for the usage's breakdown, which no answer has."""
+    """Whether it is all that was recorded."""
     assert facts_of(answer) == {**facts_in(expected_of(path)), **more}
 
 
@@ -128,7 +128,7 @@ def facts_in(expected: dict[str, Any]) -> dict[str, Any]:
         "text": text,
         "reasoning": reasoning,
         "finish_reason": expected["finish_reason"],
-        "usage": flat(expected["usage"] or expected["x_groq_usage"]),
+        "usage": usage_in(expected),
         "tool_calls": {
             call["index"]: ToolCall(call["index"], call["id"], call["name"], call["arguments"])
             for call in calls
@@ -163,6 +163,14 @@ def text_and_reasoning(expected: dict[str, Any]) -> tuple[str, str]:
     """Of the content, what a model thought aloud at its head is reasoning."""
     aloud = re.fullmatch(r"\s*<think>(.*?)</think>\s*(.*)", expected["content"], re.DOTALL)
     return (aloud[2], aloud[1]) if aloud else (expected["content"], expected["reasoning"])
+
+
+def usage_in(expected: dict[str, Any]) -> dict[str, Any] | None:
+    usage = flat(expected["usage"] or expected["x_groq_usage"])
+    if usage and (breakdown := expected.get("usage_breakdown")):
+        shares = [{"model": one["model"], **one["usage"]} for one in breakdown["models"]]
+        usage["breakdown"] = shares
+    return usage
 
 
 def flat(usage: dict[str, Any] | None) -> dict[str, Any] | None:

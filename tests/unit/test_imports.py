@@ -22,7 +22,7 @@ ORDER += "conversation api demo ipython __init__".split()
 # The same inside each package.
 INSIDE = {
     "runtime": "waiters loop",
-    "wire": "sse protocol think_tags parsing models endpoint failures body connect client",
+    "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
     "markdown": "code math links parser stability open_blocks transcript tail streaming",
     "display": "frontend status static table pace widget live show",
     "prompt": "images values messages interpolation",

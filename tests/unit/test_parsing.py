@@ -43,6 +43,19 @@ def test_no_usage_is_anything_but_an_amount() -> None:
     assert parse_chunk(f'{{"choices": [], "usage": {usage}}}').usage == Usage(completion_time=0.5)
 
 
+def test_usage_of_each_model_of_a_compound_system() -> None:
+    models = [{"model": "a", "usage": {"prompt_tokens": 1}}, {"model": 5, "usage": {}}, "x"]
+    x_groq = {"usage": {"prompt_tokens": 3}, "usage_breakdown": {"models": models}}
+    usage = parsed(choices=[], x_groq=x_groq).usage
+    assert usage == Usage(prompt_tokens=3, breakdown=(("a", Usage(prompt_tokens=1)),))
+    assert usage.to_dict() == {
+        "prompt_tokens": 3,
+        "breakdown": [{"model": "a", "prompt_tokens": 1}],
+    }
+    without = parsed(choices=[], x_groq={**x_groq, "usage_breakdown": "none"}).usage
+    assert without == Usage(prompt_tokens=3)
+
+
 def test_usage_knows_what_it_knows() -> None:
     assert Usage(prompt_tokens=0, total_time=0.5).to_dict() == {
         "prompt_tokens": 0,

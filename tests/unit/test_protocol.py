@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from groq_magic import InputError, Message
+from groq_magic import InputError, Message, ParseError, Source, ToolCall
 from groq_magic.wire.protocol import RateLimits, parse_duration, request_body, request_parameters
+from groq_magic.wire.sources import MOST_SOURCES, sources_in
 from groq_magic.wire.think_tags import ThinkTags
 
 
@@ -71,3 +72,61 @@ def test_blanks_without_end_are_no_head_of_a_thought() -> None:
     for _ in range(1_001):
         assert tags.split(" ")[0] == ""
     assert tags.split("<think>") == ("", "<think>")
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}", " {} "])
+def test_a_tool_call_without_arguments(text: str) -> None:
+    assert ToolCall(name="now", arguments=text).parse() == {}
+
+
+@pytest.mark.parametrize("text", ['{"a": 1', "[1]", "5", '"a"', "[" * 100_000, "9" * 5_000])
+def test_arguments_that_are_no_object(text: str) -> None:
+    with pytest.raises(ParseError, match=r"arguments of add\(\) are not a JSON object") as caught:
+        ToolCall(name="add", arguments=text).parse()
+    assert caught.value.text == text
+    assert text[:50] in str(caught.value)
+    assert str(caught.value).endswith("Ask again, or raise max_completion_tokens.")
+    assert len(str(caught.value)) < 400
+
+
+def test_sources_of_tools_and_annotations_each_once_and_in_order() -> None:
+    a, b, c, d = ({"title": name, "url": f"https://{name}.example/"} for name in "abcd")
+    tools: list[dict[str, Any]] = [
+        {"search_results": {"results": [b, a, b]}},
+        {"browser_results": [a, c]},
+        {},
+    ]
+    cited: list[dict[str, Any]] = [
+        {"type": "url_citation", "url_citation": d},
+        c,
+        {"type": "document_citation"},
+    ]
+    assert [source.title for source in sources_in(tools, cited)] == ["b", "a", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//a.example", ""),
+        *("https://", "https://a b", 'https://a"b', "https://a\x1b]0;b", "https://a\u202eb", 5),
+    ],
+)
+def test_an_address_that_is_no_source(url: object) -> None:
+    assert sources_in([{"search_results": {"results": [{"title": "t", "url": url}]}}], []) == []
+
+
+@pytest.mark.parametrize("results", [5, "x", {"results": 5}, [5, None, "x", []], {"a": 1}, None])
+def test_results_of_another_form_are_no_sources(results: object) -> None:
+    tool = {"search_results": results, "browser_results": results}
+    assert sources_in([tool], [{"url_citation": "x"}, {"url": {}}]) == []
+
+
+def test_sources_are_bounded_and_titles_are_one_line() -> None:
+    many = [{"url": f"https://a.example/{n}"} for n in range(5_000)]
+    found = sources_in([{"browser_results": many}], [])
+    assert len(found) == MOST_SOURCES
+    assert found[0] == Source("https://a.example/0", "https://a.example/0")
+    odd = {"title": "a\n\u202e b\x1b" + "c" * 5_000, "url": "HTTP://a.example"}
+    (source,) = sources_in([{"browser_results": [odd]}], [])
+    assert source.title[:5] == "a bcc"
+    assert len(source.title) <= 300
