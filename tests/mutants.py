@@ -92,7 +92,7 @@ MUTANTS = [
         "markdown/parser.py",
         '{"html": False, "linkify"',
         '{"html": True, "linkify"',
-        "unit/test_parser.py::test_attacks_in_any_company_are_text",
+        "unit/test_parser.py::test_combined_attacks_are_text",
     ),
     Mutant(
         "markdown/parser.py",
@@ -201,6 +201,12 @@ MUTANTS = [
         "network/test_client.py::test_a_key_in_a_header_is_not_kept",
     ),
     Mutant(
+        "wire/failures.py",
+        "from without_frames(error)",
+        "from error",
+        "network/test_network.py::test_the_key_is_in_no_frame_behind_an_error",
+    ),
+    Mutant(
         "wire/endpoint.py",
         "        del key",
         "        pass",
@@ -220,10 +226,22 @@ MUTANTS = [
         "unit/test_parser.py::test_math",
     ),
     Mutant(
+        "markdown/open_blocks.py",
+        "self._missing > MAX_AUTOCOMPLETED_CELLS",
+        "False",
+        "unit/test_streaming.py::test_a_table_is_not_filled_up_without_end",
+    ),
+    Mutant(
         "display/live.py",
         "await asyncio.to_thread(function)",
         "function()",
         "kernel/test_kernel.py::test_the_loop_runs_on_while_a_text_is_rendered",
+    ),
+    Mutant(
+        "display/live.py",
+        "await asyncio.to_thread(function)",
+        "function()",
+        "kernel/test_kernel.py::test_a_stop_and_other_answers_are_served_while_a_text_is_rendered",
     ),
     Mutant(
         "markdown/math.py",
@@ -343,6 +361,12 @@ MUTANTS = [
         '<img src=x onerror=x><div class="{_CLASSES}">',
         "network/test_show.py::test_nothing_a_model_or_server_says_becomes_markup",
     ),
+    Mutant(
+        "display/static.py",
+        '<div class="{_CLASSES}">',
+        '<div class="{_CLASSES}"><img src=x onerror=x>',
+        "browser/test_saved.py::test_reopened_where_there_is_no_kernel_all_is_there",
+    ),
     # Messages of other comms and kernels.
     Mutant(
         "display/widget.js",
@@ -374,6 +398,12 @@ MUTANTS = [
         "if not is_safe_formula(token.content):",
         "if False:",
         "unit/test_math.py::test_a_formula_that_reaches_beyond_itself_is_shown_as_its_source",
+    ),
+    Mutant(
+        "markdown/math.py",
+        "_COUNT_LIMIT = 1_000",
+        "_COUNT_LIMIT = 1_000_000",
+        "unit/test_math.py::test_only_the_first_thousand_formulas_are_typeset",
     ),
     # A value in a flag is text.
     Mutant(
@@ -496,13 +526,19 @@ MUTANTS = [
     # The start of a kernel or a terminal runs nothing of the working folder.
     Mutant(
         "../jupyter-config/ipython/startup/50-groq-magic.py",
-        "        sys.path[:] = filter(None, head + path[2:])\n",
+        "        sys.path[:] = filter(None, head + path[3:])\n",
         "",
         "kernel/test_startup.py::test_a_kernel_runs_nothing_of_its_folder",
     ),
     Mutant(
         "../jupyter-config/ipython/startup/50-groq-magic.py",
-        "        sys.path[:] = filter(None, head + path[2:])\n",
+        "        sys.path[:] = filter(None, head + path[3:])\n",
+        "",
+        "kernel/test_startup.py::test_a_terminal_runs_nothing_of_its_folder",
+    ),
+    Mutant(
+        "../jupyter-config/ipython/startup/50-groq-magic.py",
+        "if folder != str(Path.cwd())",
         "",
         "kernel/test_startup.py::test_a_terminal_runs_nothing_of_its_folder",
     ),

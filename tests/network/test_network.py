@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 
@@ -25,7 +26,7 @@ from groq_magic import (
 from groq_magic.answer import Answer
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import _NETWORK_SETTINGS, Endpoint, keep_key
-from tests.support.asker import Asker
+from tests.support.asker import Asker, on_the_loop
 from tests.support.peer import Connection, answers, delta, peer, refusal
 from tests.support.proxy import Proxy
 from tests.support.tls import TLSPeer, tls_peer
@@ -235,14 +236,22 @@ def never_reads() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
 
-def test_the_key_is_in_no_frame_behind_an_error(never_reads: str) -> None:
+def test_the_key_is_in_no_frame_behind_an_error(
+    never_reads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function of httpcore that forwards through a proxy has all headers in a variable."""
+    monkeypatch.setenv("HTTP_PROXY", never_reads)
     key = "gsk_0123456789abcdef"
+    endpoint = Endpoint("http://api.invalid/v1", key)
     impatient = Client(timeout=0.2, max_retries=0)
-    answer = Answer(impatient.stream(Endpoint(never_reads, key), {"x": "y" * 2**24})).start()
+    answer = Answer(impatient.stream(endpoint, {})).start()
     assert answer.wait(30)
-    assert isinstance(answer.error, APITimeoutError)
-    assert type(answer.error.__cause__).__name__ == "WriteTimeout"
-    assert key not in whole_traceback(answer.error)
+    with pytest.raises(APITimeoutError) as caught:
+        on_the_loop(impatient.models(endpoint, within=30))
+    for error in (answer.error, caught.value.with_traceback(caught.tb.tb_next)):
+        assert error
+        assert isinstance(error.__cause__, httpx.TimeoutException)
+        assert key not in whole_traceback(error)
 
 
 @pytest.mark.parametrize("use", [lambda: keep_key("typo" * 4 + "\nü"), Endpoint.from_environment])

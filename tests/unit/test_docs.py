@@ -10,13 +10,18 @@ import pytest
 
 import groq_magic
 from groq_magic import Answer
+from tests.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text("utf-8"))
+SECURITY = (ROOT / "SECURITY.md").read_text("utf-8")
+GUARANTEES = SECURITY.split("\n## ")[1].split("\n\n")[1:]
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+TESTS = {*TEST.findall(SECURITY)}
+BROKEN = {tuple(f"tests/{row.test.partition('[')[0]}".split("::")) for row in MUTANTS}
 
 
-@pytest.mark.parametrize(("file", "name"), sorted(set(NAMED)))
+@pytest.mark.parametrize(("file", "name"), sorted(TESTS | BROKEN))
 def test_a_guarantee_has_its_test(file: str, name: str) -> None:
     tree = ast.parse((ROOT / file).read_text("utf-8"))
     assert name.startswith("test_")
@@ -24,9 +29,17 @@ def test_a_guarantee_has_its_test(file: str, name: str) -> None:
 
 
 def test_every_guarantee_names_a_test() -> None:
-    guarantees = (ROOT / "SECURITY.md").read_text("utf-8").split("\n## ")[1].split("\n\n")[1:]
-    assert len(guarantees) > 5
-    assert [text for text in guarantees if not re.search(r"`tests/[\w/]+\.py::\w+`", text)] == []
+    assert len(GUARANTEES) > 5
+    assert [text for text in GUARANTEES if not TEST.search(text)] == []
+
+
+def test_a_mutant_breaks_every_guarantee() -> None:
+    assert {*TEST.findall("".join(GUARANTEES))} - BROKEN == set()
+
+
+@pytest.mark.parametrize("row", MUTANTS, ids=lambda row: row.old.strip())
+def test_a_mutant_changes_code_that_is_there(row: Mutant) -> None:
+    assert row.old in (ROOT / "groq_magic" / row.file).read_text("utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

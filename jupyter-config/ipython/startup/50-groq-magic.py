@@ -9,9 +9,10 @@ def _load_groq_magic():
     path = sys.path[:]
     with suppress(Exception):  # a kernel must start, whatever is wrong with us
         # No cell has run yet, so nothing of the working folder may run. It is "" in the path;
-        # python -m puts its name at the head, behind the folder of this file.
-        head = [folder for folder in path[:2] if folder != str(Path.cwd())]
-        sys.path[:] = filter(None, head + path[2:])
+        # python -m puts its name at the head; IPython puts the folder of this file and the packages
+        # of another active environment before it.
+        head = [folder for folder in path[:3] if folder != str(Path.cwd())]
+        sys.path[:] = filter(None, head + path[3:])
         get_ipython().extension_manager.load_extension("groq_magic")  # noqa: F821
     sys.path[:] = path
 
