@@ -21,8 +21,9 @@ def arrows() -> set[tuple[str, str]]:
     for box in boxes:
         if graph.find_descendants(box):
             graph.squash_module(box)
-    pairs = {(box, to) for box in boxes for to in graph.find_modules_directly_imported_by(box)}
-    return {pair for pair in pairs if pair[0] != pair[1] and not _is_implied(pair, pairs)}
+    imports = graph.find_modules_directly_imported_by
+    pairs = {(box, to) for box in boxes for to in imports(box) - {box}}
+    return {pair for pair in pairs if not _is_implied(pair, pairs)}
 
 
 def _is_implied(pair: tuple[str, str], pairs: set[tuple[str, str]]) -> bool:
