@@ -16,7 +16,14 @@ from groq_magic.errors import SetUpError
 from .waiters import Waiters
 
 _LONGEST_HOLD = 30.0  # seconds
-_LOADED_LATE = ("httpcore", "h11", "certifi", "anyio._backends._asyncio", "encodings.idna")
+_LOADED_LATE = (
+    "httpcore",
+    "h11",
+    "certifi",
+    "sniffio",
+    "anyio._backends._asyncio",
+    "encodings.idna",
+)
 """The modules that httpx imports at its first request."""
 
 

@@ -750,6 +750,20 @@ def test_a_fork_waits_where_modules_come_slowly() -> None:
         assert ran(script, server.base_url) == "0 ok\n"
 
 
+def test_a_request_looks_up_no_module_that_a_fork_could_leave_locked() -> None:
+    script = (
+        "import sys; from groq_magic import stream; from groq_magic.runtime import runtime\n"
+        "from concurrent.futures import Future; imported = Future()\n"
+        "runtime.loop.call(lambda: imported.set_result(None)); imported.result(30)\n"
+        "class Seen:\n"
+        "    def find_spec(self, name, *_): print(name)\n"
+        "sys.meta_path.insert(0, Seen())\n"
+        "print(stream('x').result(30))\n"
+    )
+    with peer(answers("ok")) as server:
+        assert ran(script, server.base_url) == "ok\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_nothing_that_must_not_be_forked_begins_while_a_fork_does() -> None:
     """OpenSSL, for one, would stay half set up in the child, whose answers would hang."""
