@@ -130,5 +130,5 @@ def _repaired(text: str) -> str:
 def _joined(calls: list[ToolCall]) -> ToolCall:
     names = [call.name for call in calls if call.name]
     ids = [call.id for call in calls if call.id]
-    arguments = "".join(call.arguments for call in calls)
+    arguments = _repaired("".join(call.arguments for call in calls))
     return ToolCall(calls[0].index, "".join(ids[-1:]), "".join(names[-1:]), arguments)

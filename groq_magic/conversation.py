@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -12,10 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from groq_magic.prompt.images import MOST_CHARACTERS, MOST_IMAGES, encoded_size, is_ours
 from groq_magic.runtime import runtime
-from groq_magic.wire.protocol import Message
+from groq_magic.wire.protocol import Message, ToolCall
 
 from .answer import Answer, State
-from .errors import InputError
+from .errors import InputError, ParseError
 
 T = TypeVar("T")
 DEFAULT_CHAT = "chat"
@@ -24,6 +25,7 @@ _MARKS = {
     "stopped": "[This answer was stopped before its end.]",
     "failed": "[This answer broke off before its end.]",
 }
+_NOT_RUN = "[This call was not run.]"
 _BYTES_PER_TOKEN = 3  # English has more, code and other languages fewer: a careful estimate
 _TOKENS_PER_IMAGE = 2048  # https://console.groq.com/docs/vision
 _RESERVED_SHARE = 8  # one eighth of the context is for the answer
@@ -87,9 +89,19 @@ class Turn:
         return self._state if self.answer is None else self.answer.state
 
     def to_messages(self) -> list[Message]:
-        """The question and the answer, unless it has no text; an incomplete one says so."""
+        """The question and the answer, unless it is empty; an incomplete text says so.
+
+        Each tool call has a result, which APIs require: that it was not run.
+        """
+        calls = tuple(filter(_is_whole, self._tool_calls()))
+        if not (self.text or calls):
+            return [self.prompt]
         text = "\n\n".join(filter(None, [self.text, _MARKS.get(self.state)]))
-        return [self.prompt, Message("assistant", text)] if self.text else [self.prompt]
+        results = (Message("tool", _NOT_RUN, tool_call_id=call.id) for call in calls)
+        return [self.prompt, Message("assistant", text, tool_calls=calls), *results]
+
+    def _tool_calls(self) -> Iterable[ToolCall]:
+        return self.answer.tool_calls.values() if self.answer and self.state == "done" else ()
 
     def __repr__(self) -> str:
         return f"<Turn {self.state}: {self.prompt.content[:40]!r}, {self.text[:40]!r}>"
@@ -246,13 +258,22 @@ def _messages(system: str | None, turns: Iterable[Turn]) -> list[Message]:
     return [*head, *(message for turn in turns for message in turn.to_messages())]
 
 
+def _is_whole(call: ToolCall) -> bool:
+    with suppress(ParseError):
+        call.parse()
+        return bool(call.id and call.name)
+    return False
+
+
 def _fits(messages: Sequence[Message], context: int | None) -> bool:
     images = [url for message in messages for url in message.images]
     if len(images) > MOST_IMAGES or encoded_size(images) > MOST_CHARACTERS:
         return False
     if context is None:
         return True
-    tokens = sum(len(message.content.encode()) / _BYTES_PER_TOKEN for message in messages)
+    calls = (call for message in messages for call in message.tool_calls)
+    texts = [message.content for message in messages] + [call.arguments for call in calls]
+    tokens = sum(len(text.encode()) / _BYTES_PER_TOKEN for text in texts)
     return tokens + len(images) * _TOKENS_PER_IMAGE <= context - context / _RESERVED_SHARE
 
 

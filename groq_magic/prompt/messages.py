@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from groq_magic.errors import InputError
-from groq_magic.wire.protocol import Message
+from groq_magic.wire.protocol import Message, ToolCall
 
 from .images import check_images, image_url
 
-Prompt = str | Sequence[Message | Mapping[str, str]]
+Prompt = str | Sequence[Message | Mapping[str, Any]]
 """Text, or the messages of a conversation so far."""
+_KEYS = {"role", "content", "tool_calls", "tool_call_id", "name"}
 
 
 def to_messages(
@@ -20,8 +22,8 @@ def to_messages(
     """The messages for ``prompt``, after the system message if there is one.
 
     ``images`` need a prompt that is text; `images.image_url` says what an image may be.
-    Raises `InputError` for a prompt without text, an invalid message, and images that the
-    API does not accept.
+    Raises `InputError` for a prompt without text, an invalid message, a tool's result without
+    its call, and images that the API does not accept.
 
     >>> to_messages("Hi", system="Be brief.")[0]
     Message(role='system', content='Be brief.')
@@ -44,22 +46,46 @@ def _text(prompt: str) -> str:
     return prompt.removesuffix("\n")
 
 
-def _messages(items: Sequence[Message | Mapping[str, str]]) -> list[Message]:
+def _messages(items: Sequence[Message | Mapping[str, Any]]) -> list[Message]:
     if not isinstance(items, Sequence):
         raise InputError(f"A prompt is text or a list of messages, not {reprlib.repr(items)}.")
     if not items:
         raise InputError("The prompt is empty: give it some text.")
     messages = list(map(_message, items))
+    _check_results(messages)
     check_images(url for message in messages for url in message.images)
     return messages
 
 
-def _message(item: Message | Mapping[str, str]) -> Message:
+def _check_results(messages: list[Message]) -> None:
+    """Raise `InputError` for a result without its call, which the API refuses."""
+    called: set[str] = set()
+    for message in messages:
+        called |= {call.id for call in message.tool_calls}
+        if message.tool_call_id and message.tool_call_id not in called:
+            raise InputError(
+                f"The result of {message.tool_call_id!r} has no call: put the assistant's message "
+                "with its tool_calls before it."
+            )
+
+
+def _message(item: Message | Mapping[str, Any]) -> Message:
     if isinstance(item, Message):
         return item
-    if isinstance(item, Mapping) and {"role", "content"} == item.keys():
-        role, content = item["role"], item["content"]
-        if isinstance(role, str) and isinstance(content, str):
-            return Message(role, content)
+    if isinstance(item, Mapping) and "role" in item and item.keys() <= _KEYS:
+        role, content, calls = item["role"], item.get("content"), item.get("tool_calls")
+        has_name = "name" in item and role != "tool"  # a function's name beside its result
+        if isinstance(role, str) and not has_name and (isinstance(content, str) or calls):
+            calls = tuple(map(_tool_call, calls or ()))
+            return Message(role, content or "", (), calls, item.get("tool_call_id"))
     given = reprlib.repr(item)
     raise InputError(f"A message is a Message or a dict with role and content, not {given}.")
+
+
+def _tool_call(call: Any) -> ToolCall:
+    match call:
+        case ToolCall():
+            return call
+        case {"id": str(name), "function": {"name": str(function), "arguments": str(arguments)}}:
+            return ToolCall(id=name, name=function, arguments=arguments)
+    raise InputError(f"A tool call is a ToolCall or the API's JSON, not {reprlib.repr(call)}.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,40 +19,90 @@ DEFAULT_MODEL = "openai/gpt-oss-120b"
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model asks the caller to run; ``arguments`` is JSON text, as sent.
+
+    >>> call = ToolCall(0, id="call_1", name="add", arguments='{"a": 1, "b": 2}')
+    >>> call.parse()
+    {'a': 1, 'b': 2}
+    """
+
+    index: int = 0
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def to_wire(self) -> dict[str, Any]:
+        """The call as JSON, for the message that the model's next request repeats."""
+        function = {"name": self.name, "arguments": self.arguments or "{}"}
+        return {"id": self.id, "type": "function", "function": function}
+
+    def parse(self) -> dict[str, Any]:
+        """The arguments by name; none for an empty text and for ``null``.
+
+        Raises `ParseError` if they are not a JSON object.
+        """
+        try:
+            arguments = json.loads(self.arguments or "null")
+        except (ValueError, RecursionError):
+            arguments = self.arguments
+        if isinstance(arguments, dict | None):
+            return arguments or {}
+        said = f"The arguments of {self.name}() are not a JSON object"
+        raise ParseError(said, self.arguments, "Ask again, or raise max_completion_tokens.")
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message of a request.
 
+    Raises `InputError` for a content that is not text, for text that UTF-8 cannot encode, and
+    for tool calls and results that the API refuses.
+
     >>> Message("user", "Hello").to_wire()
     {'role': 'user', 'content': 'Hello'}
+    >>> Message("tool", "20 °C", tool_call_id="call_1").to_wire()
+    {'role': 'tool', 'content': '20 °C', 'tool_call_id': 'call_1'}
     """
 
     role: str
-    """"system", "user" or "assistant"."""
+    """"system", "user", "assistant" or "tool"."""
     content: str
+    """Empty in a message that only calls tools."""
     images: tuple[str, ...] = field(default=(), repr=False)
     """URLs of images that belong to a user's message, ``https:`` or ``data:``."""
+    tool_calls: Collection[ToolCall] = ()
+    """The calls that an assistant's message asks for, such as ``answer.tool_calls.values()``."""
+    tool_call_id: str | None = None
+    """In a message of role "tool": the call whose result ``content`` is."""
 
     def __post_init__(self) -> None:
-        """Raise `InputError` if the content is not text, or is text that UTF-8 cannot encode."""
         if not isinstance(self.content, str):
             raise InputError(f"A message's content is text, not {reprlib.repr(self.content)}.")
-        try:
-            self.content.encode()
-        except UnicodeEncodeError as error:
-            half = self.content[error.start]
-            said = f"The prompt has half a character, {half!r}, at index {error.start}."
-            raise InputError(said) from None
+        object.__setattr__(self, "tool_calls", _calls(self.tool_calls))
+        if self.tool_calls and self.role != "assistant":
+            raise InputError(f"Only an assistant's message has tool_calls, not one of {self.role}.")
+        if (self.role == "tool") != bool(self.tool_call_id):
+            raise InputError('A tool_call_id belongs to a message of role "tool", and only there.')
+        parts = (part for call in self.tool_calls for part in (call.id, call.name, call.arguments))
+        for text in (self.content, self.tool_call_id or "", *parts):
+            _check_text(text)
 
     def to_wire(self) -> dict[str, Any]:
         """The message as JSON; the API refuses other properties.
 
-        With images the content is a list of parts, https://console.groq.com/docs/vision
+        With images the content is a list of parts, https://console.groq.com/docs/vision;
+        a message that only calls tools has null.
         """
-        if not self.images:
-            return {"role": self.role, "content": self.content}
-        parts: list[dict[str, Any]] = [{"type": "text", "text": self.content}]
-        parts += [{"type": "image_url", "image_url": {"url": url}} for url in self.images]
-        return {"role": self.role, "content": parts}
+        if self.images:
+            parts: list[dict[str, Any]] = [{"type": "text", "text": self.content}]
+            parts += [{"type": "image_url", "image_url": {"url": url}} for url in self.images]
+            return {"role": self.role, "content": parts}
+        if self.tool_calls:
+            calls = [call.to_wire() for call in self.tool_calls]
+            return {"role": self.role, "content": self.content or None, "tool_calls": calls}
+        wire = {"role": self.role, "content": self.content}
+        return {**wire, "tool_call_id": self.tool_call_id} if self.tool_call_id else wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,35 +149,6 @@ class Usage:
         shares = [{"model": model, **usage.to_dict()} for model, usage in self.breakdown]
         known = {name: value for name, value in values if value is not None}
         return {**known, "breakdown": shares} if shares else known
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A function that the model asks the caller to run; ``arguments`` is JSON text, as sent.
-
-    >>> call = ToolCall(0, id="call_1", name="add", arguments='{"a": 1, "b": 2}')
-    >>> call.parse()
-    {'a': 1, 'b': 2}
-    """
-
-    index: int = 0
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-    def parse(self) -> dict[str, Any]:
-        """The arguments by name; none for an empty text and for ``null``.
-
-        Raises `ParseError` if they are not a JSON object.
-        """
-        try:
-            arguments = json.loads(self.arguments or "null")
-        except (ValueError, RecursionError):
-            arguments = self.arguments
-        if isinstance(arguments, dict | None):
-            return arguments or {}
-        said = f"The arguments of {self.name}() are not a JSON object"
-        raise ParseError(said, self.arguments, "Ask again, or raise max_completion_tokens.")
 
 
 class Delta(NamedTuple):
@@ -259,6 +280,24 @@ def parse_duration(text: str) -> float | None:
         return None
     parts = re.findall(r"([\d.]+)([a-zµ]+)", text)
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _calls(given: Any) -> tuple[ToolCall, ...]:
+    calls = tuple(given) if isinstance(given, Iterable) else (given,)
+    for call in calls:
+        if not (isinstance(call, ToolCall) and call.id and call.name):
+            said = f"tool_calls are ToolCalls with an id and a name, not {reprlib.repr(call)}."
+            raise InputError(said)
+    return calls
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        said = f"The prompt has half a character, {half!r}, at index {error.start}."
+        raise InputError(said) from None
 
 
 _LARGEST_AMOUNT = 10**12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from groq_magic import Conversation, InputError, Message, Turn, stream
+from groq_magic import Answer, Conversation, InputError, Message, ToolCall, Turn, stream
 from groq_magic.prompt.images import image_url
 from groq_magic.runtime import runtime
 from groq_magic.wire.models import KnownModels, Model
+from groq_magic.wire.protocol import Chunk, Delta
+from tests.support.chunks import items
 from tests.support.demo import Demo
 from tests.support.kernels import Kernel, running_kernel
 
@@ -313,6 +316,30 @@ def test_a_saved_chat_has_all_there_is(tmp_path: Path) -> None:
     loaded = Conversation.load(tmp_path / "chat.json")
     assert loaded.to_messages() == Conversation("one", turns=turns).to_messages()
     assert [turn.state for turn in loaded.turns] == ["done", "stopped", "failed"]
+
+
+def test_a_chat_goes_on_after_tool_calls(server: Demo) -> None:
+    call = ToolCall(0, "call_1", "weather", "{}")
+    others = (ToolCall(1, "call_2", "weather", '{"ci'), ToolCall(2, "", "weather", "{}"))
+    done = Chunk(Delta(tool_calls=(call, *others)), finish_reason="tool_calls")
+    turn = Turn(Message("user", "Weather?"))
+    turn.answer = Answer(items(done)).start()
+    chat = Conversation(turns=[turn])
+    stream("cat names", chat=chat, base_url=server.base_url).wait()
+    _, asked, result, question = server.seen()[-1]["body"]["messages"]
+    assert asked == {"role": "assistant", "content": None, "tool_calls": [call.to_wire()]}
+    not_run = "[This call was not run.]"
+    assert result == {"role": "tool", "content": not_run, "tool_call_id": "call_1"}
+    assert question == {"role": "user", "content": "cat names"}
+
+
+def test_calls_of_a_stopped_answer_are_not_sent() -> None:
+    turn = Turn(Message("user", "Weather?"))
+    chunk = Chunk(Delta(tool_calls=(ToolCall(0, "call_1", "weather", "{}"),)))
+    turn.answer = Answer(items(chunk, 60.0)).start()
+    assert asyncio.run(turn.answer.changed(0))
+    turn.answer.stop()
+    assert turn.to_messages() == [turn.prompt]
 
 
 def test_the_oldest_turns_are_left_out_where_all_is_too_much(server: Demo) -> None:

@@ -82,3 +82,9 @@ def test_a_call_in_many_chunks_is_joined_in_one_step() -> None:
     part = Chunk(Delta(tool_calls=(ToolCall(1, "", "", Arguments("x")),)))
     content = after(Chunk(Delta(tool_calls=(ToolCall(1, "id", "f", "{"),))), *[part] * 1000)
     assert content.tool_calls == {1: ToolCall(1, "id", "f", "{" + "x" * 1000)}
+
+
+def test_a_character_of_the_arguments_may_be_cut_in_two() -> None:
+    halves = [Chunk(Delta(tool_calls=(ToolCall(arguments=half),))) for half in ("\ud83d", "\ude00")]
+    assert after(*halves).tool_calls == {0: ToolCall(arguments="😀")}
+    assert after(halves[0]).tool_calls == {0: ToolCall(arguments="\ufffd")}
