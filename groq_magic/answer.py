@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import aclosing
@@ -20,7 +21,7 @@ from groq_magic.wire.protocol import Asked, Chunk, Done, Item, Queued, Responded
 from groq_magic.wire.sources import sources_in
 
 from .accumulator import Accumulator
-from .errors import APIConnectionError, IncompleteStreamError
+from .errors import APIConnectionError, IncompleteStreamError, ParseError
 
 T = TypeVar("T")
 State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
@@ -260,6 +261,7 @@ class Answer:
         *,
         model: str = "",
         parameters: Mapping[str, Any] | None = None,
+        parse: Callable[[str], Any] = json.loads,
         show: Callable[[Answer], object] | None = None,
         price: Callable[[tuple[str, ...], Usage], float | None] | None = None,
         observer: Callable[[Answer, bool], object] = lambda *_: None,
@@ -267,6 +269,7 @@ class Answer:
     ) -> None:
         self.parameters: dict[str, Any] = dict(parameters or {})
         """The parameters of the request."""
+        self._parse = parse
         self._show = show
         self._price = price
         told = partial(observer, self)
@@ -339,6 +342,27 @@ class Answer:
         if self.usage is None or self._price is None:
             return None
         return self._price((self.model, str(self.parameters.get("model"))), self.usage)
+
+    @property
+    def parsed(self) -> Any:
+        """The text as JSON, or as an instance of the ``response_format`` that `stream` was given.
+
+        It does not wait. Raises the answer's error if it failed, and `ParseError` if it has
+        not ended or its text is other JSON than was asked for.
+
+        >>> from groq_magic import demo, stream
+        >>> answer = stream("A cat", model="demo/json", base_url=demo.start())
+        >>> answer.wait() and answer.parsed["name"]
+        'Mochi'
+        """
+        if not self.ended:
+            raise ParseError("The answer has not ended", self.text, "Wait for result().")
+        text = self._outcome()
+        try:
+            return self._parse(text)
+        except (ValueError, RecursionError) as error:
+            said = "The answer is not the JSON that was asked for"
+            raise ParseError(said, text, "Ask again, or raise max_completion_tokens.") from error
 
     def stop(self) -> None:
         """End it now, keep its text, close the connection; any thread, any number of times.

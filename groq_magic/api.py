@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from groq_magic.prompt.messages import Prompt, to_messages
+from groq_magic.prompt.response_format import response_format as format_of
 from groq_magic.runtime import runtime
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint, network_settings
@@ -43,6 +44,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     stop: str | Sequence[str] | None = None,
     reasoning_effort: str | None = None,
     reasoning_format: str | None = None,
+    response_format: Any = None,
     service_tier: str | None = None,
     base_url: str | None = None,
     timeout: float = 60.0,
@@ -52,14 +54,21 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
 ) -> Answer:
     """Ask a model; return its `Answer` at once, while it still arrives.
 
-    ``prompt`` is text or a list of messages. ``system`` is the system prompt. ``images``
-    belong to a prompt that is text: paths, addresses, bytes or figures. With ``chat``, a
-    `Conversation` or a name, the prompt is the next turn of that chat.
+    ``prompt`` is text or a list of messages, which may have tool calls and their results.
+    ``system`` is the system prompt. ``images`` belong to a prompt that is text: paths,
+    addresses, bytes or figures. With ``chat``, a `Conversation` or a name, the prompt is the
+    next turn of that chat.
 
     ``temperature`` is from 0 to 2 and ``top_p`` from 0 to 1. ``max_completion_tokens``
     includes reasoning. The answer ends before any of the up to four texts in ``stop``. These
     and all other ``parameters`` are the API's:
     https://console.groq.com/docs/api-reference#chat-create
+
+    ``response_format`` is the API's JSON, such as ``{"type": "json_object"}``, or a pydantic
+    class; `Answer.parsed` is then the object or the instance. An answer with a JSON schema
+    comes as a whole at its end, since Groq does not stream it ("Streaming and tool use are
+    not currently supported with Structured Outputs",
+    https://console.groq.com/docs/structured-outputs).
 
     ``base_url`` overrides ``GROQ_BASE_URL``. ``timeout`` is the server's longest silence, in
     seconds. A request that fails temporarily is sent again up to ``max_retries`` times. With
@@ -78,6 +87,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     groq_magic.errors.InputError: temperature must be a number from 0 to 2, not 3.
     """
     messages = to_messages(prompt, system if chat is None else None, images)
+    wire_format, parse = format_of(response_format)
     request = _Request(
         request_parameters(
             model=model,
@@ -88,11 +98,13 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
             stop=stop,
             reasoning_effort=reasoning_effort,
             reasoning_format=reasoning_format,
+            response_format=wire_format,
             service_tier=service_tier,
             **parameters,
         ),
         _client(timeout, max_retries),
         Endpoint.from_environment(base_url),
+        parse,
     )
     if chat is None:
         answer = request.answer(request.send(messages)).start()
@@ -114,6 +126,7 @@ class _Request(NamedTuple):
     parameters: dict[str, Any]
     client: Client
     endpoint: Endpoint
+    parse: Callable[[str], Any]
 
     def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
         return self.client.stream(self.endpoint, request_body(messages, self.parameters))
@@ -123,6 +136,7 @@ class _Request(NamedTuple):
             source,
             model=self.parameters["model"],
             parameters=self.parameters,
+            parse=self.parse,
             show=_show_once,
             price=partial(runtime.own(KnownModels).cost, self.endpoint.base_url),
             observer=partial(observe, self.client, self.endpoint),

@@ -282,7 +282,7 @@ MUTANTS = [
     ),
     Mutant(
         "wire/client.py",
-        "asyncio.timeout(min(silence, _ERROR_BODY_SECONDS))",
+        "asyncio.timeout(within and min(silence, within))",
         "asyncio.timeout(None)",
         "network/test_faults.py::test_a_fault[500, dripping-http]",
     ),
@@ -414,7 +414,7 @@ MUTANTS = [
     ),
     Mutant(
         "ipython/flags.py",
-        "words = shlex.split(text)",
+        "words = shlex.split(_with_quotes(text))",
         "words = shlex.split(line)",
         "kernel/test_interpolation.py::test_a_value_is_no_flag_and_no_file",
     ),

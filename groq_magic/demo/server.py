@@ -14,6 +14,14 @@ choose an answer from ``answers.md``. Any model name works; these behave differe
     demo/error-401          an invalid key
     demo/mid-stream-error   an error after 40 tokens
     demo/cut-off            the connection breaks after 40 tokens
+    demo/search             a web search, and an answer that cites its pages
+    demo/python             a run of Python with output and a picture
+    demo/tools              two tool calls; after their results, an answer
+    demo/json               a JSON object
+    demo/filter             an answer that the server's filter ends
+
+The last five are played from ``streams.json``. A request with ``"stream": false`` gets the
+whole answer at its end.
 
 With ``--keep-requests``, ``/demo/requests`` in place of ``/openai/v1`` lists the requests:
 ``body``, ``tokens`` sent, ``state`` ("streaming", "done", or "closed" by the client), and
@@ -72,6 +80,11 @@ MODELS: dict[str, dict[str, Any]] = {
     "demo/error-401": _LIKE_A_MODEL,
     "demo/mid-stream-error": _LIKE_A_MODEL,
     "demo/cut-off": _LIKE_A_MODEL,
+    "demo/search": _LIKE_A_MODEL,
+    "demo/python": _LIKE_A_MODEL,
+    "demo/tools": _LIKE_A_MODEL,
+    "demo/json": _LIKE_A_MODEL,
+    "demo/filter": _LIKE_A_MODEL,
     "demo/speech": {"output_modalities": ["speech"], "context_window": 4_000},
 }
 _REQUESTS_A_DAY = 14_400
@@ -163,7 +176,7 @@ class Requests(Guarded):
 
 
 class ChatCompletions(Guarded):
-    """``POST /openai/v1/chat/completions``, with ``stream: true`` only."""
+    """``POST /openai/v1/chat/completions``."""
 
     def prepare(self) -> None:
         super().prepare()
@@ -186,7 +199,7 @@ class ChatCompletions(Guarded):
             self._refuse(429, "Rate limit reached: demo/rate-limit", "rate_limit_exceeded")
             return
         try:
-            await self._stream(model, body)
+            await (self._stream if body.get("stream") else self._send_whole)(model, body)
             self._over("done")
         except StreamClosedError:
             self._over("closed")
@@ -238,14 +251,30 @@ class ChatCompletions(Guarded):
         end = self._chunk({"delta": {}, "finish_reason": finish_reason}, usage=usage)
         await self._send([_event(end), "data: [DONE]\n\n"])
 
-    async def _send_paced(self, tokens: list[tuple[str, str]], rate: float) -> None:
+    async def _send_whole(self, model: str, body: dict[str, Any]) -> None:
+        """Send the answer as one JSON object, when all its tokens are due."""
+        tokens, finish_reason = _tokens_of(model, body)
+        seconds = len(tokens) / self.settings["tokens_per_second"]
+        self.seen |= {"tokens": len(tokens), "began_at": time.time()}
+        await asyncio.sleep(seconds)
+        message: dict[str, Any] = {"role": "assistant", "content": ""}
+        for kind, token in tokens:
+            if kind != "pause":
+                message[kind] = message.get(kind, type(token)()) + token
+        choice = {"message": message, "finish_reason": finish_reason}
+        self.write(self._chunk(choice, "chat.completion", usage=self._usage(body, seconds)))
+        await self.flush()
+
+    async def _send_paced(self, tokens: list[tuple[str, Any]], rate: float) -> None:
         """Send the tokens at the given rate, all that are due in one write."""
         begun, sent = time.monotonic(), 0
         while sent < len(tokens):
             due = min(len(tokens), 1 + int((time.monotonic() - begun) * rate))
             self.seen.setdefault("began_at", time.time())
             await self._send(
-                _event(self._chunk({"delta": {kind: token}})) for kind, token in tokens[sent:due]
+                _event(self._chunk({"delta": {kind: token}}))
+                for kind, token in tokens[sent:due]
+                if kind != "pause"
             )
             self.seen["tokens"] = sent = due
             await asyncio.sleep(_TICK_SECONDS)
@@ -258,10 +287,12 @@ class ChatCompletions(Guarded):
     def _id(self) -> str:
         return f"req_demo{self.number:06}"
 
-    def _chunk(self, choice: dict[str, Any], **more: Any) -> dict[str, Any]:
+    def _chunk(
+        self, choice: dict[str, Any], kind: str = "chat.completion.chunk", **more: Any
+    ) -> dict[str, Any]:
         return {
             "id": f"chatcmpl-{self._id}",
-            "object": "chat.completion.chunk",
+            "object": kind,
             "created": int(time.time()),
             "model": self.seen["body"]["model"],
             "system_fingerprint": "fp_demo",
@@ -284,9 +315,11 @@ def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, str]], str]:
+def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, Any]], str]:
     """The answer as pairs of field and token, and its finish_reason."""
     limit = body.get("max_completion_tokens")
+    if model in _streams() and body["messages"][-1]["role"] != "tool":
+        return _played(**_streams()[model])
     if model == "demo/long":
         return [("content", token) for token in _long(body, limit or 8000)], "stop"
     thought = _THOUGHT if model == "demo/reasoning" else ""
@@ -295,6 +328,27 @@ def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, str]],
     if limit and limit < len(tokens):
         return tokens[:limit], "length"
     return tokens, "stop"
+
+
+def _played(
+    deltas: list[tuple[str, Any]], finish_reason: str = "stop"
+) -> tuple[list[tuple[str, Any]], str]:
+    """A prepared stream, its texts as tokens; a pause is the time of so many tokens."""
+    tokens: list[tuple[str, Any]] = []
+    for kind, value in deltas:
+        if kind == "pause":
+            tokens += [(kind, "")] * value
+        else:
+            tokens += [
+                (kind, t) for t in (_tokenised(value) if isinstance(value, str) else [value])
+            ]
+    return tokens, finish_reason
+
+
+@cache
+def _streams() -> dict[str, dict[str, Any]]:
+    """The prepared streams, by model."""
+    return dict(json.loads(Path(__file__).with_name("streams.json").read_text("utf-8")))
 
 
 def _long(body: dict[str, Any], count: int) -> list[str]:
@@ -313,7 +367,7 @@ def _chosen(body: dict[str, Any]) -> str | None:
 
 
 def _text(message: dict[str, Any]) -> str:
-    content = message["content"]
+    content = message["content"] or ""
     if isinstance(content, str):
         return content
     return " ".join(part["text"] for part in content if part["type"] == "text")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import re
 import shlex
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable
@@ -130,12 +131,34 @@ def _words(line: str) -> list[str]:
             raise
         text, expressions = line, []
     try:
-        words = shlex.split(text)
+        words = shlex.split(_with_quotes(text))
     except ValueError as error:
         raise InputError(f"%%groq {line}: {error}.") from None
     for number, expression in enumerate(expressions):
         words = [word.replace(f"\0{number}\0", expression) for word in words]
     return words
+
+
+_PARAMETER = re.compile(r"(?<!\S)--param(?:=|\s+)[^\s='\"]+=")
+_json_at = json.JSONDecoder(strict=False).raw_decode  # an expression's number is between NULs
+
+
+def _with_quotes(line: str) -> str:
+    r"""Quote the JSON of ``--param``, since shlex removes the quotes inside it.
+
+    >>> _with_quotes('--param a={"b": 1} -m c')
+    '--param a=\'{"b": 1}\' -m c'
+    """
+    parts, done = [], 0
+    matches = _PARAMETER.finditer(line)
+    for match in (match for match in matches if match.start() >= done):
+        with suppress(ValueError, RecursionError):  # quoted already, or not JSON
+            shlex.split(line[done : match.start()])  # raises inside quotes
+            _, end = _json_at(line, match.end())
+            if not line[end : end + 1].strip():
+                parts += [line[done : match.end()], shlex.quote(line[match.end() : end])]
+                done = end
+    return "".join([*parts, line[done:]])
 
 
 def _filled(name: str, value: Any, fill: Callable[..., str]) -> Any:
@@ -179,7 +202,7 @@ def _parameter(text: str, fill: Callable[..., str]) -> tuple[str, Any]:
         return name, json.loads(filled)
     except ValueError:
         raise InputError(
-            f"--param {text!r} is not KEY=JSON, as in top_k=40 or user='\"me\"'."
+            f'--param {text!r} is not KEY=JSON, as in top_k=40 or user="me".'
         ) from None
 
 

@@ -25,8 +25,8 @@ def to_messages(
     Raises `InputError` for a prompt without text, an invalid message, a tool's result without
     its call, and images that the API does not accept.
 
-    >>> to_messages("Hi", system="Be brief.")[0]
-    Message(role='system', content='Be brief.')
+    >>> to_messages("Hi", system="Be brief.")[0].to_wire()
+    {'role': 'system', 'content': 'Be brief.'}
     """
     if isinstance(images, str | bytes) or not isinstance(images, Iterable):
         raise InputError("images must be a list, as in images=[figure].")

@@ -39,7 +39,7 @@ from .failures import (
     without_frames,
 )
 from .models import KnownModels, Model, parse_models
-from .parsing import BodyReader
+from .parsing import BodyReader, parse_chunk
 from .protocol import Chunk, Item, Waiting
 
 _PAST_PROXIES = ("all://localhost", "all://127.0.0.1", "all://[::1]")
@@ -48,6 +48,7 @@ _ERROR_BODY_LIMIT = 64 * 1024
 _ERROR_BODY_SECONDS = 10.0
 _IDLE_CONNECTIONS = 4
 _MODELS_LIMIT = 2 * 2**20
+_ANSWER_LIMIT = 8 * 2**20
 _LONGEST_NEAR_NAME = 100
 _NEAR_SECONDS = 1.0
 _COMMON_HEADERS = {
@@ -163,7 +164,8 @@ class Client:
                 if response.status_code != 200:
                     raise status_error(response, await _start_of_body(response), endpoint)
                 if is_document(response):
-                    raise not_a_stream(response, await _start_of_body(response), endpoint)
+                    yield await _whole_answer(response, endpoint)
+                    return
                 reader = BodyReader(endpoint.without_key)
                 async for piece in body_of(response):  # to its end, so that the connection
                     for item in reader.feed(piece):  # can be used again
@@ -206,11 +208,23 @@ class Client:
         return endpoint.without_key(body)
 
 
-async def _start_of_body(response: httpx.Response, limit: int = _ERROR_BODY_LIMIT) -> str:
+async def _whole_answer(response: httpx.Response, endpoint: Endpoint) -> Chunk:
+    """The answer in one chunk, from a server that does not stream it."""
+    body = endpoint.without_key(await _start_of_body(response, _ANSWER_LIMIT, within=None))
+    if "choices" not in json_object(body):
+        raise not_a_stream(response, body, endpoint)
+    return parse_chunk(body)
+
+
+async def _start_of_body(
+    response: httpx.Response,
+    limit: int = _ERROR_BODY_LIMIT,
+    within: float | None = _ERROR_BODY_SECONDS,
+) -> str:
     body = bytearray()
     silence = response.request.extensions["timeout"]["read"]
     try:
-        async with asyncio.timeout(min(silence, _ERROR_BODY_SECONDS)):
+        async with asyncio.timeout(within and min(silence, within)):
             async for data in body_of(response):
                 body += data
                 if len(body) >= limit:

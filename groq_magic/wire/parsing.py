@@ -51,7 +51,7 @@ _LONGEST_WORD = 200
 
 
 def parse_chunk(data: str) -> Chunk:
-    """Parse the data of one event; unknown fields are ignored.
+    """Parse the data of one event, or an answer that was not streamed; ignore unknown fields.
 
     Raises `APIError` for an error object and for data that is not a chunk.
     """
@@ -129,11 +129,12 @@ def _chunk(wire: dict[str, Any]) -> Chunk:
     choices = wire.get("choices") or [{}]  # the usage-only chunk has none
     choice = choices[0]
     seed = x_groq.get("seed")
+    breakdown = x_groq.get("usage_breakdown") or wire.get("usage_breakdown")
     usage = wire.get("usage") or x_groq.get("usage")  # until late 2025 only in x_groq
     return Chunk(
-        _delta(choice.get("delta") or {}),
+        _delta(choice.get("delta") or _numbered(choice.get("message") or {})),
         word(choice.get("finish_reason")),
-        Usage.from_wire(usage, x_groq.get("usage_breakdown")) if usage else None,
+        Usage.from_wire(usage, breakdown) if usage else None,
         word(wire.get("model")),
         word(x_groq.get("id")),
         seed if type(seed) is int else None,
@@ -166,6 +167,12 @@ def _delta(wire: dict[str, Any]) -> Delta:
         tuple(filter(_is_executed_tool, wire.get("executed_tools") or ())),
         tuple(filter(_is_object, wire.get("annotations") or ())),
     )
+
+
+def _numbered(message: dict[str, Any]) -> dict[str, Any]:
+    """The message of an answer that was not streamed, where tool calls have no index."""
+    calls = [{**call, "index": n} for n, call in enumerate(message.get("tool_calls") or ())]
+    return {**message, "tool_calls": calls}
 
 
 def _joined(parts: list[Any]) -> tuple[str, str]:

@@ -256,13 +256,16 @@ def request_parameters(*, model: str = DEFAULT_MODEL, **parameters: Any) -> dict
 
 
 def request_body(messages: Sequence[Message], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object of a streaming request.
+    """The JSON object of a request: streaming, unless it has a JSON schema.
+
+    Groq refuses both together, https://console.groq.com/docs/structured-outputs
 
     >>> request_body([Message("user", "Hi")], {"model": "m"})
     {'model': 'm', 'messages': [{'role': 'user', 'content': 'Hi'}], 'stream': True}
     """
     wire = [message.to_wire() for message in messages]
-    return {**parameters, "messages": wire, "stream": True}
+    form = parameters.get("response_format") or {}
+    return {**parameters, "messages": wire, "stream": form.get("type") != "json_schema"}
 
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:h|ms|m|s|us|µs|ns))+")
@@ -365,5 +368,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stop": (_is_texts, "a text or up to four texts"),
     "reasoning_effort": (lambda value: isinstance(value, str), "a word such as 'low'"),
     "reasoning_format": (lambda value: isinstance(value, str), "a word such as 'parsed'"),
+    "response_format": (
+        lambda value: isinstance(value, Mapping) and "type" in value and _is_json(value),
+        "a pydantic class or JSON such as {'type': 'json_object'}",
+    ),
     "service_tier": (lambda value: isinstance(value, str), "a word such as 'flex'"),
 }

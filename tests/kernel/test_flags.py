@@ -21,6 +21,9 @@ DEFAULT: dict[str, Any] = {
 }
 
 
+JSON = {"response_format": {"type": "json_object"}}
+
+
 @pytest.fixture(scope="module")
 def kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     home = tmp_path_factory.mktemp("home")
@@ -56,6 +59,11 @@ def system(text: str) -> dict[str, Any]:
         ("--service-tier flex", {"service_tier": "flex"}),
         ("--param top_k=40 --param 'user=\"me\"'", {"top_k": 40, "user": "me"}),
         ("--param include_reasoning=false", {"include_reasoning": False}),
+        ('--param user="me" --param response_format={"type":"json_object"}', JSON | {"user": "me"}),
+        ('--param response_format={"type": "json_object"} -t 1', JSON | {"temperature": 1.0}),
+        ('--param response_format=\'{"type": "json_object"}\'', JSON),
+        ('--param metadata={"a":"--param b={}"}', {"metadata": {"a": "--param b={}"}}),
+        ("""-s '--param a={"b": 1} c'""", system('--param a={"b": 1} c')),
         ("--wait", {}),
         ("--no-wait", {}),
         ("-o kept", {}),
@@ -85,7 +93,9 @@ def test_each_flag_sends_its_parameter(
         ("--stop ''", "stop must be a text or up to four"),
         ("--stop a --stop b --stop c --stop d --stop e", "stop must be a text or up to four"),
         ("--param top_k", "'top_k' is not KEY=JSON"),
-        ("--param user=me", "'user=me' is not KEY=JSON"),
+        ("--param user=me", "'user=me' is not KEY=JSON, as in top_k=40 or user=\"me\"."),
+        ('--param a={"b"', "'a={b' is not KEY=JSON"),
+        ("--param response_format=5", "response_format must be a pydantic class or JSON such as"),
         ("--param stream=false", "stream is no parameter"),
         ("--param messages=[]", "messages is no parameter"),
         ("--param 'base_url=\"http://x\"'", "base_url is not a parameter of the API"),

@@ -23,13 +23,16 @@ from groq_magic import (
     APIConnectionError,
     APIError,
     AuthenticationError,
+    BadRequestError,
     IncompleteStreamError,
     InputError,
     InternalServerError,
     MissingKeyError,
     NotFoundError,
+    ParseError,
     RateLimitError,
     SetUpError,
+    Usage,
     stream,
 )
 from groq_magic.answer import Answer
@@ -40,6 +43,7 @@ from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels
 from groq_magic.wire.protocol import RateLimits, Waiting
 from tests.support.asker import ask
+from tests.support.demo import Demo
 from tests.support.event_streams import ERRORS
 from tests.support.peer import (
     DONE,
@@ -315,6 +319,97 @@ def test_a_server_of_another_make() -> None:
 def test_200_without_a_stream(body: bytes, content_type: str, error: type[Exception]) -> None:
     answer = ask(lambda connection: connection.respond(body, content_type=content_type))
     assert type(answer.error) is error
+
+
+def whole(**more: object) -> bytes:
+    """A response that is not a stream."""
+    message = {
+        "role": "assistant",
+        "content": '{"a": 1}',
+        "reasoning": "Hm.",
+        "tool_calls": [{"id": name, "function": {"name": name}} for name in ("f", "g")],
+        "executed_tools": [{"index": 0, "type": "python", "output": "2"}],
+    }
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    usage = {"usage": {"prompt_tokens": 3}, "x_groq": {"id": "req_1", "seed": 5}}
+    breakdown = {"usage_breakdown": {"models": [{"model": "b", "usage": {"prompt_tokens": 1}}]}}
+    return json.dumps({"model": "m", "choices": [choice], **usage, **breakdown, **more}).encode()
+
+
+def test_a_whole_answer_is_one_delta() -> None:
+    answer = ask(refusal("200 OK", whole()))
+    assert (answer.state, answer.finish_reason) == ("done", "stop")
+    assert (answer.deltas(), answer.reasoning) == (['{"a": 1}'], "Hm.")
+    assert [call.name for call in answer.tool_calls.values()] == ["f", "g"]
+    assert answer.executed_tools == {0: {"index": 0, "type": "python", "output": "2"}}
+    assert (answer.request_id, answer.seed, answer.model) == ("req_1", 5, "m")
+    assert answer.usage == Usage(3, breakdown=(("b", Usage(1)),))
+    assert answer.parsed == {"a": 1}
+
+
+def test_a_whole_answer_that_is_cut_or_wrong_is_an_error() -> None:
+    for body in (whole(choices=[5]), whole(choices=[{"message": {"tool_calls": [5]}}])):
+        answer = ask(refusal("200 OK", body))
+        assert type(answer.error) is APIError
+    cut = ask(refusal("200 OK", whole()[:-9]))
+    assert type(cut.error) is IncompleteStreamError
+
+
+def test_a_whole_answer_may_take_longer_than_an_error_and_can_be_stopped() -> None:
+    def play(connection: Connection) -> None:
+        head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n"
+        connection.send(head.encode())
+        connection.until_closed()
+
+    with peer(play) as server:
+        answer = stream("Hello", base_url=server.base_url, response_format=Cat)
+        connection = server.connection()
+        assert connection.request.json["stream"] is False
+        with pytest.raises(ParseError, match=r"The answer has not ended: ''\. Wait for result"):
+            _ = answer.parsed
+        answer.stop()
+        assert (answer.state, answer.text) == ("stopped", "")
+        assert connection.closed.wait(30)
+
+
+class Cat:
+    """What pydantic's classes have, as far as it is used here."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, object]:
+        return {"type": "object", "properties": {"name": {"type": "string"}}}
+
+    @classmethod
+    def model_validate_json(cls, text: str) -> Cat:
+        return cls(json.loads(text)["name"])
+
+
+def test_a_class_is_sent_as_a_schema_and_gives_the_instance(demo: Demo) -> None:
+    before = len(demo.seen())
+    answer = stream("A cat", model="demo/json", base_url=demo.base_url, response_format=Cat)
+    assert answer.wait(60)
+    assert isinstance(answer.parsed, Cat)
+    assert answer.parsed.name == "Mochi"
+    schema = {"name": "Cat", "schema": Cat.model_json_schema()}
+    body = demo.seen()[before]["body"]
+    assert body["response_format"] == {"type": "json_schema", "json_schema": schema}
+    assert body["stream"] is False
+
+
+def test_a_text_that_is_not_the_json() -> None:
+    answer = ask(answers("Sure: ", '{"name"'))
+    with pytest.raises(ParseError, match="not the JSON that was asked for: 'Sure: ") as caught:
+        _ = answer.parsed
+    assert caught.value.text == 'Sure: {"name"'
+
+
+def test_an_answer_that_failed_raises_its_error_where_it_is_parsed() -> None:
+    answer = ask(refusal("400 Bad Request"))
+    with pytest.raises(BadRequestError):
+        _ = answer.parsed
 
 
 def test_a_stream_that_calls_itself_plain_text() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+from base64 import b64decode
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
-from groq_magic import stream
+from groq_magic import Answer, Message, stream
 from groq_magic.demo import server as demo_module
 from groq_magic.runtime import runtime
 from groq_magic.wire.endpoint import Endpoint
@@ -95,3 +96,56 @@ def test_it_inherits_what_python_needs(monkeypatch: pytest.MonkeyPatch) -> None:
         started.process.wait()
         os.close(reading)
         os.close(writing)
+
+
+def asked(demo: Demo, model: str) -> Answer:
+    answer = stream("A question", model=model, base_url=demo.base_url)
+    assert answer.wait(60)
+    return answer
+
+
+def test_a_search_has_its_pages(demo: Demo) -> None:
+    answer = asked(demo, "demo/search")
+    assert (answer.state, answer.finish_reason) == ("done", "stop")
+    search, opened = answer.executed_tools.values()
+    assert (search["type"], opened["type"]) == ("browser_search", "browser.open")
+    assert [source.url[:16] for source in answer.sources] == ["https://example."] * 3
+    assert "【1†L4-L4】" in answer.text
+
+
+def test_a_run_of_python_has_its_output_and_its_picture(demo: Demo) -> None:
+    answer = asked(demo, "demo/python")
+    (run,) = answer.executed_tools.values()
+    assert run["output"] == "mean 27.2\n"
+    assert b64decode(run["code_results"][0]["png"]).startswith(b"\x89PNG")
+
+
+def test_tool_calls_and_what_follows_their_results(demo: Demo) -> None:
+    answer = asked(demo, "demo/tools")
+    calls = answer.tool_calls.values()
+    assert (answer.finish_reason, answer.text) == ("tool_calls", "")
+    assert [call.parse()["city"] for call in calls] == ["Paris", "Reykjavík"]
+    results = [Message("tool", "three names", tool_call_id=call.id) for call in calls]
+    messages = [Message("user", "A question"), Message("assistant", "", tool_calls=calls), *results]
+    after = stream(messages, model="demo/tools", base_url=demo.base_url)
+    assert after.result(60).startswith("Three names")
+
+
+def test_an_answer_that_the_filter_ends(demo: Demo) -> None:
+    answer = asked(demo, "demo/filter")
+    assert (answer.state, answer.finish_reason) == ("done", "content_filter")
+    assert answer.text
+
+
+@pytest.mark.parametrize("model", ["demo/search", "demo/python", "demo/tools", "demo/json"])
+def test_an_unstreamed_answer_is_the_same(demo: Demo, model: str) -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
+    streamed, whole = (
+        stream("A question", model=model, base_url=demo.base_url, response_format=form)
+        for form in (None, schema)
+    )
+    assert whole.wait(60)
+    assert streamed.wait(60)
+    assert len(whole.deltas()) <= 1
+    for name in ("text", "reasoning", "finish_reason", "tool_calls", "sources"):
+        assert getattr(whole, name) == getattr(streamed, name)
