@@ -115,7 +115,7 @@ MUTANTS = [
     ),
     Mutant(
         "display/static.py",
-        '"text/plain": printable(answer.text),',
+        '"text/plain": printable(_plain(answer)),',
         '"text/plain": answer.text, "text/markdown": answer.text,',
         "browser/test_saved.py::test_the_file_is_valid_and_has_each_answer_as_html_and_text",
     ),
@@ -326,8 +326,8 @@ MUTANTS = [
     ),
     Mutant(
         "display/static.py",
-        "printable(answer.text)",
-        "answer.text",
+        "printable(_plain(answer))",
+        "_plain(answer)",
         "network/test_show.py::test_nothing_that_prints_has_an_escape_sequence",
     ),
     Mutant(

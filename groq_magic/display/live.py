@@ -21,6 +21,7 @@ from groq_magic.errors import printable
 from groq_magic.markdown import Operation, StreamingMarkdown
 from groq_magic.runtime import runtime
 
+from .beside import asks_for_json, json_fence
 from .frontend import is_voila
 from .pace import Pace
 from .static import static_bundle
@@ -155,10 +156,14 @@ class LiveView:
             pace.sent(thread_time() - begun, len(self._views.painting))
 
     def _is_readable(self) -> bool:
-        return bool(self._markdown.html or shown_reasoning(self._answer))
+        answer = self._answer
+        beside = answer.tool_calls or answer.executed_tools
+        return bool(self._markdown.html or shown_reasoning(answer) or beside)
 
     def _render(self) -> None:
         new = self._answer.deltas(self._fed)
+        if new and self._fed == 0 and asks_for_json(self._answer):
+            self._markdown.feed(json_fence(self._answer)[0])
         self._fed += len(new)
         text, size = "".join(new), _RENDERED_AT_ONCE
         while text:
@@ -198,10 +203,14 @@ class LiveView:
         html = None
         try:
             self._render()
+            before, after = json_fence(self._answer)
+            if self._fed and asks_for_json(self._answer):
+                self._markdown.feed(after)
             self._operations += self._markdown.close()
             self._send_batch()
             self._channel.set_early(None)
-            html = self._markdown.html
+            if not before or asks_for_json(self._answer):
+                html = self._markdown.html
         except Exception:
             _log.exception("The live view of an answer broke at its end.")
             with suppress(Exception):

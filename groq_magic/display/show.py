@@ -14,6 +14,7 @@ from groq_magic.answer import Answer
 from groq_magic.errors import GroqError, printable
 from groq_magic.runtime import runtime
 
+from .beside import plain_beside
 from .frontend import is_terminal, somebody_watches
 from .live import LiveView
 from .static import static_bundle
@@ -97,6 +98,8 @@ def _print(answer: Answer) -> None:
         answer.stop()
         raise
     finally:
+        if beside := "\n\n".join(filter(None, plain_beside(answer))):
+            print(printable(f"\n\n{beside}"), end="")
         note = note_of(answer)
         said = f"\n{note.strong} {note.rest}" if note else ""
         line = " · ".join(filter(None, [answer.model, line_of(answer), answer.note]))

@@ -10,6 +10,7 @@ from groq_magic.answer import Answer
 from groq_magic.errors import printable
 from groq_magic.markdown import render
 
+from .beside import json_fence, metadata, plain_beside
 from .status import DIM, Status, shown_reasoning
 
 # nbconvert indents the HTML line by line for rst, which runs what follows another line end.
@@ -31,10 +32,20 @@ def static_bundle(answer: Answer, html: str | None = None) -> tuple[dict[str, st
     output: renderers disagree on what is code, and exports to LaTeX run TeX commands.
     """
     data = {
-        "text/html": _static_html(answer, render(answer.text) if html is None else html),
-        "text/plain": printable(answer.text),
+        "text/html": _static_html(answer, _text_html(answer) if html is None else html),
+        "text/plain": printable(_plain(answer)),
     }
     return data, {"groq": _metadata(answer)}
+
+
+def _plain(answer: Answer) -> str:
+    tools, calls = plain_beside(answer)
+    return "\n\n".join(filter(None, [tools, answer.text, calls]))
+
+
+def _text_html(answer: Answer) -> str:
+    before, after = json_fence(answer)
+    return render(before + answer.text + after)
 
 
 def _static_html(answer: Answer, html: str) -> str:
@@ -49,7 +60,8 @@ def _static_html(answer: Answer, html: str) -> str:
         )
     # The output area has padding at its right side.
     text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
-    whole = f'<div class="{_CLASSES}">{status.header}{reasoning}{text}{status.note}</div>'
+    parts = (status.header, reasoning, status.tools, text, status.calls, status.note)
+    whole = f'<div class="{_CLASSES}">{"".join(parts)}</div>'
     # In the Markdown that nbconvert makes, a blank line would end the HTML.
     return re.sub(r"\n(?=[^\S\n]*\n)", "&#10;", whole.translate(_LINE_ENDS))
 
@@ -72,6 +84,7 @@ def _metadata(answer: Answer) -> dict[str, Any]:
         "time_to_first_token": None if first is None else round(first, 3),
         "error": str(answer.error) if answer.error else None,
         "note": answer.note or None,
+        **metadata(answer),
     }
     return {name: value for name, value in made.items() if value is not None}
 

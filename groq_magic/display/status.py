@@ -12,9 +12,12 @@ from typing import NamedTuple
 from weakref import WeakSet
 
 from groq_magic.answer import Answer
+from groq_magic.errors import printable
 from groq_magic.runtime import runtime
-from groq_magic.wire.models import dollars
-from groq_magic.wire.protocol import Queued
+from groq_magic.wire.models import KnownModels, dollars
+from groq_magic.wire.protocol import Queued, Usage
+
+from .beside import beside, running_tool
 
 
 def theme_style(style: str) -> str:
@@ -61,6 +64,10 @@ class Status(NamedTuple):
     """The summary of the reasoning; empty if there is none."""
     note: str
     """What the reader must know about the end; mostly empty."""
+    tools: str
+    """What the server did for the answer, above its text; mostly empty."""
+    calls: str
+    """What the model asks for, and sources, below its text; mostly empty."""
 
     @classmethod
     def of(cls, answer: Answer) -> Status:
@@ -68,7 +75,8 @@ class Status(NamedTuple):
         note = note_of(answer)
         thinking = answer.thinking and not _hides_reasoning(answer)
         html = note.html if note else ""
-        return cls(answer.state, _header(answer), thinking, _thought(answer), html)
+        parts = _header(answer), thinking, _thought(answer), html
+        return cls(answer.state, *parts, *beside(answer))
 
 
 class Note(NamedTuple):
@@ -93,14 +101,40 @@ def note_of(answer: Answer) -> Note | None:
     """What to say about the answer's end; None for most."""
     if answer.state == "failed":
         return Note("Failed.", str(answer.error), _RED)
-    if answer.state == "done" and answer.finish_reason == "length":
-        more = f"Ask for more with --max-tokens {4 * answer.tokens}."
-        count = f"{answer.tokens:,} token{'' if answer.tokens == 1 else 's'}"
-        return Note(f"Cut at {count}.", more, _AMBER)
     if answer.state == "stopped":
         rest = "Run the cell again for all of it." if answer.tokens else "No text has arrived."
         return Note("Stopped.", rest, _GREY)
-    return None
+    return _note_of_reason(answer) if answer.state == "done" else None
+
+
+def _note_of_reason(answer: Answer) -> Note | None:
+    match answer.finish_reason:
+        case "length":
+            return Note(f"Cut at {_count(answer.tokens)}.", _more(answer), _AMBER)
+        case "content_filter":
+            rest = "A filter of the server cut the answer: change the prompt, or ask another model."
+            return Note("Filtered.", rest, _AMBER)
+    if count := len(answer.tool_calls):
+        calls = "1 call" if count == 1 else f"{count} calls"
+        rest = "Run them and send the results: answer.tool_calls has them."
+        return Note(f"The model asks for {calls}.", rest, _GREY)
+    if answer.finish_reason not in ("stop", None):
+        said = printable(answer.finish_reason[:40])
+        rest = f"The server ended it with {said!r}: some of it may be missing."
+        return Note("Ended early.", rest, _AMBER)
+    rest = "The model wrote no text: run the cell again, or change the prompt."
+    return None if answer.text.strip() else Note("The answer is empty.", rest, _AMBER)
+
+
+def _more(answer: Answer) -> str:
+    """A number for --max-tokens that the model and the account accept."""
+    longest = runtime.own(KnownModels).longest_answer(answer.model)
+    minute, usage = answer.rate_limits.limit_tokens, answer.usage
+    left = minute and minute - (usage.prompt_tokens or 0 if usage else 0)
+    more = min(filter(None, (4 * answer.tokens, longest, left)), default=0)
+    if more <= answer.tokens:
+        return "No longer answer fits: ask the model to continue, or for a shorter answer."
+    return f"Ask for more with --max-tokens {more}."
 
 
 class _Figure(NamedTuple):
@@ -148,21 +182,50 @@ def _figures(answer: Answer) -> list[_Figure]:
         hidden = answer.thinking and _hides_reasoning(answer)
         first = answer.time_to_first_token
         figures = [
-            _Figure("thinking" if hidden else ""),
-            _Figure(_tokens(answer)),
+            _Figure(running_tool(answer) or ("thinking" if hidden else "")),
+            _Figure(_tokens(answer), _token_kinds(answer.usage)),
             _speed(answer),
             _Figure("" if first is None else f"first after {first:.2f} s"),
             _Figure(f"{answer.seconds:.1f} s"),
+            _queue(answer.usage),
         ]
     cost = answer.cost
-    figures.append(_Figure("" if cost is None else dollars(cost), "By the server's list of prices"))
+    figures.append(_Figure("" if cost is None else dollars(cost), _price_of(answer)))
     return [figure for figure in figures if figure.text]
 
 
 def _tokens(answer: Answer) -> str:
     asked = answer.usage.prompt_tokens if answer.usage else None
-    count = f"{answer.tokens:,}" if asked is None else f"{asked:,} + {answer.tokens:,}"
-    return f"{count} token{'' if count == '1' else 's'}"
+    return _count(answer.tokens) if asked is None else f"{asked:,} + {_count(answer.tokens, 2)}"
+
+
+def _count(tokens: int, number: int | None = None) -> str:
+    """The tokens in words; ``number`` decides whether the noun is a plural."""
+    return f"{tokens:,} token{'' if (number or tokens) == 1 else 's'}"
+
+
+def _token_kinds(usage: Usage | None) -> str:
+    """The tooltip of the tokens: 23 for the prompt (16 cached), 371 for the answer."""
+    if usage is None or usage.prompt_tokens is None:
+        return ""
+    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+    thought = f" ({usage.reasoning_tokens:,} for reasoning)" if usage.reasoning_tokens else ""
+    answered = usage.completion_tokens or 0
+    return f"{usage.prompt_tokens:,} for the prompt{cached}, {answered:,} for the answer{thought}"
+
+
+def _queue(usage: Usage | None) -> _Figure:
+    """The time in the server's queue, where a reader would notice it."""
+    seconds = (usage and usage.queue_time) or 0.0
+    said = "The request waited at the server before the model began"
+    return _Figure(f"queued {seconds:.1f} s", said) if seconds > 1 else _Figure("")
+
+
+def _price_of(answer: Answer) -> str:
+    """The tooltip of the cost."""
+    tier = f", service tier {answer.service_tier}" if answer.service_tier else ""
+    fees = ", without the fees of tools" if answer.executed_tools else ""
+    return f"By the server's list of prices{printable(tier[:80])}{fees}"
 
 
 def _speed(answer: Answer) -> _Figure:
@@ -181,4 +244,6 @@ def _thought(answer: Answer) -> str:
     seconds = answer.thinking_seconds
     if seconds is None or _hides_reasoning(answer):
         return ""
-    return "Thinking" if answer.thinking else f"Thought for {seconds:.1f} s"
+    if answer.thinking:
+        return running_tool(answer).capitalize() or "Thinking"
+    return f"Thought for {seconds:.1f} s" if seconds >= 0.05 else "Thought"

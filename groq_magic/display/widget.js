@@ -5,7 +5,10 @@
  * number is missing, it asks for a snapshot. The kernel escapes all HTML. widget.py describes
  * the messages.
  *
- * @typedef {{state: string, header: string, note: string, thought: string, thinking: boolean}} Status
+ * @typedef {{
+ *   state: string, header: string, note: string, thought: string, thinking: boolean,
+ *   tools?: string, calls?: string
+ * }} Status
  * @typedef {[string, ...any]} Operation
  * @typedef {{type: "batch", n: number, ops: Operation[], reasoning: string, status: Status}} Batch
  * @typedef {{
@@ -64,9 +67,11 @@ const build = (el) => {
   const summary = element("summary", "", thought);
   const reasoning = element("div", "groq-reasoning", thought);
   thought.hidden = true;
+  const tools = element("div", "groq-tools", root);
   const text = element("div", "groq-text jp-RenderedHTMLCommon jp-RenderedMarkdown", root);
+  const calls = element("div", "groq-calls jp-RenderedHTMLCommon", root);
   const note = element("div", "groq-note jp-RenderedHTMLCommon", root);
-  return { root, header, stop, thought, summary, reasoning, text, note };
+  return { root, header, stop, thought, summary, reasoning, tools, text, calls, note };
 };
 
 /**
@@ -440,6 +445,21 @@ class Transcript {
   }
 }
 
+/**
+ * Replace the HTML of a node; what the reader has unfolded stays unfolded.
+ *
+ * @param {Element} node
+ * @param {string | undefined} html undefined if it has not changed
+ */
+const renew = (node, html) => {
+  if (html === undefined) return;
+  const open = [...node.querySelectorAll("details")].map((details) => details.open);
+  node.innerHTML = html;
+  node
+    .querySelectorAll("details")
+    .forEach((details, index) => (details.open = open[index] ?? false));
+};
+
 // ---- The kernel ----
 
 /** Messages to the kernel that are sent again until they are answered: a message that is sent
@@ -558,7 +578,7 @@ const outputOf = (view) => {
     formula.textContent = formula.dataset.source ?? "";
     formula.removeAttribute("data-source");
   }
-  root.querySelector("details")?.removeAttribute("open");
+  for (const details of root.querySelectorAll("details")) details.removeAttribute("open");
   const style = "white-space:pre-wrap;max-height:20em;overflow:auto";
   root.querySelector(".groq-reasoning")?.setAttribute("style", style);
   const html = root.outerHTML.replace(/\n(?=[ \t]*\n)/g, "&#10;"); // as static.py does
@@ -711,6 +731,8 @@ class View {
     root.dataset.state = status.state;
     header.innerHTML = status.header;
     this.#showThought(status);
+    renew(this.#view.tools, status.tools);
+    renew(this.#view.calls, status.calls);
     note.innerHTML = status.note;
     if (isNews) say(`${status.state} ${note.textContent}`);
     if (hasEnded && root.contains(document.activeElement)) this.#keepFocus();

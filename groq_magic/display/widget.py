@@ -9,7 +9,9 @@ Kernel and browser send custom messages over the widget's comm. To the browser:
     {"type": "static", "output": {"output_type": "display_data", …}}
 
 The operations are those of `markdown.transcript`. A batch without operations changes only the
-status. From the browser, each with an ``id`` of its own:
+status, which leaves out ``tools`` and ``calls`` where they are as in the message before.
+
+From the browser, each with an ``id`` of its own:
 
     {"type": "snapshot"}  when a view mounts, misses a number or has heard nothing for long;
                           sent again until a snapshot comes
@@ -36,6 +38,7 @@ from groq_magic.markdown import Operation
 from .status import Status, shown_reasoning
 
 _IDS = 100
+_BESIDE = ("tools", "calls")
 
 
 class AnswerWidget(anywidget.AnyWidget):
@@ -60,6 +63,7 @@ class Channel:
         self._receive = receive
         self._number = 0
         self._thought = 0
+        self._beside: dict[str, Any] = {}
         self._ids: deque[Any] = deque(maxlen=_IDS)
         self._sending = threading.Lock()
         self.widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
@@ -110,6 +114,10 @@ class Channel:
 
     def _message(self, kind: str, **content: Any) -> dict[str, Any]:
         status = Status.of(self._answer)._asdict()
+        beside = {name: status[name] for name in _BESIDE}
+        if kind == "batch" and beside == self._beside:  # it can be large, and seldom changes
+            status = {name: status[name] for name in status.keys() - beside.keys()}
+        self._beside = beside
         return {"type": kind, "n": self._number, "status": status, **content}
 
     def _on_message(self, content: Any) -> None:

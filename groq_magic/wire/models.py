@@ -101,6 +101,11 @@ class KnownModels:
         model = next((models[name] for name in names if name in models), None)
         return model.cost(usage) if model and usage else None
 
+    def longest_answer(self, name: str) -> int | None:
+        """The most tokens that a model of this name writes, on any server; None where unknown."""
+        named = (models[name] for models in self._by_url.values() if name in models)
+        return max((model.max_completion_tokens or 0 for model in named), default=0) or None
+
     def context(self, base_url: str, name: str) -> int | None:
         """The size of the model's context in tokens, answer included; None where unknown."""
         model = self._by_url.get(base_url, {}).get(name)

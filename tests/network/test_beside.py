@@ -1,0 +1,204 @@
+"""What an answer holds beside its text: tools that ran, calls, sources, and each kind of end."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stdout
+from typing import Any
+
+import pytest
+
+from groq_magic.answer import Answer
+from groq_magic.display.show import show
+from groq_magic.display.static import static_bundle
+from groq_magic.display.status import Status, note_of
+from groq_magic.errors import APIError
+from groq_magic.runtime import runtime
+from groq_magic.wire.models import KnownModels, Model
+from groq_magic.wire.protocol import Chunk, Delta, Responded, ToolCall, Usage
+from tests.support.chunks import chunk, items
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+M8AAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+SEARCH = {"index": 0, "type": "search", "arguments": '{"query": "rain <b>"}'}
+FOUND = [{"title": "Rain <1>", "url": "https://example.org/rain?a=1&b=2"}]
+RUN = {"index": 0, "type": "python", "arguments": '{"code": "a = 1\\nprint(a)"}'}
+
+
+def ended(*given: Any, **parameters: Any) -> Answer:
+    answer = Answer(items(*given), model="m", parameters=parameters).start()
+    answer.wait(30)
+    return answer
+
+
+def ran(**tool: Any) -> Chunk:
+    return Chunk(Delta(executed_tools=(tool,)))
+
+
+def called(*calls: ToolCall, text: str = "") -> Answer:
+    return ended(Chunk(Delta(text, tool_calls=calls)), chunk(finish_reason="tool_calls"))
+
+
+def html(answer: Answer) -> str:
+    return static_bundle(answer)[0]["text/html"]
+
+
+def plain(answer: Answer) -> str:
+    return static_bundle(answer)[0]["text/plain"]
+
+
+def made(answer: Answer) -> dict[str, Any]:
+    return dict(static_bundle(answer)[1]["groq"])
+
+
+def test_calls_are_shown_whole_and_said_in_a_note() -> None:
+    calls = ToolCall(0, "a", "rain", '{"city":"Oslo"}'), ToolCall(1, "b", "now", "null")
+    answer = called(*calls)
+    assert 'class="language-javascript' in html(answer)
+    assert plain(answer) == 'rain({\n  "city": "Oslo"\n})\n\nnow()'
+    note = note_of(answer)
+    assert note
+    assert note.strong == "The model asks for 2 calls."
+    assert made(answer)["tool_calls"][0] == {
+        "id": "a",
+        "name": "rain",
+        "arguments": '{"city":"Oslo"}',
+    }
+
+
+def test_arguments_grow_as_they_come() -> None:
+    answer = called(ToolCall(0, "a", "rain", '{"city": "Os'))
+    assert plain(answer) == 'rain({"city": "Os)'
+
+
+def test_a_terminal_shows_the_calls_after_the_text() -> None:
+    with redirect_stdout(io.StringIO()) as screen:
+        show(called(ToolCall(0, "a", "rain", "{}"), text="Wait."))
+    assert screen.getvalue() == "Wait.\n\nrain()"
+
+
+def test_a_search_has_its_query_its_results_and_is_a_source() -> None:
+    answer = ended(ran(**SEARCH, search_results={"results": FOUND}), chunk("Wet."))
+    shown = html(answer)
+    assert "Searched the web: <i>rain &lt;b&gt;</i> · 1 result</summary>" in shown
+    link = 'href="https://example.org/rain?a=1&amp;b=2" target="_blank" rel="noopener'
+    assert shown.count(link) == 2
+    assert shown.count("Rain &lt;1&gt;</a>") == 2
+    assert shown.index("Searched") < shown.index("Wet.") < shown.index("Sources")
+    assert plain(answer).startswith("Searched the web: rain <b> · 1 result\n\nWet.\n\n[1] Rain <1>")
+    assert made(answer)["sources"] == FOUND
+
+
+def test_a_run_has_its_code_its_output_and_its_images() -> None:
+    results = [{"png": PNG, "svg": "<svg/>"}, {"png": "not base64!"}, {"jpeg": "QQ=="}]
+    output = "one <b>\ndata:image/gif;base64,QUJD data:image/svg+xml;base64,QUJD"
+    answer = ended(ran(**RUN, output=output, code_results=results), chunk("1"))
+    shown = html(answer)
+    assert "Ran Python · 2 lines</summary>" in shown
+    assert 'class="language-python highlight"' in shown
+    assert "one &lt;b&gt;" in shown
+    assert shown.count("<img ") == 3
+    assert f'src="data:image/png;base64,{PNG}"' in shown
+    assert "svg+xml" in shown.replace("<img", "")  # as text alone
+    assert 'src="data:image/svg' not in shown
+
+
+def test_a_tool_that_runs_is_said_instead_of_thinking() -> None:
+    answer = Answer(
+        items(Chunk(Delta(reasoning="Hm")), ran(**SEARCH), 60.0), model="m", parameters={}
+    ).start()
+    try:
+        while not answer.executed_tools:
+            answer.wait(0.01)
+        status = Status.of(answer)
+        assert status.thought == "Searching the web"
+        assert "searching the web" in status.header
+        assert "Searches the web: <i>rain" in status.tools
+    finally:
+        answer.stop()
+
+
+def test_what_the_server_refused_is_kept_and_folded() -> None:
+    error = APIError("No such tool", {"failed_generation": '{"name": "<b>"}'})
+    answer = ended(chunk("a"), error)
+    assert "<summary>What the model wrote, which the server refused</summary>" in html(answer)
+    assert "{&quot;name&quot;: &quot;&lt;b&gt;&quot;}" in html(answer)
+
+
+@pytest.mark.parametrize(
+    ("reason", "text", "strong"),
+    [
+        ("stop", "", "The answer is empty."),
+        ("content_filter", "a", "Filtered."),
+        ("weather", "a", "Ended early."),
+        ("length", "a", "Cut at 1 token."),
+        ("stop", "a", None),
+    ],
+)
+def test_each_end_is_said(reason: str, text: str, strong: str | None) -> None:
+    note = note_of(ended(chunk(text), chunk(finish_reason=reason)))
+    assert (note and note.strong) == strong
+
+
+@pytest.mark.parametrize(
+    ("longest", "minute", "advice"),
+    [
+        (None, None, "Ask for more with --max-tokens 4000."),
+        (3000, None, "Ask for more with --max-tokens 3000."),
+        (8000, "2500", "Ask for more with --max-tokens 2400."),
+        (1000, None, "No longer answer fits"),
+    ],
+)
+def test_the_advice_after_a_cut_is_a_number_that_fits(
+    longest: int | None, minute: str | None, advice: str
+) -> None:
+    models = [Model("m", max_completion_tokens=longest)]
+    runtime.own(KnownModels).remember("http://127.0.0.1/", models)
+    headers = {"x-ratelimit-limit-tokens": minute} if minute else {}
+    usage = Usage(prompt_tokens=100, completion_tokens=1000)
+    try:
+        answer = ended(Responded(None, headers), chunk("a", finish_reason="length", usage=usage))
+        note = note_of(answer)
+    finally:
+        runtime.own(KnownModels).remember("http://127.0.0.1/", [])
+    assert note
+    assert note.rest.startswith(advice)
+
+
+JSON = '{"**kwargs**": [1, 2]}'
+
+
+@pytest.mark.parametrize("parameters", [{}, {"response_format": {"type": "json_object"}}])
+def test_json_is_a_code_block(parameters: dict[str, Any]) -> None:
+    answer = ended(chunk(JSON), chunk(finish_reason="stop"), **parameters)
+    assert 'class="language-json highlight"' in html(answer)
+    assert "**kwargs**" in html(answer)
+    assert plain(answer) == JSON
+
+
+def test_json_that_was_cut_is_code_if_the_request_asked_for_it() -> None:
+    asked = {"response_format": {"type": "json_object"}}
+    cut = chunk('{"**a'), chunk(finish_reason="length")
+    assert "language-json" in html(ended(*cut, **asked))
+    assert "language-json" not in html(ended(*cut))
+
+
+def test_the_tooltips_say_what_the_tokens_and_the_cost_are() -> None:
+    usage = Usage(
+        prompt_tokens=2000,
+        completion_tokens=371,
+        cached_tokens=1792,
+        reasoning_tokens=40,
+        queue_time=1.5,
+    )
+    shown = html(ended(chunk("a"), chunk(finish_reason="stop", usage=usage)))
+    said = "2,000 for the prompt (1,792 cached), 371 for the answer (40 for reasoning)"
+    assert f'title="{said}"' in shown
+    assert "queued 1.5 s" in shown
+
+
+def test_what_is_large_is_cut_in_the_metadata() -> None:
+    answer = ended(ran(**{**RUN, "output": "x" * 100_000}), chunk("a"))
+    tools = made(answer)["executed_tools"]
+    assert tools == [{"type": "python", "query": "a = 1\nprint(a)"}]
+    assert len(json.dumps(made(ended(ran(**RUN), chunk("a")))["executed_tools"])) < 200
