@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from IPython.core.error import UsageError
 
 from groq_magic.errors import InputError, printable
+from groq_magic.wire.protocol import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from .namespace import Namespace
@@ -70,6 +71,8 @@ CELL_FLAGS = (
     Flag("-s --system", "TEXT", "the system prompt; the flag also takes @FILE"),
     Flag("-c --chat", "[CHAT]", "go on with the notebook's chat, or this one", is_setting=False),
     Flag("--image", "PATH", "a file, address or variable; up to five times", list, "images"),
+    Flag("--search", "", "let a gpt-oss model search the web", bool, is_setting=False),
+    Flag("--python", "", "let a gpt-oss model run Python at Groq", bool, is_setting=False),
     Flag("--raw", "", "send {{ }} unchanged", bool, is_setting=False),
     Flag("-o --out", "NAME", "the variable for the Answer", is_setting=False),
     Flag("--wait", "", "finish the cell when the answer ends", bool),
@@ -81,6 +84,8 @@ SETTINGS = [flag for flag in FLAGS if flag.is_setting and flag.kind is not list]
 _KINDS = {flag.name: flag.kind for flag in FLAGS}
 _NOT_OF_THE_API = {"", "prompt", "base_url", "timeout", "max_retries", "display"}
 _NOT_OF_THE_API |= {flag.name for flag in CELL_FLAGS}
+_BUILT_IN_TOOLS = {"search": "browser_search", "python": "code_interpreter"}
+"""The tools of gpt-oss at Groq, by flag: https://console.groq.com/docs/browser-search"""
 
 
 class _Parser(ArgumentParser):
@@ -118,6 +123,24 @@ def parse(line: str, namespace: Namespace) -> dict[str, Any]:
         is_typed = filled["chat"] == given["chat"]
         filled["chat"] = namespace.chat(filled["chat"], is_typed=is_typed)
     return filled | parameters
+
+
+def use_built_in_tools(arguments: dict[str, Any]) -> None:
+    """Replace ``--search`` and ``--python`` by the API's ``tools``.
+
+    Raises `InputError` for a model that has no such tools.
+    """
+    asked = [name for name in _BUILT_IN_TOOLS if arguments.pop(name, False)]
+    model, tools = arguments.get("model", DEFAULT_MODEL), arguments.get("tools", [])
+    if not asked:
+        return
+    if not re.search(r"gpt-oss|^demo/", model):
+        advice = "leave it out: compound models search and run Python by themselves"
+        advice = advice if "compound" in model else f"choose one, as in -m {DEFAULT_MODEL}"
+        raise InputError(f"--{asked[0]} works with gpt-oss models, not with {model}: {advice}.")
+    if not isinstance(tools, list):
+        raise InputError(f"tools must be a list, not {tools!r}.")
+    arguments["tools"] = [*tools, *({"type": _BUILT_IN_TOOLS[name]} for name in asked)]
 
 
 def _words(line: str) -> list[str]:

@@ -123,6 +123,7 @@ class GroqMagic(FlagSettings):
         out, raw, wait, _ = (
             arguments.pop(name, None) for name in ("out", "raw", "wait", "show_reasoning")
         )
+        flags.use_built_in_tools(arguments)
         arguments["images"] = list(map(self._namespace.image, given.get("images", ())))
         text = cell if raw else self._namespace.fill_cell(cell, arguments["images"])
         answer = stream(text, **arguments)

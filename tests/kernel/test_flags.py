@@ -21,6 +21,7 @@ DEFAULT: dict[str, Any] = {
 }
 
 
+SEARCH, PYTHON = {"type": "browser_search"}, {"type": "code_interpreter"}
 JSON = {"response_format": {"type": "json_object"}}
 
 
@@ -64,6 +65,9 @@ def system(text: str) -> dict[str, Any]:
         ('--param response_format=\'{"type": "json_object"}\'', JSON),
         ('--param metadata={"a":"--param b={}"}', {"metadata": {"a": "--param b={}"}}),
         ("""-s '--param a={"b": 1} c'""", system('--param a={"b": 1} c')),
+        ("--search", {"tools": [SEARCH]}),
+        ("--python --search -m demo/python", {"tools": [SEARCH, PYTHON], "model": "demo/python"}),
+        ('--python --param tools=[{"type":"x"}]', {"tools": [{"type": "x"}, PYTHON]}),
         ("--wait", {}),
         ("--no-wait", {}),
         ("-o kept", {}),
@@ -104,6 +108,9 @@ def test_each_flag_sends_its_parameter(
         ("--param =5", " is not a parameter of the API"),
         ("-s '@~nobody-here/x'", "cannot read ~nobody-here/x"),
         ("--param top_k=NaN", "top_k must be JSON, not nan."),
+        ("--search -m groq/compound", "with groq/compound: leave it out: compound models search"),
+        ("--python -m other", "--python works with gpt-oss models, not with other: choose one, as"),
+        ("--python --param tools=5", "tools must be a list, not 5."),
         ("--wait=yes", "ignored explicit argument 'yes'"),
     ],
 )
@@ -177,7 +184,7 @@ def test_a_cell_waits_if_that_is_configured(configured: Kernel, server: Demo) ->
     configured.run("%%groq --max-tokens 500 -m demo/long\ncat names")
     assert server.seen()[-1]["state"] == "done"
     configured.run("%%groq --no-wait -m demo/slow -o slow\ncat names")
-    assert server.seen()[-1]["state"] == "streaming"
+    server.until("streaming")
     configured.run("slow.stop()")
 
 
