@@ -405,7 +405,7 @@ def knowing(kernel: Kernel) -> Kernel:
     [
         ("%%groq -m op", "op", ["openai/gpt-oss-120b", "openai/gpt-oss-20b"]),
         ("%%groq -m openai/gpt-oss-2", "openai/gpt-oss-2", ["openai/gpt-oss-20b"]),
-        ("%%groq --wait --model=demo/s", "demo/s", ["demo/slow"]),
+        ("%%groq --wait --model=demo/sl", "demo/sl", ["demo/slow"]),
         ("%%groq --re", "--re", ["--reasoning-effort", "--reasoning-format"]),
         ("%%groq -m demo/slow --no", "--no", ["--no-wait"]),
         ("%groq ", "", "chats code demo forget last login models stop".split()),
