@@ -26,7 +26,7 @@ def test_a_file_that_is_not_trusted_brings_no_code(lab: Lab, page: Page) -> None
     page.locator(".jp-Notebook").first.wait_for(timeout=60_000)
     page.locator("[title*='not trusted'], [title*='Not Trusted']").first.wait_for(timeout=60_000)
     try:
-        page.wait_for_function("document.title.includes('has run')", timeout=20_000)
+        page.wait_for_function("document.title.includes('has run')", timeout=30_000)
     except NotSeen:
         return
     pytest.fail("the code of the file has run")

@@ -212,7 +212,7 @@ def test_an_interrupt_ends_the_wait_for_models(kernel: Kernel, server: Demo) -> 
         asked = other.connection()
         kernel.manager.interrupt_kernel()
         kernel.collect(run, lambda: run.reply is not None and run.error != "")
-        assert asked.closed.wait(10)
+        assert asked.closed.wait(30)
     kernel.run(f"os.environ['GROQ_BASE_URL'] = {server.base_url!r}")
     assert run.error == "Interrupted."
 
@@ -244,7 +244,7 @@ from groq_magic.answer import Answer; from groq_magic.wire.protocol import Chunk
 from groq_magic.display.show import show
 async def source(text):
     yield Chunk(Delta(text), finish_reason="stop")
-answer = Answer(source({text!r})).start(); answer.wait(5); show(answer); None
+answer = Answer(source({text!r})).start(); answer.wait(30); show(answer); None
 """
 BLOCKS = """\
 1. Not this: `inline`.

@@ -589,7 +589,7 @@ def test_an_interrupt_leaves_the_demo_server_alone(kernel: Kernel) -> None:
     kernel.collect(busy, lambda: "begun" in busy.stdout)
     kernel.manager.interrupt_kernel()
     kernel.collect(busy, lambda: busy.reply is not None)
-    assert "Semicolon" in kernel.run("print(stream('cat names').result(5))").stdout
+    assert "Semicolon" in kernel.run("print(stream('cat names').result(30))").stdout
     kernel.run("%groq demo off")
 
 

@@ -59,7 +59,7 @@ CELLS = (
     "%%groq --wait -m broken -o broken\nHi",
     "%%groq --wait -m gone -o gone\nHi",
     "%%groq -m endless -o stopped\nHi",
-    "next(iter(stopped)), stopped.stop(), stopped.wait(10)",
+    "next(iter(stopped)), stopped.stop(), stopped.wait(30)",
     "made = [whole, refused, limited, broken, gone, stopped]; made",
     "[(vars(each), vars(each.error) if each.error else None) for each in made]",
     "[(each.state, each.rate_limits, each.parameters, each.request_id) for each in made]",

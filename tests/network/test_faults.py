@@ -260,7 +260,7 @@ def test_few_idle_connections_are_kept(ask: Asker) -> None:
     together = threading.Barrier(10)
 
     def play(connection: Connection) -> None:
-        together.wait(10)
+        together.wait(30)
         connection.begin()
         connection.chunk(BEGUN + finish() + DONE)
         connection.end()
@@ -269,7 +269,7 @@ def test_few_idle_connections_are_kept(ask: Asker) -> None:
     with peer(play) as server:
         client = ask.client()
         asked = [Answer(client.stream(Endpoint(server.base_url), {})).start() for _ in range(10)]
-        assert [answer.result(10) for answer in asked] == [TEXT] * 10
+        assert [answer.result(30) for answer in asked] == [TEXT] * 10
         assert len(ask.held()) == 4
 
 
@@ -341,7 +341,7 @@ def test_a_private_authority_is_trusted_where_the_environment_says_so(
     authority: trustme.CA, ask: Asker
 ) -> None:
     with tls_peer(answers("ok"), authority=authority) as server:
-        assert ask(server.base_url).result(10) == "ok"
+        assert ask(server.base_url).result(30) == "ok"
 
 
 def test_a_certificate_that_is_not_trusted(ask: Asker) -> None:
@@ -363,7 +363,7 @@ def test_a_proxy_of_the_environment(
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         endpoint = Endpoint(f"https://groq.test:{server.port}/v1", key)
         answer = Answer(ask.client(max_retries=0).stream(endpoint, {})).start()
-        assert answer.result(10) == "ok"
+        assert answer.result(30) == "ok"
         assert server.connection().request.headers["authorization"] == f"Bearer {key}"
         proxy.close()
     (asked,) = proxy.asked

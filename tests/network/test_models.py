@@ -178,7 +178,7 @@ def gets(server: Any) -> int:
 
 def learnt(base_url: str) -> None:
     """Wait until that server has been asked for its models."""
-    learn_models(Client(), Endpoint(base_url)).wait(10)
+    learn_models(Client(), Endpoint(base_url)).wait(30)
 
 
 def test_an_answer_has_a_price_where_its_model_has_one() -> None:
@@ -198,7 +198,7 @@ def test_an_answer_has_a_price_where_its_model_has_one() -> None:
         assert "$0.0014</span>" in html
         assert metadata["groq"]["cost_usd"] == 0.0014
         for _ in range(2):
-            stream("Hello", model="m", base_url=server.base_url).wait(10)
+            stream("Hello", model="m", base_url=server.base_url).wait(30)
         assert gets(server) == 1
         # Before the answer's request nothing is asked.
         assert server.connections[0].request.line.startswith("POST")
@@ -223,7 +223,7 @@ def test_a_server_without_models_is_asked_once_and_nothing_is_said(
     with peer(serving(models), models=True) as server:
         for _ in range(3):
             answer = stream("Hello", model="m", base_url=server.base_url)
-            assert answer.result(10) == "Hi"
+            assert answer.result(30) == "Hi"
             learnt(server.base_url)
         assert gets(server) == 1
         assert models_soon(server.base_url) == []
@@ -241,7 +241,7 @@ def test_an_answer_does_not_wait_for_the_models() -> None:
 
     with peer(serving(silent), models=True) as server:
         answer = stream("Hello", model="m", base_url=server.base_url)
-        assert answer.result(10) == "Hi"
+        assert answer.result(30) == "Hi"
         assert answer.cost is None
         may_end.set()
 
@@ -261,7 +261,7 @@ def test_a_stopped_answer_has_no_price() -> None:
 
 def test_the_limits_of_the_last_response() -> None:
     with peer(serving(listed()), models=True) as server:
-        stream("Hello", model="m", base_url=server.base_url).wait(10)
+        stream("Hello", model="m", base_url=server.base_url).wait(30)
     known = rate_limits()
     assert known is not None
     limits, ago = known
@@ -319,7 +319,7 @@ def test_a_server_that_drips_is_given_up() -> None:
 
     with peer(drip, models=True) as server:
         asked = runtime.loop.job(partial(ask, Client(), server.base_url)).start()
-        assert asked.wait(10)
+        assert asked.wait(30)
     assert "did not list its models in 0.2 s" in str(asked.error)
 
 

@@ -80,7 +80,7 @@ def test_what_is_wrong_with_a_certificate_is_said(
     server = Presenting(authority.issue_cert(name, not_before=begins, not_after=ends), authority)
     answer = ask(server.base_url, max_retries=2)
     with pytest.raises(CertificateError, match=said) as caught:
-        answer.result(10)
+        answer.result(30)
     assert "SSL_CERT_FILE" not in str(caught.value)
     server.close()
 
@@ -91,9 +91,9 @@ def test_what_an_error_says_to_set_works(
     authority, path = private
     with tls_peer(answers("ok"), authority=authority) as server:
         with pytest.raises(CertificateError, match="Set SSL_CERT_FILE"):
-            stream("Hello", base_url=server.base_url).result(10)
+            stream("Hello", base_url=server.base_url).result(30)
         monkeypatch.setenv("SSL_CERT_FILE", path)
-        assert stream("Hello", base_url=server.base_url).result(10) == "ok"
+        assert stream("Hello", base_url=server.base_url).result(30) == "ok"
 
 
 def test_tls_that_breaks_is_a_broken_connection(
@@ -144,7 +144,7 @@ def test_a_proxy_with_a_password(
     with tls_peer(answers("ok"), authority=authority) as server:
         proxy = Proxy(server.port)
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://us:secret@"))
-        assert ask(f"https://groq.test:{server.port}/v1").result(10) == "ok"
+        assert ask(f"https://groq.test:{server.port}/v1").result(30) == "ok"
         assert "authorization" not in server.connection().request.headers
         proxy.close()
     (asked,) = proxy.asked
@@ -171,7 +171,7 @@ def test_a_proxy_that_refuses(
         monkeypatch.setenv("HTTPS_PROXY", url)
         answer = ask("https://api.invalid/v1", max_retries=1)
         with pytest.raises(error, match=said) as caught:
-            answer.result(10)
+            answer.result(30)
         assert [each.request.line for each in proxy.connections] == [
             "CONNECT api.invalid:443 HTTP/1.1"
         ] * times
@@ -192,7 +192,7 @@ def test_a_stop_while_a_proxy_is_silent_closes_the_connection(
         ).start()
         accepted, _ = listener.accept()
         with accepted:
-            accepted.settimeout(5)
+            accepted.settimeout(30)
             assert accepted.recv(4096)  # it has begun to speak
             answer.stop()
             while accepted.recv(4096):
@@ -205,7 +205,7 @@ def test_a_proxy_that_is_dead(monkeypatch: pytest.MonkeyPatch, ask: Asker) -> No
         monkeypatch.setenv("HTTPS_PROXY", f"http://us:secret@127.0.0.1:{port}")
         answer = ask("https://api.invalid/v1")
         with pytest.raises(APIConnectionError, match=r"Could not reach .*HTTPS_PROXY") as caught:
-            answer.result(10)
+            answer.result(30)
     assert "secret" not in str(caught.value)
 
 

@@ -142,7 +142,7 @@ def said_by_all(listener: socket.socket) -> bytes:
     said = b""
     while select.select([listener], [], [], 0)[0]:
         with listener.accept()[0] as accepted:
-            accepted.settimeout(5)
+            accepted.settimeout(30)
             said += accepted.recv(100)
     return said
 

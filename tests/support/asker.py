@@ -52,7 +52,7 @@ class Asker:
 
 
 def on_the_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run_coroutine_threadsafe(coroutine, runtime.loop._running_loop()).result(10)
+    return asyncio.run_coroutine_threadsafe(coroutine, runtime.loop._running_loop()).result(30)
 
 
 def tasks() -> int:

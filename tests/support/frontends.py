@@ -58,7 +58,7 @@ def opened(
         with suppress(AssertionError):
             book = kind(page, lab, path)
             book.run(VERSION)
-            book.until(partial(_says, book, ipykernel), 15)
+            book.until(partial(_says, book, ipykernel), 30)
             break
         page.close()
     else:
