@@ -14,7 +14,7 @@ from tests.support.servers import running_server
 
 WHOLE, SLOW, REMOTE = range(3)
 CELLS = (
-    "%%groq\nExplain server-sent events",
+    "%%groq -m demo/slow\nExplain server-sent events",
     "%%groq -m demo/slow\nA long history of notebooks",
     "import os; print('It is remote:', os.environ.get('KERNEL_GATEWAY'))",
 )
@@ -68,7 +68,7 @@ def test_an_answer_is_live_is_stopped_and_is_saved(tmp_path: Path) -> None:
         book.until(lambda: "stopped after" in book.text(SLOW))
 
         # Both are plain output in the end, and that is what is saved.
-        book.until(lambda: page.locator(".groq-stop").count() == 0, 30)
+        book.until(lambda: page.locator(".groq-stop").count() == 0)
         saved = book.save()
         page.close()
     for cell, state, text in ((WHOLE, "done", "a radio"), (SLOW, "stopped", "A short history")):

@@ -18,7 +18,7 @@ TOKENS_PER_SECOND = 60
 def test_the_whole_path(lab: Lab, page: Page, server: Demo) -> None:
     path = lab.write(
         "path.ipynb",
-        "%%groq\nExplain server-sent events",
+        "%%groq -m demo/slow\nExplain server-sent events",
         "print(6 * 7)",
         "%%groq -m demo/slow\nA long history of notebooks",
     )
@@ -47,7 +47,7 @@ def test_the_whole_path(lab: Lab, page: Page, server: Demo) -> None:
     book.until(lambda: "stopped after" in book.text(2))
 
     # Both are static in the end, on the screen and in the file, and after a reload.
-    book.until(lambda: book.page.locator(".groq-stop").count() == 0, 30)
+    book.until(lambda: book.page.locator(".groq-stop").count() == 0)
     assert server.until("done", 0)["tokens"] > 300
     shown, kept = book.text(0), book.text(2)
     assert "A short history" in kept

@@ -58,9 +58,11 @@ def test_the_static_output_looks_as_the_live_view_did(
     browser: Profile, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 5000})
-    # The page puts the static output in 1.5 s behind the end: time for the picture.
+    # The page puts the static output in 1.5 s after the end; here when the test asks for it.
     page.add_init_script(
-        "const soon = setTimeout; window.setTimeout = (f, ms) => soon(f, ms === 1500 ? 6000 : ms)"
+        "const soon = setTimeout, held = [];"
+        "window.setTimeout = (f, ms) => ms === 1500 ? (held.push(f), 0) : soon(f, ms);"
+        "window.release = () => { window.setTimeout = soon; held.forEach((f) => f()); }"
     )
     with running_lab(tmp_path, {}, settings) as lab, ExitStack() as stack:
         hands = [Hand(stack.enter_context(peer(Connection.until_closed))) for _ in STATES]
@@ -82,6 +84,7 @@ def test_the_static_output_looks_as_the_live_view_did(
         live = [pixels(book.answer(number)) for number in range(len(hands))]
         assert stops(page) == len(hands)  # hidden by now, but there: these are the live views
         formulas = page.locator("mjx-container").count()
+        page.evaluate("release()")
         book.until(lambda: stops(page) == 0)
         book.until(lambda: page.locator("mjx-container").count() == formulas > 2)
         still = [pixels(book.answer(number)) for number in range(len(hands))]

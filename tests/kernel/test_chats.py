@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from groq_magic.wire.protocol import Chunk, Delta
 from tests.support.chunks import items
 from tests.support.demo import Demo
 from tests.support.kernels import Kernel, running_kernel
+from tests.support.peer import DONE, Connection, answers, delta, finish, peer
 
 TOKENS_PER_SECOND = 5000
 
@@ -136,24 +138,34 @@ def test_a_failed_turn_keeps_what_it_has(chat: Chat) -> None:
 
 
 def test_two_at_once_come_one_behind_the_other(chat: Chat) -> None:
-    kernel = chat.kernel
-    run = kernel.start("%%groq -c -m demo/slow --max-tokens 30 -o first\ncat names", cell="one")
-    second = kernel.run("%%groq -c -o second\nmath", cell="two")
-    kernel.run("import asyncio; await second.changed(0)")
-    assert kernel.run("print(first.ended, second.state, second.waiting.reason)").stdout == (
-        "False waiting waits for the previous turn\n"
-    )
-    static = kernel.until_static(second)
-    assert kernel.run("print(first.state, second.state)").stdout == "done done\n"
+    kernel, may_end = chat.kernel, threading.Event()
+
+    def held(connection: Connection) -> None:
+        connection.begin()
+        connection.chunk(delta("Three names"))
+        may_end.wait(90)
+        connection.chunk(finish() + DONE)
+        connection.end()
+
+    with peer(held, answers("Four")) as other:
+        kernel.run(f"%config GroqMagic.base_url = {other.base_url!r}")
+        kernel.run("%%groq -c -o first\ncat names", cell="one")
+        second = kernel.run("%%groq -c -o second\nmath", cell="two")
+        kernel.run("import asyncio; await second.changed(0)")
+        assert kernel.run("print(first.ended, second.state, second.waiting.reason)").stdout == (
+            "False waiting waits for the previous turn\n"
+        )
+        assert len(other.connections) == 1
+        may_end.set()
+        static = kernel.until_static(second)
+        assert kernel.run("print(first.state, second.state)").stdout == "done done\n"
+        kernel.run("%config GroqMagic.base_url = None")
     assert "Turn 2 of chat." in static["content"]["data"]["text/html"]
-    assert chat.sent() == [
-        ("user", "cat names"),
-        ("assistant", chat.text("first")),
-        ("user", "math"),
+    assert other.connection(1).request.json["messages"] == [
+        {"role": "user", "content": "cat names"},
+        {"role": "assistant", "content": "Three names"},
+        {"role": "user", "content": "math"},
     ]
-    first, last = chat.server.seen()[-2:]
-    assert first["ended_at"] <= last["began_at"]
-    assert run.id != second.id
 
 
 def test_a_turn_that_waits_can_be_stopped_and_was_never_sent(chat: Chat) -> None:
@@ -228,7 +240,9 @@ def test_in_code_it_is_open_to_look_at_and_to_change(server: Demo, tmp_path: Pat
 
 def test_a_turn_that_waits_is_told_what_was_meant_for_it(server: Demo) -> None:
     chat = Conversation(system="A")
-    first = stream("cat names", chat=chat, model="demo/slow", base_url=server.base_url)
+    first = stream(
+        "A long history of notebooks", chat=chat, model="demo/slow", base_url=server.base_url
+    )
     second = stream("math", chat=chat, base_url=server.base_url)
     third = stream("poem", chat=chat, system="B", base_url=server.base_url)
     next(iter(first))

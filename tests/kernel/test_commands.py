@@ -221,13 +221,13 @@ def test_an_interrupt_ends_the_wait_for_models(kernel: Kernel, server: Demo) -> 
 
 
 def test_stop_ends_the_newest_answer(kernel: Kernel) -> None:
-    kernel.run("first, second = (stream(text, model='demo/slow') for text in ('math', 'cats'))")
+    kernel.run("first, second = (stream('A long history', model='demo/slow') for _ in range(2))")
     kernel.run("next(iter(first)), next(iter(second))")
     said = kernel.run("%groq stop").stdout.splitlines()
     assert re.fullmatch(r"Stopped: demo/slow after [\d.]+ s, \d+ tokens? kept\.", said[0])
     assert said[1] == "1 answer still running: %groq stop all"
     assert kernel.run("print(first.ended, second.state)").stdout == "False stopped\n"
-    kernel.run("third = stream('math', model='demo/slow')")
+    kernel.run("third = stream('A long history', model='demo/slow')")
     assert kernel.run("%groq stop all").stdout.count("demo/slow") == 2
     assert kernel.run("print(first.state, third.state)").stdout == "stopped stopped\n"
     assert kernel.run("%groq stop").stdout == "No answer is running.\n"

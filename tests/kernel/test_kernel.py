@@ -35,14 +35,17 @@ def kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[K
 
 
 def test_the_cell_returns_before_the_answer_ends(kernel: Kernel, server: Demo) -> None:
-    run = kernel.run("%%groq\nExplain server-sent events")
+    run = kernel.run("%%groq -m demo/slow -o slow\nA long history of notebooks")
     assert run.reply is not None
     assert run.reply["content"]["status"] == "ok"
     server.until("streaming")
-    other = kernel.run("print(6 * 7)")
-    assert other.stdout == "42\n"
+    assert kernel.run("print(6 * 7)").stdout == "42\n"
     assert server.seen()[-1]["state"] == "streaming"
-    run.messages += other.messages
+    kernel.run("slow.stop()")
+
+
+def test_the_static_output_of_a_cell(kernel: Kernel) -> None:
+    run = kernel.run("%%groq\nExplain server-sent events")
     data, metadata = bundle(kernel.until_static(run))
     assert set(data) == {"text/html", "text/plain"}
     assert "<h2>Server-sent events</h2>" in data["text/html"]
@@ -65,13 +68,12 @@ def test_the_widget_comes_first_and_the_static_output_takes_its_place(kernel: Ke
     assert static["content"]["transient"] == shown["content"]["transient"]
 
 
-def test_batches_are_numbered_and_few(kernel: Kernel, server: Demo) -> None:
+def test_batches_are_numbered_and_few(kernel: Kernel) -> None:
     run = kernel.run("%%groq\nExplain server-sent events")
-    kernel.until_static(run)
+    _, made = bundle(kernel.until_static(run))
     batches = [m for m in custom(run, widget_of(run)) if m["type"] == "batch"]
     assert [batch["n"] for batch in batches] == list(range(1, len(batches) + 1))
-    seconds = server.seen()[-1]["tokens"] / 200
-    assert 5 < len(batches) < 21 * seconds + 5
+    assert 1 < len(batches) < 21 * made["seconds"] + 5
     assert batches[-1]["status"]["state"] == "done"
 
 
@@ -108,7 +110,7 @@ def test_what_comes_before_a_view_asks_is_in_the_widgets_state(kernel: Kernel) -
     kernel.send_to_widget(widget, {"type": "snapshot"})
     kernel.collect(run, lambda: early()[-1] is None)
     count, sent = len(early()), len(custom(run, widget))
-    kernel.collect(run, lambda: len(custom(run, widget)) > sent + 30)
+    kernel.collect(run, lambda: len(custom(run, widget)) > sent + 10)
     assert len(early()) == count
     kernel.run("slow.stop()")
 
@@ -162,7 +164,7 @@ def test_what_is_not_shown_does_not_make_batches_many(kernel: Kernel) -> None:
     run = kernel.run(THINKER)
     _, made = bundle(kernel.until_static(run))
     batches = [m for m in custom(run, widget_of(run)) if m["type"] == "batch"]
-    assert 3 < len(batches) < 21 * made["seconds"] + 5
+    assert 1 < len(batches) < 21 * made["seconds"] + 5
 
 
 FENCE = """
@@ -411,7 +413,7 @@ def test_wait_waits_and_shows_live(kernel: Kernel, server: Demo) -> None:
 
 
 def test_where_widgets_are_not_sure_a_waiting_cell_prints(kernel: Kernel) -> None:
-    run = kernel.run("%%groq --wait\ncat names", cell="")
+    run = kernel.run("%%groq --wait -m demo/slow --max-tokens 40\ncat names", cell="")
     printed = [m for m in run.of_type("stream") if m["content"]["name"] == "stdout"]
     assert len(printed) > 1
     assert run.stdout.startswith("Three names for a cat")

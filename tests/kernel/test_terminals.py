@@ -122,10 +122,11 @@ def test_a_console_shows_the_last_answer_when_it_is_asked_to(
 
 
 def test_a_console_that_waits_prints_the_text_as_it_comes(console: Terminal, server: Demo) -> None:
-    console.type("%%groq --wait\nExplain server-sent events\n\n")
+    console.type("%%groq --wait -m demo/slow --max-tokens 100\nExplain server-sent events\n\n")
     console.until("## Server-sent events")
     assert server.seen()[-1]["state"] == "streaming"
-    console.until("a radio broadcast.")
+    console.until("never has to end")
+    console.until("In [")
 
 
 # What is typed is echoed: only where the sequence is gone, its rest stands behind our words.

@@ -108,6 +108,15 @@ def test_a_burst_wakes_its_reader_once_and_hides_nothing() -> None:
 
 def test_who_awaits_the_end_sleeps_until_then() -> None:
     wakings: list[object] = []
+    asleep: list[Answer] = []
+
+    async def source() -> AsyncGenerator[Item]:
+        await asyncio.to_thread(until, lambda: asleep and asleep[0]._receiver.finished._wakers)
+        for _ in range(20):
+            yield chunk("a")
+            await asyncio.sleep(0.01)
+        for item in WHOLE:
+            yield item
 
     async def read() -> str:
         loop = asyncio.get_running_loop()
@@ -118,8 +127,9 @@ def test_who_awaits_the_end_sleeps_until_then() -> None:
             return call(*args, **more)
 
         loop.call_soon_threadsafe = counting  # type: ignore[assignment,method-assign]
-        slowly: list[Chunk | float] = [chunk("a"), 0.01] * 20
-        return await Answer(items(*slowly, *WHOLE)).start()
+        answer = Answer(source()).start()
+        asleep.append(answer)
+        return await answer
 
     assert asyncio.run(read()) == "a" * 21 + "b"
     assert len(wakings) == 1

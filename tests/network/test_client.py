@@ -180,7 +180,7 @@ def test_a_status_counts_however_its_body_ends(then: Script) -> None:
         then(connection)
 
     with peer(play) as server:
-        answer = stream("Hello", base_url=server.base_url, timeout=0.3)
+        answer = stream("Hello", base_url=server.base_url, timeout=2)
         assert answer.wait(30)
         assert len(server.connections) == 1
     assert str(answer.error).startswith("401 No. Set GROQ_API_KEY")

@@ -149,7 +149,7 @@ FAULTS = {
     "closed before headers": Fault(half_close, APIConnectionError),
     "closed within the headers": Fault(only(raw(HEAD), half_close), APIConnectionError),
     "stall before headers": Fault(wait, APITimeoutError, silence=0.4),
-    "stall in mid-stream": Fault(begin_and(wait), APITimeoutError, TEXT, silence=0.4),
+    "stall in mid-stream": Fault(begin_and(wait), APITimeoutError, TEXT, silence=2.0),
     "half-close": Fault(begin_and(half_close), APIConnectionError, TEXT),
     "half-close where that ends the body": Fault(
         only(raw(HEAD + b"\r\n" + BEGUN), half_close), IncompleteStreamError, TEXT
