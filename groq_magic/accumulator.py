@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from groq_magic.wire.protocol import Chunk, Delta, RateLimits, Responded, ToolCall
+from groq_magic.wire.sources import Source, sources_in
 from groq_magic.wire.think_tags import ThinkTags
 
 
@@ -76,6 +77,11 @@ class Accumulator:
         texts, thoughts, text, thought = self.so_far
         deltas = self._texts[:texts] + [text] * bool(text)
         return deltas, "".join(self._thoughts[:thoughts]) + thought
+
+    @property
+    def sources(self) -> list[Source]:
+        """The web pages of tools and annotations."""
+        return sources_in(self.executed_tools.copy().values(), self.annotations[:])
 
     @property
     def tool_calls(self) -> dict[int, ToolCall]:

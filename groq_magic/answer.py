@@ -18,10 +18,9 @@ from weakref import WeakKeyDictionary
 from groq_magic.runtime import runtime
 from groq_magic.runtime.waiters import Waiters
 from groq_magic.wire.protocol import Asked, Chunk, Done, Item, Queued, Responded, Usage, Waiting
-from groq_magic.wire.sources import sources_in
 
 from .accumulator import Accumulator
-from .errors import APIConnectionError, IncompleteStreamError, ParseError
+from .errors import APIConnectionError, APIError, IncompleteStreamError, ParseError
 
 T = TypeVar("T")
 State = Literal["connecting", "waiting", "streaming", "done", "stopped", "failed"]
@@ -83,6 +82,10 @@ class _End(NamedTuple):
     reasoning: str
     error: BaseException | None
     traceback: TracebackType | None
+
+    @property
+    def failed_generation(self) -> str | None:
+        return self.error.failed_generation if isinstance(self.error, APIError) else None
 
 
 @dataclass(eq=False, repr=False)
@@ -286,8 +289,7 @@ class Answer:
     ended: Final = _read(lambda r: r.end is not None, "Whether it has ended.")
     error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
     failed_generation: Final = _read(
-        lambda r: cast("str | None", getattr(r.end and r.end.error, "failed_generation", None)),
-        "What the model wrote where the server refused it, such as a call of an unknown tool.",
+        lambda r: r.end.failed_generation if r.end else None, "What the server refused, as written."
     )
     waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
     note: Final = _read(lambda r: r.note, "What the request changed in its chat.")
@@ -307,8 +309,7 @@ class Answer:
     )
     usage: Final = _read(lambda r: r.content.fields.usage, "The server's counts, at the end.")
     tokens: Final = _read(
-        lambda r: r.content.tokens,
-        "Tokens, reasoning included: the count in `usage`; until it comes, the deltas so far.",
+        lambda r: r.content.tokens, "Tokens, reasoning included; at first deltas."
     )
     tool_calls: Final = _read(lambda r: r.content.tool_calls, "The model's calls, by their index.")
     executed_tools: Final = _read(
@@ -316,8 +317,7 @@ class Answer:
     )
     annotations: Final = _read(lambda r: r.content.annotations, "The text's annotations, as sent.")
     sources: Final = _read(
-        lambda r: sources_in(r.content.executed_tools.copy().values(), r.content.annotations[:]),
-        "The web pages in the results of tools and in annotations, each once, at most 100.",
+        lambda r: r.content.sources, "Web pages of tools and annotations, each once, at most 100."
     )
     seconds: Final = _read(lambda r: r.times.seconds, "Seconds from the request to now or the end.")
     time_to_first_token: Final = _read(
