@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.prompt.response_format import response_format as format_of
 from groq_magic.runtime import runtime
@@ -28,6 +29,8 @@ from .answer import Answer
 from .conversation import Cell, Conversation, Turn, chat_named
 from .errors import InputError
 from .usage import learn_models, observe
+
+_MODELS_SECONDS = 1.0  # longest wait for the server's models, before the first image is sent
 
 
 def stream(  # noqa: PLR0913  # most are the API's, and by keyword
@@ -56,8 +59,9 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
 
     ``prompt`` is text or a list of messages, which may have tool calls and their results.
     ``system`` is the system prompt. ``images`` belong to a prompt that is text: paths,
-    addresses, bytes or figures. With ``chat``, a `Conversation` or a name, the prompt is the
-    next turn of that chat.
+    addresses, bytes or figures; the first call with an image waits up to a second for the
+    server's list of models. With ``chat``, a `Conversation` or a name, the prompt is the next
+    turn of that chat.
 
     ``temperature`` is from 0 to 2 and ``top_p`` from 0 to 1. ``max_completion_tokens``
     includes reasoning. The answer ends before any of the up to four texts in ``stop``. These
@@ -106,6 +110,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         Endpoint.from_environment(base_url),
         parse,
     )
+    request.check_images(messages)
     if chat is None:
         answer = request.answer(request.send(messages)).start()
     elif isinstance(prompt, str):
@@ -142,6 +147,15 @@ class _Request(NamedTuple):
             observer=partial(observe, self.client, self.endpoint),
         )
 
+    def check_images(self, messages: Iterable[Message]) -> None:
+        """Raise `InputError` for images that the model does not take."""
+        urls = [url for message in messages for url in message.images]
+        model = self.parameters["model"]
+        check_images(urls, model)
+        if urls:
+            learn_models(self.client, self.endpoint).wait(_MODELS_SECONDS)
+            runtime.own(KnownModels).check_images(self.endpoint.base_url, model)
+
     def context(self) -> int | None:
         known = runtime.own(KnownModels)
         return known.context(self.endpoint.base_url, self.parameters["model"])
@@ -165,7 +179,8 @@ async def _items(conversation: Conversation, turn: Turn, request: _Request) -> A
             yield Queued("waits for the previous turn")
             with suppress(Exception):  # a failed turn is part of the chat, too
                 await earlier.answer
-    messages, note = conversation.messages_for(turn, request.context())
+    model = request.parameters["model"]
+    messages, note = conversation.messages_for(turn, model, request.context())
     yield Asked(note)
     async with aclosing(request.send(messages)) as items:
         async for item in items:

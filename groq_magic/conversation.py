@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple, TypeVar
 
-from groq_magic.prompt.images import MOST_CHARACTERS, MOST_IMAGES, encoded_size, is_ours
+from groq_magic.prompt.images import MOST_CHARACTERS, encoded_size, is_ours, most_images
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Message, ToolCall
 
@@ -197,16 +197,18 @@ class Conversation:
         turns = list(self.turns)
         return turns[: turns.index(turn)] if turn in turns else []
 
-    def messages_for(self, turn: Turn, context: int | None) -> tuple[list[Message], str]:
+    def messages_for(
+        self, turn: Turn, model: str, context: int | None
+    ) -> tuple[list[Message], str]:
         """The messages of the turn's request, and a note on what the turn changed in the chat.
 
         ``context`` is the model's limit in tokens, answer included. The first turns are left
-        out if all turns would exceed it or the API's limits for images.
+        out if all turns would exceed it or the limits for images.
         """
         turns = [*self.before(turn), turn]
         for left_out in range(len(turns)):
             messages = _messages(turn.system, turns[left_out:])
-            if _fits(messages, context):
+            if _fits(messages, model, context):
                 break
         return messages, f"{turn.note}{_left_out_note(left_out)}."
 
@@ -265,9 +267,9 @@ def _is_whole(call: ToolCall) -> bool:
     return False
 
 
-def _fits(messages: Sequence[Message], context: int | None) -> bool:
+def _fits(messages: Sequence[Message], model: str, context: int | None) -> bool:
     images = [url for message in messages for url in message.images]
-    if len(images) > MOST_IMAGES or encoded_size(images) > MOST_CHARACTERS:
+    if len(images) > most_images(model) or encoded_size(images) > MOST_CHARACTERS:
         return False
     if context is None:
         return True

@@ -69,10 +69,12 @@ def _priced(prompt: str, cached: str, completion: str) -> dict[str, Any]:
     return _LIKE_A_MODEL | {"pricing": pricing}
 
 
-# The first two have Groq's values of August 2026.
+# The first three have Groq's values of October 2026.
 MODELS: dict[str, dict[str, Any]] = {
     "openai/gpt-oss-120b": _priced("0.00000015", "0.000000075", "0.0000006"),
     "openai/gpt-oss-20b": _priced("0.000000075", "0.0000000375", "0.0000003"),
+    "qwen/qwen3.8-27b": _priced("0.0000008", "0.0000004", "0.000004")
+    | {"max_completion_tokens": 16_384, "input_modalities": ["text", "image"]},
     "demo/slow": _priced("0.000001", "0.0000005", "0.000002"),
     "demo/long": _priced("0.00000005", "0.000000025", "0.00000008"),
     "demo/reasoning": _priced("0.0000006", "0.0000003", "0.000003"),
@@ -165,7 +167,7 @@ class Models(Guarded):
 
 
 def _owner(name: str) -> str:
-    return "OpenAI" if name.startswith("openai/") else "Demo"
+    return {"openai": "OpenAI", "qwen": "Alibaba Cloud"}.get(name.partition("/")[0], "Demo")
 
 
 class Requests(Guarded):

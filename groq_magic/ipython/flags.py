@@ -70,7 +70,7 @@ CELL_FLAGS = (
     Flag("--param", "KEY=JSON", "any other parameter of the API; repeatable", list),
     Flag("-s --system", "TEXT", "the system prompt; the flag also takes @FILE"),
     Flag("-c --chat", "[CHAT]", "go on with the notebook's chat, or this one", is_setting=False),
-    Flag("--image", "PATH", "a file, address or variable; up to five times", list, "images"),
+    Flag("--image", "PATH", "a file, address or variable; repeatable", list, "images"),
     Flag("--search", "", "let a gpt-oss model search the web", bool, is_setting=False),
     Flag("--python", "", "let a gpt-oss model run Python at Groq", bool, is_setting=False),
     Flag("--raw", "", "send {{ }} unchanged", bool, is_setting=False),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from io import BytesIO
 from os import PathLike
@@ -16,8 +16,8 @@ from typing import Any
 
 from groq_magic.errors import InputError
 
-MOST_IMAGES = 5
-"""In one request."""
+_MOST_IMAGES = {"qwen/qwen3.8-27b": 3}
+_MOST_IMAGES_ELSE = 5
 MOST_CHARACTERS = 4 * 1024 * 1024
 """Of all images in one request, as base64."""
 _OURS = r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]*={0,2}|https://[!-~]+"
@@ -71,12 +71,21 @@ def pixels(shown: Any) -> bytes | None:
     return b64decode(data) if isinstance(data, str) else data
 
 
-def check_images(urls: Iterable[str]) -> None:
-    """Raise `InputError` for too many or too large images for one request."""
-    given = list(urls)
-    if len(given) > MOST_IMAGES:
-        raise InputError(f"{len(given)} images: the API takes {MOST_IMAGES}. Leave some out.")
-    if (size := encoded_size(given)) > MOST_CHARACTERS:
+def most_images(model: str) -> int:
+    """How many images one request to the model can have.
+
+    >>> most_images("qwen/qwen3.8-27b")
+    3
+    """
+    return _MOST_IMAGES.get(model, _MOST_IMAGES_ELSE)
+
+
+def check_images(urls: Sequence[str], model: str) -> None:
+    """Raise `InputError` for too many or too large images for one request to the model."""
+    given, most = len(urls), most_images(model)
+    if given > most:
+        raise InputError(f"{given} images: {model} takes {most} in a request. Leave some out.")
+    if (size := encoded_size(urls)) > MOST_CHARACTERS:
         raise InputError(
             f"The images have {size / 2**20:.1f} MB as base64: the API takes "
             f"{MOST_CHARACTERS // 2**20} MB. Make them smaller, or give their addresses."

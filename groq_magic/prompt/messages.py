@@ -9,7 +9,7 @@ from typing import Any
 from groq_magic.errors import InputError
 from groq_magic.wire.protocol import Message, ToolCall
 
-from .images import check_images, image_url
+from .images import image_url
 
 Prompt = str | Sequence[Message | Mapping[str, Any]]
 """Text, or the messages of a conversation so far."""
@@ -23,7 +23,7 @@ def to_messages(
 
     ``images`` need a prompt that is text; `images.image_url` says what an image may be.
     Raises `InputError` for a prompt without text, an invalid message, a tool's result without
-    its call, and images that the API does not accept.
+    its call, and images of another kind than the API's.
 
     >>> to_messages("Hi", system="Be brief.")[0].to_wire()
     {'role': 'system', 'content': 'Be brief.'}
@@ -31,7 +31,6 @@ def to_messages(
     if isinstance(images, str | bytes) or not isinstance(images, Iterable):
         raise InputError("images must be a list, as in images=[figure].")
     urls = tuple(map(image_url, images))
-    check_images(urls)
     head = [Message("system", system)] if system else []
     if isinstance(prompt, str):
         return [*head, Message("user", _text(prompt), urls)]
@@ -53,7 +52,6 @@ def _messages(items: Sequence[Message | Mapping[str, Any]]) -> list[Message]:
         raise InputError("The prompt is empty: give it some text.")
     messages = list(map(_message, items))
     _check_results(messages)
-    check_images(url for message in messages for url in message.images)
     return messages
 
 

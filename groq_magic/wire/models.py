@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeGuard
 
+from groq_magic.errors import InputError
+
 from .protocol import Usage
 
 _LARGEST_COUNT = 10**12
@@ -32,6 +34,8 @@ class Model:
     """For a prompt token that was in the server's cache."""
     writes_text: bool = True
     """False where the server says that the model makes speech or transcriptions."""
+    reads_images: bool | None = None
+    """None where the server does not say."""
 
     @classmethod
     def from_wire(cls, wire: Any) -> Model | None:
@@ -43,7 +47,7 @@ class Model:
             return None
         pricing = wire.get("pricing")
         prices = pricing if isinstance(pricing, Mapping) else {}
-        kinds = wire.get("output_modalities")
+        kinds, inputs = wire.get("output_modalities"), wire.get("input_modalities")
         return cls(
             id=name,
             context_window=_count(wire.get("context_window")),
@@ -53,6 +57,7 @@ class Model:
             completion_price=_price(prices.get("completion")),
             cached_price=_price(prices.get("input_cache_read")),
             writes_text="text" in kinds if isinstance(kinds, list) else True,
+            reads_images="image" in inputs if isinstance(inputs, list) else None,
         )
 
     def cost(self, usage: Usage) -> float | None:
@@ -105,6 +110,14 @@ class KnownModels:
         """The most tokens that a model of this name writes, on any server; None where unknown."""
         named = (models[name] for models in self._by_url.values() if name in models)
         return max((model.max_completion_tokens or 0 for model in named), default=0) or None
+
+    def check_images(self, base_url: str, name: str) -> None:
+        """Raise `InputError` if the server says that the model reads no images."""
+        models = self._by_url.get(base_url, {})
+        if name not in models or models[name].reads_images is not False:
+            return
+        able = next((f", such as -m {m.id}" for m in models.values() if m.reads_images), "")
+        raise InputError(f"{name} reads no images. Choose a model that does{able}.")
 
     def context(self, base_url: str, name: str) -> int | None:
         """The size of the model's context in tokens, answer included; None where unknown."""

@@ -360,7 +360,8 @@ def test_the_oldest_turns_are_left_out_where_all_is_too_much(server: Demo) -> No
     picture = b"GIF89a"
     turns = [Turn(Message("user", str(n), (image_url(picture),)), text="b") for n in range(5)]
     chat = Conversation(system="Be brief.", turns=turns)
-    answer = stream("cat names", chat=chat, images=[picture, picture], base_url=server.base_url)
+    two, url = [picture, picture], server.base_url
+    answer = stream("cat names", chat=chat, images=two, model="other", base_url=url)
     answer.wait()
     assert answer.note == (
         "Turn 6 of chat; the first 2 turns are left out, since the chat is too long for the model."

@@ -170,7 +170,7 @@ def test_the_models(kernel: Kernel) -> None:
     assert lines[0].split() == "Model Context Max output $ in $ out Owner".split()
     names = [line.split()[0] for line in lines[1:-1]]
     assert names == sorted(names)
-    assert lines[-2].split() == "openai/gpt-oss-20b 131,072 65,536 0.075 0.30 OpenAI".split()
+    assert lines[-3].split() == "openai/gpt-oss-20b 131,072 65,536 0.075 0.30 OpenAI".split()
     assert lines[-1] == "Prices are per million tokens. Not listed: 1 model without text output."
     assert "demo/speech" not in data["text/plain"]
     assert len({line.index("1,072") for line in lines[1:-1]}) == 1  # in columns

@@ -374,19 +374,20 @@ def test_a_value_that_displays_as_an_image_is_attached(
     kernel: Kernel, server: Demo, value: str
 ) -> None:
     kernel.run("import PIL.Image")
-    text, images = parts_of(asked(kernel, server, f"See {{{{ {value} }}}} and {{{{ fig }}}}."))
+    prompt = f"See {{{{ {value} }}}} and {{{{ fig }}}}."
+    text, images = parts_of(asked(kernel, server, prompt, "-m qwen/qwen3.8-27b"))
     assert text == "See [image 1] and [image 2]."
     assert [image[:8] for image in images] == [b"\x89PNG\r\n\x1a\n"] * 2
 
 
 def test_images_of_flags_come_first(kernel: Kernel, server: Demo) -> None:
     kernel.run("open('a b.png', 'wb').write(png.getvalue()); bytes_ = png.getvalue()")
-    flags = "--image fig --image 'a b.png' --image bytes_"
+    flags = "-m other --image fig --image 'a b.png' --image bytes_"
     text, images = parts_of(asked(kernel, server, "See {{ fig }}.", flags))
     assert (text, len(images)) == ("See [image 4].", 4)
     assert images[1] == images[2]
     address = "https://example.org/cat.png"
-    content = asked(kernel, server, "See", f"--image {address}")
+    content = asked(kernel, server, "See", f"-m other --image {address}")
     assert content[1] == {"type": "image_url", "image_url": {"url": address}}
 
 
@@ -396,7 +397,18 @@ BAD_IMAGES = {
     "a number": ("--image n", "An image given as int cannot be displayed as PNG or JPEG."),
     "a text file": ("--image text.txt", "text.txt is not a PNG, JPEG, GIF or WebP image."),
     "a folder": ("--image .", "Cannot read .: Is a directory."),
-    "too many": (" ".join(["--image fig"] * 6), "6 images: the API takes 5. Leave some out."),
+    "a model that reads none": (
+        "--image fig",
+        "openai/gpt-oss-120b reads no images. Choose a model that does, such as -m qwen/qwen3.8-",
+    ),
+    "too many": (
+        "-m other" + " --image fig" * 6,
+        "6 images: other takes 5 in a request. Leave some out.",
+    ),
+    "too many for the model": (
+        "-m qwen/qwen3.8-27b" + " --image fig" * 4,
+        "4 images: qwen/qwen3.8-27b takes 3 in a request. Leave some out.",
+    ),
     "too large": ("--image large.png", "large.png has 4.5 MB: the API takes 4 MB."),
     "too large together": (
         "--image half.png --image half.png",

@@ -22,6 +22,7 @@ from groq_magic.errors import (
     APIStatusError,
     AuthenticationError,
     IncompleteStreamError,
+    InputError,
 )
 from groq_magic.runtime import runtime
 from groq_magic.usage import learn_models, rate_limits, spent
@@ -380,3 +381,30 @@ def test_nothing_a_server_says_becomes_markup() -> None:
     assert set(made) == {"text/html", "text/plain"}
     assert made["text/html"].count("&lt;img src=x onerror=canary()&gt;") == 2
     assert "<img" not in made["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reads"),
+    [(["text", "image"], True), (["text"], False), ("image", None), (None, None)],
+)
+def test_whether_a_model_reads_images(inputs: object, reads: bool | None) -> None:
+    read = Model.from_wire({"id": "m", "input_modalities": inputs})
+    assert read
+    assert read.reads_images is reads
+
+
+def test_an_image_for_a_model_that_reads_none_is_not_sent() -> None:
+    listed = {"data": [{"id": "m", "input_modalities": ["text"]}, {"id": "unknown"}]}
+
+    def play(connection: Connection) -> None:
+        body = listed if "/models" in connection.request.line else {}
+        connection.respond(json.dumps(body).encode(), content_type="application/json")
+
+    with peer(play, models=True) as server:
+        with pytest.raises(InputError, match=r"^m reads no images\. Choose a model that does\.$"):
+            stream("See", model="m", images=[b"GIF89a"], base_url=server.base_url)
+        assert [connection.request.line.split()[0] for connection in server.connections] == ["GET"]
+        assert stream("See", model="m", base_url=server.base_url).wait(30)
+        answer = stream("See", model="unknown", images=[b"GIF89a"], base_url=server.base_url)
+        assert answer.wait(30)
+        assert len(server.connections) == 3
