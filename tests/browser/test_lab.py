@@ -112,7 +112,8 @@ figure = sales.plot("city", kind="bar").figure
 
 
 def test_a_table_and_a_figure_in_a_prompt(lab: Lab, page: Page, server: Demo) -> None:
-    cells = [FRAME, "%%groq -c\nName cats by {{ sales }}\nand {{ figure }}", "%%groq -c\nmath"]
+    sees = "%%groq -c -m qwen/qwen3.8-27b"
+    cells = [FRAME, f"{sees}\nName cats by {{{{ sales }}}}\nand {{{{ figure }}}}", f"{sees}\nmath"]
     book = NotebookPage(page, lab, lab.write("values.ipynb", *cells))
     before = len(server.seen())
     book.run_all()

@@ -387,7 +387,7 @@ def test_nothing_a_server_says_becomes_markup() -> None:
     ("inputs", "reads"),
     [(["text", "image"], True), (["text"], False), ("image", None), (None, None)],
 )
-def test_whether_a_model_reads_images(inputs: object, reads: bool | None) -> None:
+def test_whether_a_model_reads_images(inputs: object, reads: object) -> None:
     read = Model.from_wire({"id": "m", "input_modalities": inputs})
     assert read
     assert read.reads_images is reads
