@@ -106,6 +106,30 @@ MUTANTS = [
         '{"html": True, "linkify"',
         "browser/test_lab.py::test_no_attack_gets_through",
     ),
+    Mutant(
+        "display/beside.py",
+        "{escape(title)}</a>",
+        "{title}</a>",
+        "network/test_beside.py::test_no_attack_beside_the_text_becomes_markup",
+    ),
+    Mutant(
+        "display/beside.py",
+        "map(escape, _said(tool))",
+        "_said(tool)",
+        "network/test_beside.py::test_no_attack_beside_the_text_becomes_markup",
+    ),
+    Mutant(
+        "display/beside.py",
+        "{escape(printable(output[:_LONGEST_SHOWN]))}",
+        "{printable(output[:_LONGEST_SHOWN])}",
+        "network/test_beside.py::test_no_attack_beside_the_text_becomes_markup",
+    ),
+    Mutant(
+        "display/beside.py",
+        "_BASE64.fullmatch(data :=",
+        "(data :=",
+        "network/test_beside.py::test_no_attack_beside_the_text_becomes_markup",
+    ),
     # Other renderers of the file.
     Mutant(
         "display/static.py",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from html import escape
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ _MOST_TOOLS = 100
 _MOST_IMAGES = 8
 _LARGEST_IMAGE = 2_000_000  # characters of base64
 _LARGEST_METADATA = 20_000  # characters
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _DATA_URL = re.compile(r"data:image/(png|jpeg|webp|gif);base64,([A-Za-z0-9+/]+={0,2})")
 _IMAGES = ("png", "jpeg", "webp", "gif")
 _FENCE = "~" * 8
@@ -45,7 +46,8 @@ def beside(answer: Answer) -> Beside:
     """What ``answer`` holds beside its text now."""
     calls = [_code(_call_text(call), "javascript") for call in _calls(answer)]
     tools = "".join(map(_tool_html, _tools(answer)))
-    return Beside(tools, "".join(calls) + _sources_html(answer.sources) + _refused_html(answer))
+    below = "".join(calls) + _sources_html(answer.sources) + _refused_html(answer)
+    return Beside(encodable(tools), encodable(below))
 
 
 def json_fence(answer: Answer) -> tuple[str, str]:
@@ -71,19 +73,31 @@ def plain_beside(answer: Answer) -> Beside:
     calls = map(_call_text, _calls(answer))
     sources = [f"[{n}] {title}: {url}" for n, (title, url) in enumerate(answer.sources, 1)]
     below = "\n\n".join(filter(None, [*calls, "\n".join(sources)]))
-    return Beside("\n".join(map(_tool_line, _tools(answer))), below)
+    return Beside(encodable("\n".join(map(_tool_line, _tools(answer)))), encodable(below))
 
 
 def metadata(answer: Answer) -> dict[str, Any]:
     """The calls, tools and sources; what is too large for a file is left out."""
     calls = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in _calls(answer)]
-    tools = list(answer.executed_tools.values())
-    if len(json.dumps([calls, tools])) > _LARGEST_METADATA:
+    tools = [dict(tool) for tool in _tools(answer)]
+    if not _fits_a_file([calls, tools]):
         calls = [{**call, "arguments": call["arguments"][:200]} for call in calls[:_MOST_TOOLS]]
         tools = [{"type": _type(tool), "query": _argument(tool)[:200]} for tool in _tools(answer)]
     sources = [source._asdict() for source in answer.sources]
     made = {"tool_calls": calls, "executed_tools": tools, "sources": sources}
     return {name: value for name, value in made.items() if value}
+
+
+def _fits_a_file(value: object) -> bool:
+    try:
+        return len(json.dumps(value, allow_nan=False)) <= _LARGEST_METADATA
+    except (ValueError, RecursionError):  # NaN, or lists in lists in lists
+        return False
+
+
+def encodable(text: str) -> str:
+    """The text with "?" for each half of a character: no message and no file can hold one."""
+    return text.encode(errors="replace").decode()
 
 
 def running_tool(answer: Answer) -> str:
@@ -112,6 +126,7 @@ def _call_text(call: ToolCall) -> str:
     return f"{_line(call.name)}({arguments[:_LONGEST_SHOWN]})"
 
 
+@lru_cache(maxsize=32)  # a live view shows the same code again and again
 def _code(code: str, language: str) -> str:
     return render(f"{_FENCE}{language}\n{printable(code)}\n{_FENCE}")
 
@@ -213,8 +228,10 @@ def _images(tool: Mapping[str, Any]) -> Iterator[str]:
     for result in results if isinstance(results, list) else ():
         for kind in _IMAGES if isinstance(result, dict) else ():
             data = result.get(kind)
-            if isinstance(data, str) and len(data) <= _LARGEST_IMAGE and _BASE64.fullmatch(data):
-                yield _image(kind, "".join(data.split()))
+            if not isinstance(data, str) or len(data) > _LARGEST_IMAGE:
+                continue
+            if _BASE64.fullmatch(data := "".join(data.split())):
+                yield _image(kind, data)
 
 
 def _image(kind: str, data: str) -> str:

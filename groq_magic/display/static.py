@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import escape
 from typing import Any
@@ -10,7 +11,7 @@ from groq_magic.answer import Answer
 from groq_magic.errors import printable
 from groq_magic.markdown import render
 
-from .beside import json_fence, metadata, plain_beside
+from .beside import encodable, json_fence, metadata, plain_beside
 from .status import DIM, Status, shown_reasoning
 
 # nbconvert indents the HTML line by line for rst, which runs what follows another line end.
@@ -86,7 +87,8 @@ def _metadata(answer: Answer) -> dict[str, Any]:
         "note": answer.note or None,
         **metadata(answer),
     }
-    return {name: value for name, value in made.items() if value is not None}
+    known = {name: value for name, value in made.items() if value is not None}
+    return dict(json.loads(encodable(json.dumps(known, ensure_ascii=False))))
 
 
 def _is_plain(parameter: tuple[str, object]) -> bool:

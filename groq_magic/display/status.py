@@ -17,7 +17,7 @@ from groq_magic.runtime import runtime
 from groq_magic.wire.models import KnownModels, dollars
 from groq_magic.wire.protocol import Queued, Usage
 
-from .beside import beside, running_tool
+from .beside import Beside, beside, running_tool
 
 
 def theme_style(style: str) -> str:
@@ -70,13 +70,13 @@ class Status(NamedTuple):
     """What the model asks for, and sources, below its text; mostly empty."""
 
     @classmethod
-    def of(cls, answer: Answer) -> Status:
-        """The status of ``answer`` now."""
+    def of(cls, answer: Answer, parts: Beside | None = None) -> Status:
+        """The status of ``answer`` now; ``parts`` are ``tools`` and ``calls`` if they are known."""
         note = note_of(answer)
         thinking = answer.thinking and not _hides_reasoning(answer)
         html = note.html if note else ""
-        parts = _header(answer), thinking, _thought(answer), html
-        return cls(answer.state, *parts, *beside(answer))
+        words = _header(answer), thinking, _thought(answer), html
+        return cls(answer.state, *words, *(parts or beside(answer)))
 
 
 class Note(NamedTuple):

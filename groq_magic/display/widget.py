@@ -35,10 +35,10 @@ from traitlets import Instance
 from groq_magic.answer import Answer
 from groq_magic.markdown import Operation
 
+from .beside import Beside, beside
 from .status import Status, shown_reasoning
 
 _IDS = 100
-_BESIDE = ("tools", "calls")
 
 
 class AnswerWidget(anywidget.AnyWidget):
@@ -63,7 +63,7 @@ class Channel:
         self._receive = receive
         self._number = 0
         self._thought = 0
-        self._beside: dict[str, Any] = {}
+        self._beside = Beside("", "")
         self._ids: deque[Any] = deque(maxlen=_IDS)
         self._sending = threading.Lock()
         self.widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
@@ -79,13 +79,13 @@ class Channel:
         with self._sending:
             reasoning = shown_reasoning(self._answer)[self._thought :]
             self._thought += len(reasoning)
-            self._send_batch(list(operations), reasoning)
+            self._send_batch(list(operations), reasoning, beside(self._answer))
 
     def send_status(self) -> None:
         """Send the status alone, unless another thread is sending: it never blocks."""
         if self._sending.acquire(blocking=False):
             try:
-                self._send_batch([], "")
+                self._send_batch([], "", self._beside)  # to make it anew would hold the loop
             finally:
                 self._sending.release()
 
@@ -104,20 +104,22 @@ class Channel:
         with self._sending:
             self.widget.early = None if shown is None else self._snapshot(shown)
 
-    def _send_batch(self, ops: list[Any], reasoning: str) -> None:
+    def _send_batch(self, ops: list[Any], reasoning: str, parts: Beside) -> None:
         self._number += 1
-        self.widget.send(self._message("batch", ops=ops, reasoning=reasoning))
+        message = self._message("batch", parts, ops=ops, reasoning=reasoning)
+        if parts == self._beside:  # it can be large, and seldom changes
+            for name in parts._fields:
+                del message["status"][name]
+        self._beside = parts
+        self.widget.send(message)
 
     def _snapshot(self, shown: Mapping[str, Any]) -> dict[str, Any]:
         reasoning = shown_reasoning(self._answer)[: self._thought]
-        return self._message("snapshot", **shown, reasoning=reasoning, model_id=self.model_id)
+        content = {**shown, "reasoning": reasoning, "model_id": self.model_id}
+        return self._message("snapshot", beside(self._answer), **content)
 
-    def _message(self, kind: str, **content: Any) -> dict[str, Any]:
-        status = Status.of(self._answer)._asdict()
-        beside = {name: status[name] for name in _BESIDE}
-        if kind == "batch" and beside == self._beside:  # it can be large, and seldom changes
-            status = {name: status[name] for name in status.keys() - beside.keys()}
-        self._beside = beside
+    def _message(self, kind: str, parts: Beside, **content: Any) -> dict[str, Any]:
+        status = Status.of(self._answer, parts)._asdict()
         return {"type": kind, "n": self._number, "status": status, **content}
 
     def _on_message(self, content: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import redirect_stdout
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from groq_magic.errors import APIError
 from groq_magic.runtime import runtime
 from groq_magic.wire.models import KnownModels, Model
 from groq_magic.wire.protocol import Chunk, Delta, Responded, ToolCall, Usage
+from tests.support.attacks import ATTACKS
 from tests.support.chunks import chunk, items
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+M8AAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
@@ -202,3 +205,87 @@ def test_what_is_large_is_cut_in_the_metadata() -> None:
     tools = made(answer)["executed_tools"]
     assert tools == [{"type": "python", "query": "a = 1\nprint(a)"}]
     assert len(json.dumps(made(ended(ran(**RUN), chunk("a")))["executed_tools"])) < 200
+
+
+ALLOWED = {
+    **{tag: {"style"} for tag in ("div", "b", "br", "summary", "i", "li", "ol")},
+    "details": {"style", "open"},
+    "pre": {"style"},
+    "code": {"class", "style"},
+    "span": {"class", "style", "title"},
+    "a": {"href", "rel", "target"},
+    "img": {"alt", "style", "src"},
+}
+ADDRESSES = {"href": r"https?://[^\s]+", "src": r"data:image/(png|jpeg|webp|gif);base64,[\w+/]+=*"}
+
+
+class Allowed(HTMLParser):
+    """Only elements, attributes and addresses of ours, and each element closed in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = {name for name, _ in attrs}
+        assert tag == "div" or names <= ALLOWED[tag], (tag, names)
+        assert names <= {"class", *ALLOWED[tag]}, (tag, names)
+        for name, value in attrs:
+            assert re.fullmatch(ADDRESSES.get(name, ".*"), value or "", re.DOTALL), value
+        self.open += [] if tag in ("br", "img") else [tag]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def attacked(attack: str) -> Answer:
+    """An answer that has the attack in all that stands beside its text."""
+    found = [{"title": attack, "url": attack}, {"title": attack, "url": "https://e.org/"}]
+    found.append({"title": "a", "url": f"https://e.org/{attack}"})
+    said = json.dumps({"query": attack, "code": attack})
+    results = [{"png": attack, "text": attack}, {"png": PNG + attack}, {"svg": attack}]
+    tools: list[dict[str, Any]] = [
+        {"type": "search", "arguments": said, "search_results": {"results": found}},
+        {"type": "python", "arguments": said, "output": attack, "code_results": results},
+        {"type": attack, "arguments": attack, "output": f"data:image/png;base64,{attack}"},
+        {"type": "python", "arguments": json.dumps({attack: attack})},
+    ]
+    calls = ToolCall(0, attack, attack, json.dumps({attack: attack})), ToolCall(1, "", "f", attack)
+    numbered: list[dict[str, Any]] = [{**tool, "index": n} for n, tool in enumerate(tools)]
+    delta = Delta(
+        tool_calls=calls,
+        executed_tools=tuple(numbered),
+        annotations=({"url_citation": {"title": attack, "url": attack}},),
+    )
+    last = chunk(json.dumps({attack: attack}), finish_reason=attack)
+    end = last if len(attack) % 2 else APIError(attack, {"failed_generation": attack})
+    return ended(Chunk(delta), end)
+
+
+def test_no_attack_beside_the_text_becomes_markup() -> None:
+    for attack in ATTACKS:
+        answer = attacked(attack)
+        allowed = Allowed()
+        allowed.feed(html(answer))
+        allowed.close()
+        assert allowed.open == [], attack
+        assert "\x1b" not in plain(answer)
+
+
+def test_half_a_character_is_replaced_everywhere() -> None:
+    """A server may send one, and no message and no file can hold it."""
+    half = "\ud83d"
+    data, metadata = static_bundle(attacked(half))
+    for value in (*data.values(), json.dumps(metadata, ensure_ascii=False)):
+        assert value.encode()
+        assert "?" in value
+
+
+def test_what_json_cannot_hold_is_left_out_of_the_metadata() -> None:
+    answer = ended(ran(**RUN, score=float("nan")), chunk("a"))
+    assert made(answer)["executed_tools"] == [{"type": "python", "query": "a = 1\nprint(a)"}]
+
+
+def test_an_image_of_white_space_holds_nothing_up() -> None:
+    hostile = " " * 1_900_000 + "!"
+    assert "<img" not in html(ended(ran(**RUN, code_results=[{"png": hostile}]), chunk("a")))
