@@ -308,9 +308,7 @@ class Answer:
         'Why the model ended: "stop", "length", "tool_calls"; None before.',
     )
     usage: Final = _read(lambda r: r.content.fields.usage, "The server's counts, at the end.")
-    tokens: Final = _read(
-        lambda r: r.content.tokens, "Tokens, reasoning included; at first deltas."
-    )
+    tokens: Final = _read(lambda r: r.content.tokens, "Tokens with reasoning; at first, deltas.")
     tool_calls: Final = _read(lambda r: r.content.tool_calls, "The model's calls, by their index.")
     executed_tools: Final = _read(
         lambda r: r.content.executed_tools, "The tools that the server ran, as sent, by index."
