@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from groq_magic import stream
 from groq_magic.answer import Answer
+from groq_magic.display.static import static_bundle
 from groq_magic.wire.parsing import BodyReader
 from groq_magic.wire.protocol import Item, ToolCall
 from tests.support.event_streams import DATA, RECORDED
@@ -65,6 +68,60 @@ def test_a_refusal(path: Path) -> None:
     answer = answer_to(lambda c: c.respond(path.read_bytes(), f"{status} No", **headers))
     check(answer, path, request_id="req_1")
     assert getattr(answer.error, "request_id", None) == "req_1"
+
+
+@every_stream
+def test_the_table_of_fields_is_true(path: Path) -> None:
+    answer = Answer(read([path.read_bytes()]), model="as asked").start()
+    assert answer.wait(30)
+    metadata = list(leaves(static_bundle(answer)[1]))
+    for field, value in last_values(path).items():
+        attributes, is_in_metadata = FIELDS[field]
+        kept = [leaf for name in attributes for leaf in leaves(attrgetter(name)(answer))]
+        for places in ([kept] if attributes else []) + ([metadata] if is_in_metadata else []):
+            assert any(value in leaf for leaf in places), field
+
+
+def fields_of_the_table() -> dict[str, tuple[list[str], bool]]:
+    """By field: the attributes of `Answer`, and whether it is in the metadata."""
+    page = (Path(__file__).parents[2] / "docs" / "fields.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(.+?)` \| (.+?) \| .+? \| (yes|no) \|$", page, re.MULTILINE)
+    return {field: (re.findall(r"`([\w.]+)`", where), yes == "yes") for field, where, yes in rows}
+
+
+FIELDS = fields_of_the_table()
+
+
+def last_values(path: Path) -> dict[str, str]:
+    """The last value of each field that is not empty, as the table names the field."""
+    found: dict[str, str] = {}
+    for line in path.read_text("utf-8").splitlines():
+        if line.startswith("data: {"):
+            found |= values_in(json.loads(line.removeprefix("data: ")))
+    return found
+
+
+def values_in(wire: Any, name: str = "") -> dict[str, str]:
+    if isinstance(wire, dict | list):
+        inner = wire.items() if isinstance(wire, dict) else (("[]", part) for part in wire)
+        found: dict[str, str] = {}
+        for key, part in inner:
+            found |= values_in(part, f"{name}.{key}".removeprefix(".").replace(".[]", "[]"))
+        return found
+    name = name.replace("x_groq.usage.", "usage.")
+    name = re.sub(r"(breakdown.*\.usage)\..*", r"\1.*", name)
+    return {name: str(wire).strip()} if wire not in (None, "") else {}
+
+
+def leaves(value: Any) -> Iterable[str]:
+    """The texts and numbers in a value, as text."""
+    if is_dataclass(value):
+        value = [getattr(value, field.name) for field in fields(value)]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return [str(value)]
+    return [leaf for part in value for leaf in leaves(part)]
 
 
 async def read(pieces: Iterable[bytes]) -> AsyncGenerator[Item]:
