@@ -21,6 +21,7 @@ from groq_magic.wire.models import KnownModels, Model
 from groq_magic.wire.protocol import Chunk, Delta, Responded, ToolCall, Usage
 from tests.support.attacks import ATTACKS
 from tests.support.chunks import chunk, items
+from tests.support.waiting import until
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+M8AAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 SEARCH = {"index": 0, "type": "search", "arguments": '{"query": "rain <b>"}'}
@@ -111,8 +112,7 @@ def test_a_tool_that_runs_is_said_instead_of_thinking() -> None:
         items(Chunk(Delta(reasoning="Hm")), ran(**SEARCH), 60.0), model="m", parameters={}
     ).start()
     try:
-        while not answer.executed_tools:
-            answer.wait(0.01)
+        until(lambda: answer.executed_tools)
         status = Status.of(answer)
         assert status.thought == "Searching the web"
         assert "searching the web" in status.header
