@@ -147,14 +147,20 @@ class _Request(NamedTuple):
             observer=partial(observe, self.client, self.endpoint),
         )
 
-    def check_images(self, messages: Iterable[Message]) -> None:
+    def check_images(self, messages: Sequence[Message]) -> None:
         """Raise `InputError` for images that the model does not take."""
         urls = [url for message in messages for url in message.images]
         model = self.parameters["model"]
         check_images(urls, model)
         if urls:
             learn_models(self.client, self.endpoint).wait(_MODELS_SECONDS)
-            runtime.own(KnownModels).check_images(self.endpoint.base_url, model)
+            self.check_model(messages)
+
+    def check_model(self, messages: Iterable[Message]) -> None:
+        """Raise `InputError` for images if the model is known to read none; it does not wait."""
+        if any(message.images for message in messages):
+            known = runtime.own(KnownModels)
+            known.check_images(self.endpoint.base_url, self.parameters["model"])
 
     def context(self) -> int | None:
         known = runtime.own(KnownModels)
@@ -181,6 +187,7 @@ async def _items(conversation: Conversation, turn: Turn, request: _Request) -> A
                 await earlier.answer
     model = request.parameters["model"]
     messages, note = conversation.messages_for(turn, model, request.context())
+    request.check_model(messages)  # the images of earlier turns
     yield Asked(note)
     async with aclosing(request.send(messages)) as items:
         async for item in items:

@@ -48,7 +48,7 @@ class ToolCall:
             arguments = self.arguments
         if isinstance(arguments, dict | None):
             return arguments or {}
-        said = f"The arguments of {self.name}() are not a JSON object"
+        said = f"The arguments of {reprlib.repr(self.name)} are not a JSON object"
         raise ParseError(said, self.arguments, "Ask again, or raise max_completion_tokens.")
 
 
@@ -140,8 +140,7 @@ class Usage:
             **wire,
         }
         amounts = {f.name: _amount(flat.get(f.name)) for f in fields(cls)[:-1]}
-        shares = breakdown.get("models") if isinstance(breakdown, dict) else None
-        return cls(**amounts, breakdown=tuple(_shares(shares or ())))
+        return cls(**amounts, breakdown=tuple(_shares(breakdown)))
 
     def to_dict(self) -> dict[str, Any]:
         """The known fields by name; the breakdown is a list of such dicts with ``model``."""
@@ -310,8 +309,9 @@ def _object(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return wire.get(name) or {}
 
 
-def _shares(wires: Iterable[Any]) -> Iterator[tuple[str, Usage]]:
-    for wire in wires:
+def _shares(breakdown: Any) -> Iterator[tuple[str, Usage]]:
+    models = breakdown.get("models") if isinstance(breakdown, dict) else None
+    for wire in models if isinstance(models, list) else ():
         match wire:
             case {"model": str(model), "usage": dict(usage)}:
                 yield model, Usage.from_wire(usage)

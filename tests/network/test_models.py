@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groq_magic import Usage, stream
+from groq_magic import Conversation, Usage, stream
 from groq_magic.api import fetch_models, models_soon
 from groq_magic.display.static import static_bundle
 from groq_magic.display.table import Table
@@ -408,3 +408,14 @@ def test_an_image_for_a_model_that_reads_none_is_not_sent() -> None:
         answer = stream("See", model="unknown", images=[b"GIF89a"], base_url=server.base_url)
         assert answer.wait(30)
         assert len(server.connections) == 3
+
+
+def test_an_image_of_an_earlier_turn_is_not_sent_to_a_model_that_reads_none(demo: Demo) -> None:
+    chat = Conversation()
+    fetch_models(demo.base_url)
+    for model, images in (("qwen/qwen3.8-27b", [b"GIF89a"]), ("openai/gpt-oss-20b", [])):
+        answer = stream("cat names", model=model, images=images, chat=chat, base_url=demo.base_url)
+        assert answer.wait(30)
+    assert answer.state == "failed"
+    assert str(answer.error).startswith("openai/gpt-oss-20b reads no images. Choose a model that")
+    assert demo.seen()[-1]["body"]["model"] == "qwen/qwen3.8-27b"

@@ -52,8 +52,9 @@ def test_usage_of_each_model_of_a_compound_system() -> None:
         "prompt_tokens": 3,
         "breakdown": [{"model": "a", "prompt_tokens": 1}],
     }
-    without = parsed(choices=[], x_groq={**x_groq, "usage_breakdown": "none"}).usage
-    assert without == Usage(prompt_tokens=3)
+    for odd in ("none", {"models": 5}, {"models": {"a": 1}}, [1]):
+        without = parsed(choices=[], x_groq={**x_groq, "usage_breakdown": odd}).usage
+        assert without == Usage(prompt_tokens=3)
 
 
 def test_usage_knows_what_it_knows() -> None:
