@@ -72,6 +72,7 @@ def _message(item: Message | Mapping[str, Any]) -> Message:
         return item
     if isinstance(item, Mapping) and "role" in item and item.keys() <= _KEYS:
         role, content, calls = item["role"], item.get("content"), item.get("tool_calls")
+        calls = calls if isinstance(calls, Iterable | None) else [calls]
         has_name = "name" in item and role != "tool"  # a function's name beside its result
         if isinstance(role, str) and not has_name and (isinstance(content, str) or calls):
             calls = tuple(map(_tool_call, calls or ()))

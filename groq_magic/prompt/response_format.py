@@ -17,8 +17,8 @@ def response_format(given: Any) -> tuple[Any, Callable[[str], Any]]:
     >>> response_format({"type": "json_object"})[0]
     {'type': 'json_object'}
     """
-    if not (hasattr(given, "model_json_schema") and hasattr(given, "model_validate_json")):
-        return given, json.loads
+    if not (hasattr(given, "model_json_schema") and hasattr(given, "__name__")):
+        return given, json.loads  # an instance of such a class has no name
     name = re.sub(r"[^A-Za-z0-9_-]", "_", given.__name__)[:64]
     schema = {"name": name, "schema": given.model_json_schema()}
     return {"type": "json_schema", "json_schema": schema}, given.model_validate_json

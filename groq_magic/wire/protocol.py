@@ -82,7 +82,8 @@ class Message:
         object.__setattr__(self, "tool_calls", _calls(self.tool_calls))
         if self.tool_calls and self.role != "assistant":
             raise InputError(f"Only an assistant's message has tool_calls, not one of {self.role}.")
-        if (self.role == "tool") != bool(self.tool_call_id):
+        has_id = isinstance(self.tool_call_id, str) and self.tool_call_id != ""
+        if has_id != (self.role == "tool") or not isinstance(self.tool_call_id, str | None):
             raise InputError('A tool_call_id belongs to a message of role "tool", and only there.')
         parts = (part for call in self.tool_calls for part in (call.id, call.name, call.arguments))
         for text in (self.content, self.tool_call_id or "", *parts):
