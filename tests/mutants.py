@@ -126,6 +126,12 @@ MUTANTS = [
     ),
     Mutant(
         "display/beside.py",
+        "join(map(_tool_html, _tools(answer)))",
+        'join("".join(map(str, tool.values())) for tool in _tools(answer))',
+        "browser/test_attacks.py::test_no_attack_beside_the_text_gets_through",
+    ),
+    Mutant(
+        "display/beside.py",
         "_BASE64.fullmatch(data :=",
         "(data :=",
         "network/test_beside.py::test_no_attack_beside_the_text_becomes_markup",

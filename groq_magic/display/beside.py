@@ -29,8 +29,9 @@ _IMAGES = ("png", "jpeg", "webp", "gif")
 _FENCE = "~" * 8
 _SEARCHES = ("search", "browser_search", "web_search", "browser.search")
 _RUNS = ("python", "code_interpreter")
-_QUIET = "font-size:13px;line-height:1.6"
-_SCROLLS = "white-space:pre-wrap;max-height:20em;overflow:auto;margin:0"
+_READS = ("browser.open", "browser.find", "visit", "visit_website")
+_QUIET = "font-size:13px;line-height:1.6;margin:0 0 6px"
+_SCROLLS = "white-space:pre-wrap;max-height:20em;overflow:auto;margin:0 0 6px"
 
 
 class Beside(NamedTuple):
@@ -105,6 +106,8 @@ def running_tool(answer: Answer) -> str:
     tool = next(reversed(_tools(answer)), None)
     if answer.ended or answer.text or tool is None or _has_ended(tool):
         return ""
+    if _type(tool) in _READS:
+        return "reading a page"
     return "searching the web" if _type(tool) in _SEARCHES else f"running {_name(tool)}"
 
 
@@ -189,6 +192,8 @@ def _said(tool: Mapping[str, Any]) -> tuple[str, str, str]:
         found = len(sources_in([tool], []))
         verb = "Searched the web: " if _has_ended(tool) else "Searches the web: "
         return verb, _line(argument), _count(found, "result") if _has_ended(tool) else ""
+    if _type(tool) in _READS:
+        return ("Read a page" if _has_ended(tool) else "Reads a page"), "", ""
     verb = "Ran" if _has_ended(tool) else "Runs"
     lines = len(argument.strip().splitlines())
     return f"{verb} {_name(tool)}", "", _count(lines, "line") if _type(tool) in _RUNS else ""
@@ -213,8 +218,8 @@ def _tool_body(tool: Mapping[str, Any]) -> Iterator[str]:
     if sources := sources_in([tool], []):
         yield _links(sources)
         return
-    if argument := _argument(tool):
-        yield _code(argument, "python" if _type(tool) in _RUNS else "")
+    if _type(tool) not in _READS and (argument := _argument(tool)):
+        yield _code(argument.rstrip("\n"), "python" if _type(tool) in _RUNS else "")
     if output := _DATA_URL.sub("", _output(tool)).strip():
         yield f'<pre style="{_SCROLLS}">{escape(printable(output[:_LONGEST_SHOWN]))}</pre>'
     yield from list(_images(tool))[:_MOST_IMAGES]

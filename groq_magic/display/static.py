@@ -12,7 +12,7 @@ from groq_magic.errors import printable
 from groq_magic.markdown import render
 
 from .beside import encodable, json_fence, metadata, plain_beside
-from .status import DIM, Status, shown_reasoning
+from .status import DIM, RULE, Status, shown_reasoning
 
 # nbconvert indents the HTML line by line for rst, which runs what follows another line end.
 # NEL has no reference of its own.
@@ -54,9 +54,9 @@ def _static_html(answer: Answer, html: str) -> str:
     reasoning = ""
     if status.thought:
         reasoning = (
-            f'<details style="font-size:13px;line-height:1.6;{DIM}">'
+            f'<details style="font-size:13px;line-height:1.6;margin:0 0 6px;{DIM}">'
             f"<summary>{status.thought}</summary>"
-            '<div style="white-space:pre-wrap;max-height:20em;overflow:auto">'
+            f'<div style="white-space:pre-wrap;max-height:20em;overflow:auto;{RULE}">'
             f"{escape(shown_reasoning(answer))}</div></details>"
         )
     # The output area has padding at its right side.

@@ -27,11 +27,18 @@ def theme_style(style: str) -> str:
 
 
 DIM = theme_style("color:var(--jp-ui-font-color2, #757575)")
+RULE = theme_style("border-left:2px solid var(--jp-border-color2, #bdbdbd)")
+RULE += ";padding-left:10px;margin:2px 0 6px"
 _GREY = "var(--jp-ui-font-color2, #757575)"
 _BLUE = "var(--jp-brand-color1, #1976d2)"
 _AMBER = "var(--jp-warn-color0, #b26a00)"
 _RED = "var(--jp-error-color1, #c62828)"
 _DOTS = {"waiting": _AMBER, "done": _GREY, "stopped": _AMBER, "failed": _RED}
+
+
+_TAGS = r"<tool>.*?(?:</tool>|\Z)|<output>.*?(?:</output>|\Z)|</?think>"
+_TOOLS_IN_REASONING = re.compile(_TAGS, re.DOTALL)
+_TOOLS_SO_FAR = re.compile(_TAGS + r"|<[a-z/]{0,7}\Z", re.DOTALL)
 
 
 class _WithoutReasoning(WeakSet[Answer]):
@@ -45,8 +52,17 @@ def show_reasoning(answer: Answer, *, shown: bool) -> None:
 
 
 def shown_reasoning(answer: Answer) -> str:
-    """The reasoning so far; empty if it is hidden."""
-    return "" if _hides_reasoning(answer) else answer.reasoning
+    """The reasoning so far; empty if it is hidden.
+
+    Compound models write their tools into it, which are shown as such: without these. What may
+    become a tag waits for its end, so that what is shown only grows.
+    """
+    if _hides_reasoning(answer):
+        return ""
+    ended, reasoning = answer.ended, answer.reasoning
+    if "compound" not in answer.model:
+        return reasoning
+    return (_TOOLS_IN_REASONING if ended else _TOOLS_SO_FAR).sub("", reasoning)
 
 
 def _hides_reasoning(answer: Answer) -> bool:

@@ -67,7 +67,7 @@ const build = (el) => {
   const summary = element("summary", "", thought);
   const reasoning = element("div", "groq-reasoning", thought);
   thought.hidden = true;
-  const tools = element("div", "groq-tools", root);
+  const tools = element("div", "groq-tools jp-RenderedHTMLCommon", root);
   const text = element("div", "groq-text jp-RenderedHTMLCommon jp-RenderedMarkdown", root);
   const calls = element("div", "groq-calls jp-RenderedHTMLCommon", root);
   const note = element("div", "groq-note jp-RenderedHTMLCommon", root);
@@ -458,6 +458,7 @@ const renew = (node, html) => {
   node
     .querySelectorAll("details")
     .forEach((details, index) => (details.open = open[index] ?? false));
+  addCopyButtons(node);
 };
 
 // ---- The kernel ----
@@ -638,10 +639,10 @@ class View {
   }
 
   start() {
-    const { stop, text, summary } = this.#view;
+    const { root, stop, summary } = this.#view;
     stop.addEventListener("click", () => this.#stop());
     summary.addEventListener("click", () => this.#follower.letGo()); // to read there
-    text.addEventListener("click", ({ target }) => {
+    root.addEventListener("click", ({ target }) => {
       if (target instanceof HTMLElement && target.matches(".groq-copy")) copyCode(target);
     });
     this.#model.on("msg:custom", this.#heard);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.support.attacks import ATTACKS
 from tests.support.hand import Hand, stops
 from tests.support.lab import Lab, Notebook7Page, NotebookPage, Profile
@@ -57,5 +59,34 @@ def test_no_attack_gets_through_in_notebook_7(lab: Lab, browser: Profile, hand: 
     requests: list[str] = []
     book = Notebook7Page(page, lab, lab.write("attacks7.ipynb", hand.cell))
     check_attacks(book, requests, hand)
+    assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
+    page.close()
+
+
+def test_no_attack_beside_the_text_gets_through(lab: Lab, browser: Profile, hand: Hand) -> None:
+    page = browser.new_page(viewport={"width": 1100, "height": 30_000})
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    book = NotebookPage(page, lab, lab.write("beside.ipynb", hand.cell))
+    book.run(0)
+    for index, attack in enumerate(ATTACKS[::4]):
+        said = json.dumps({"query": attack, "code": attack})
+        results = [{"title": attack, "url": attack}, {"title": attack, "url": "https://e.org/"}]
+        tool = {"index": index, "type": attack, "arguments": said, "output": attack}
+        if index % 2:
+            tool |= {"type": "search", "search_results": {"results": results}}
+        function = {"name": attack, "arguments": json.dumps({attack: attack})}
+        hand.send(
+            executed_tools=[{**tool, "code_results": [{"png": attack}]}],
+            tool_calls=[{"index": index, "id": attack, "function": function}],
+        )
+    hand.say("That was all of it.")
+    book.until(lambda: page.locator(".groq-tools details").count() > 10)
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    check_harmless(book)
+    hand.end("tool_calls")
+    book.until(lambda: stops(page) == 0)
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    check_harmless(book)
     assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
     page.close()

@@ -14,7 +14,7 @@ import pytest
 from groq_magic.answer import Answer
 from groq_magic.display.show import show
 from groq_magic.display.static import static_bundle
-from groq_magic.display.status import Status, note_of
+from groq_magic.display.status import Status, note_of, shown_reasoning
 from groq_magic.errors import APIError
 from groq_magic.runtime import runtime
 from groq_magic.wire.models import KnownModels, Model
@@ -289,3 +289,32 @@ def test_what_json_cannot_hold_is_left_out_of_the_metadata() -> None:
 def test_an_image_of_white_space_holds_nothing_up() -> None:
     hostile = " " * 1_900_000 + "!"
     assert "<img" not in html(ended(ran(**RUN, code_results=[{"png": hostile}]), chunk("a")))
+
+
+COMPOUND = (
+    "<think>\nI search.\n<tool>\nsearch(rain)\n</tool>\n"
+    "<output>Title: <b>\nwet\n</output>\nIf a < b, wet. <too"
+)
+
+
+def test_the_tools_in_the_reasoning_of_compound_models_are_shown_as_tools_alone() -> None:
+    def thinking(model: str, end: int) -> Answer:
+        given = Chunk(Delta(reasoning=COMPOUND[:end]), model=model), 60.0
+        answer = Answer(items(*given), model=model, parameters={}).start()
+        while answer.reasoning != COMPOUND[:end]:
+            answer.wait(0.01)
+        return answer
+
+    before = ""
+    for end in range(1, len(COMPOUND) + 1):
+        answer = thinking("groq/compound", end)
+        shown = shown_reasoning(answer)
+        answer.stop()
+        assert shown.startswith(before)
+        before = shown
+    assert before == "\nI search.\n\n\nIf a < b, wet. "
+    assert shown_reasoning(answer) == before + "<too"
+    assert answer.reasoning == COMPOUND
+    other = thinking("m", len(COMPOUND))
+    other.stop()
+    assert shown_reasoning(other) == COMPOUND

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page
@@ -35,6 +36,9 @@ class Hand:
         deltas = [{"content": piece} for piece in pieces] or [{"reasoning": reasoning}]
         for piece in deltas:
             self._connection.chunk(event({"choices": [{"index": 0, "delta": piece}]}))
+
+    def send(self, **delta: Any) -> None:
+        self._connection.chunk(event({"choices": [{"index": 0, "delta": delta}]}))
 
     def end(self, reason: str = "stop") -> None:
         self._connection.chunk(finish(reason) + DONE)
