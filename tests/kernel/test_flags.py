@@ -149,12 +149,25 @@ def test_a_parameter_that_is_not_json_is_refused(kernel: Kernel, server: Demo) -
     assert len(server.seen()) == before
 
 
+CONFIGURED = (
+    "model",
+    "system",
+    "temperature",
+    "top_p",
+    "max_completion_tokens",
+    "reasoning_effort",
+    "base_url",
+    "timeout",
+    "max_retries",
+    "wait",
+)
+
+
 @pytest.fixture
 def configured(kernel: Kernel) -> Iterator[Kernel]:
     """The kernel, whose configuration is left as it was."""
     yield kernel
-    names = "model system temperature top_p max_completion_tokens reasoning_effort base_url timeout"
-    for name in f"{names} max_retries wait".split():
+    for name in CONFIGURED:
         kernel.run(f"%config GroqMagic.{name} = None")
 
 
