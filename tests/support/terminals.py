@@ -54,6 +54,7 @@ def terminal(
         ["-m", *program.split()],
         encoding="utf-8",
         dimensions=(50, 120),
+        cwd=str(folder),
         env={**os.environ, "GROQ_BASE_URL": base_url, "IPYTHONDIR": str(folder)},
     )
     try:
