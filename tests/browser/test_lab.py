@@ -69,14 +69,14 @@ def test_the_tour_runs_from_top_to_bottom(browser: Profile, tmp_path: Path) -> N
         book = NotebookPage(page, lab, path)
         book.run_all()
         book.until(lambda: page.locator(".groq-stop").count() > 0)
-        book.until(lambda: page.locator(".groq-answer").count() == 10, 60)
+        book.until(lambda: page.locator(".groq-answer").count() == 12, 60)
         book.until(lambda: page.locator(".groq-stop").count() == 0)
         book.until(lambda: page.get_by_text("[*]:").count() == 0)
         cells = book.save()["cells"]
     page.close()
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     states = [o["metadata"]["groq"]["state"] for o in outputs if "groq" in o.get("metadata", {})]
-    assert states == ["done"] * 10
+    assert states == ["done"] * 12
     assert [output for output in outputs if output["output_type"] == "error"] == []
 
 
