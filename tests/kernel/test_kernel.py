@@ -471,7 +471,7 @@ def test_an_interrupt_before_there_is_a_view_stops_too(kernel: Kernel, server: D
         ("demo/error-401", "failed", "", "401 Invalid API Key. Set GROQ_API_KEY"),
         ("demo/mid-stream-error", "failed", "### The Gaussian", "The model is over capacity."),
         ("demo/cut-off", "failed", "### The Gaussian", "broke"),
-        ("demo/reasoning", "done", "### The Gaussian", "Thought for"),
+        ("demo/reasoning", "done", "### The Gaussian", "Thought"),
         ("demo/rate-limit", "done", "### The Gaussian", "tokens/s"),
     ],
 )
