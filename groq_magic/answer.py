@@ -289,7 +289,7 @@ class Answer:
     ended: Final = _read(lambda r: r.end is not None, "Whether it has ended.")
     error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
     failed_generation: Final = _read(
-        lambda r: r.end.failed_generation if r.end else None, "What the server refused, as written."
+        lambda r: r.end.failed_generation if r.end else None, "The text that the server refused."
     )
     waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
     note: Final = _read(lambda r: r.note, "What the request changed in its chat.")
@@ -308,7 +308,7 @@ class Answer:
         'Why the model ended: "stop", "length", "tool_calls"; None before.',
     )
     usage: Final = _read(lambda r: r.content.fields.usage, "The server's counts, at the end.")
-    tokens: Final = _read(lambda r: r.content.tokens, "Tokens with reasoning; at first, deltas.")
+    tokens: Final = _read(lambda r: r.content.tokens, "The tokens so far, reasoning included.")
     tool_calls: Final = _read(lambda r: r.content.tool_calls, "The model's calls, by their index.")
     executed_tools: Final = _read(
         lambda r: r.content.executed_tools, "The tools that the server ran, as sent, by index."
