@@ -27,10 +27,13 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.support.kernels import WIDGET
+
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 # No question about news, which would lie over the page.
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 SIZE: ViewportSize = {"width": 1100, "height": 1400}
+_LOADS = 5
 DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -165,13 +168,31 @@ class NotebookPage:
 
     def open(self) -> None:
         """Open it, or open it again as after a reload of the page."""
-        self.load()
-        self.until_idle()
+        for _ in range(_LOADS):
+            self.load()
+            self.until_idle()
+            if not self._has_lost_a_widget():
+                break
 
     def load(self) -> None:
         """Open it without waiting for the kernel."""
         self.page.goto(self._url)
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=120_000)
+
+    def _has_lost_a_widget(self) -> bool:
+        """Whether the page says "model not found" of a widget that the kernel has.
+
+        The manager of ipywidgets asks for a model during two seconds and then looks whether the
+        kernel's models are there: for a model that comes in between, as it does on a busy
+        machine, it gives up for good (`get_model` of @jupyter-widgets/base-manager 1.0.13 and
+        `renderModel` of jupyterlab-manager 5.0.16). A user reloads the page.
+        """
+        if WIDGET not in self.path.read_text("utf-8"):
+            return False
+        outputs = self.page.locator(".jp-OutputArea-output")
+        self.until(lambda: outputs.count() > 0)
+        self.until(lambda: "Loading widget" not in " ".join(outputs.all_inner_texts()))
+        return "model not found" in " ".join(outputs.all_inner_texts())
 
     def run_all(self) -> None:
         """Run all cells from the menu, without waiting for them."""
