@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+import anyio
+
 from groq_magic.runtime import runtime
 from groq_magic.runtime.waiters import Waiters
 from groq_magic.wire.protocol import Asked, Chunk, Done, Item, Queued, Responded, Usage, Waiting
@@ -153,14 +155,16 @@ class _Receiver:
         if self.end:
             return self.finish("stopped")
         try:
-            async with aclosing(self.source) as items, asyncio.timeout(None) as limit:
-                async for item in items:
-                    await self._take(item)
-                    if isinstance(item, Done):  # the connection is free after the body's end
-                        limit.reschedule(asyncio.get_running_loop().time() + _DRAIN_SECONDS)
+            async with aclosing(self.source) as items:
+                with anyio.CancelScope() as limit:
+                    async for item in items:
+                        await self._take(item)
+                        if isinstance(item, Done):  # the connection is free after the body's end
+                            limit.deadline = anyio.current_time() + _DRAIN_SECONDS
             self._finish_with(None)
         except asyncio.CancelledError:
             self.finish("stopped")
+            raise
         except Exception as error:  # our own faults, too, must end the answer
             self._finish_with(error)
 

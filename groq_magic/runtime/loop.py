@@ -11,6 +11,8 @@ from importlib import import_module
 from time import monotonic, sleep
 from typing import Any
 
+import anyio
+
 from groq_magic.errors import SetUpError
 
 from .waiters import Waiters
@@ -43,6 +45,7 @@ class Job:
         self._loop = loop
         self._coroutine = coroutine
         self._task: asyncio.Task[None] | None = None
+        self._scope: anyio.CancelScope | None = None
         self._ending = Waiters()
 
     def start(self) -> Job:
@@ -58,9 +61,15 @@ class Job:
         self._loop.call(self.cancel_here)
 
     def cancel_here(self, but: asyncio.Task[Any] | None = None) -> None:
-        """Cancel it, on the loop's thread, unless it is the task ``but``."""
-        if self._task is not None and self._task is not but:
-            self._task.cancel()
+        """Cancel it, on the loop's thread, unless it is the task ``but``.
+
+        By a scope of anyio's: httpcore shields the closing of its connections from those, while
+        a cancellation of the task itself would interrupt it and leave the connection open.
+        """
+        if self._scope is not None and self._task is not but:
+            self._scope.cancel()
+        elif self._task is not None and self._task is not but:
+            self._task.cancel()  # it has not begun
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait in another thread until it ends; return whether it has ended."""
@@ -68,9 +77,13 @@ class Job:
 
     def _begin(self) -> None:
         if self._task is None:
-            self._task = self._loop.task(self._coroutine())
+            self._task = self._loop.task(self._run())
             self._loop.jobs.add(self)
             self._task.add_done_callback(self._end)
+
+    async def _run(self) -> None:
+        with anyio.CancelScope() as self._scope:
+            await self._coroutine()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self.error = None if task.cancelled() else task.exception()

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+import anyio
 import httpx
 
 from groq_magic.errors import (
@@ -188,7 +189,7 @@ class Client:
         Raises a `GroqError` on failure, and after ``within`` seconds at the latest.
         """
         try:
-            async with asyncio.timeout(within):
+            with anyio.fail_after(within):
                 body = await self._models_body(endpoint)
         except TimeoutError:
             raise APITimeoutError(
@@ -224,7 +225,7 @@ async def _start_of_body(
     body = bytearray()
     silence = response.request.extensions["timeout"]["read"]
     try:
-        async with asyncio.timeout(within and min(silence, within)):
+        with anyio.fail_after(within and min(silence, within)):
             async for data in body_of(response):
                 body += data
                 if len(body) >= limit:

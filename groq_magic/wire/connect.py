@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import anyio
 import httpx
 
 from groq_magic.runtime import runtime
@@ -34,28 +35,34 @@ class Connect:
         self._can_cancel = True
         self._is_abandoned = False
         self._connection: Any = None
+        self._sending: anyio.CancelScope | None = None
         self._response: asyncio.Future[httpx.Response] = asyncio.Future()
 
     async def response(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         """Send the request; return the response, its body unread."""
         request.extensions = {**request.extensions, "trace": self._trace}
-        sending = runtime.loop.task(self._send(http, request))
+        runtime.loop.task(self._send(http, request))
         try:
             return await self._response
         except asyncio.CancelledError:
             self._is_abandoned = True
-            if self._can_cancel:
-                sending.cancel()
+            if self._can_cancel and self._sending:
+                self._sending.cancel()
             if not (self._response.cancelled() or self._response.exception()):
                 runtime.loop.task(self._response.result().aclose())
             raise
 
     async def _send(self, http: httpx.AsyncClient, request: httpx.Request) -> None:
-        try:
-            response = await http.send(request, stream=True)
-        except Exception as error:
-            if not self._response.cancelled():
-                self._response.set_exception(error)
+        if self._is_abandoned:
+            return
+        with anyio.CancelScope() as self._sending:
+            try:
+                response = await http.send(request, stream=True)
+            except Exception as error:
+                if not self._response.cancelled():
+                    self._response.set_exception(error)
+                return
+        if self._sending.cancelled_caught:
             return
         if self._response.cancelled():
             runtime.loop.task(response.aclose())  # in a task that nobody cancels

@@ -31,7 +31,7 @@ from groq_magic.answer import Answer
 from groq_magic.wire.body import body_of
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Waiting
-from tests.support.asker import Asker
+from tests.support.asker import Asker, on_the_loop
 from tests.support.demo import running_demo
 from tests.support.peer import (
     DONE,
@@ -399,3 +399,21 @@ def test_ten_answers_at_once_lose_nothing_and_leave_nothing(ask: Asker) -> None:
         del answers
         gc.collect()
         assert [answer() for answer in kept] == [None] * 10
+
+
+@pytest.mark.parametrize("play", [answers("a"), refuse("400 No", b"{}")], ids=["done", "refused"])
+def test_a_stop_leaves_nothing_open_wherever_it_falls(play: Script, ask: Asker) -> None:
+    """Also within the closing of a connection; and where an interrupt makes two stops of it."""
+
+    async def stop_after(turns: int, answer: Answer) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        answer._receiver._stop_here()
+        await asyncio.sleep(0)
+        answer._receiver._stop_here()
+
+    with peer(play) as server:
+        for turns in range(200):
+            answer = ask(server.base_url)
+            on_the_loop(stop_after(turns, answer))
+            assert answer.wait(30)

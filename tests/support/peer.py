@@ -180,5 +180,8 @@ def _read_request(accepted: socket.socket) -> Request | None:
     line, *fields = head.decode().split("\r\n")
     headers = {name.lower(): value for name, value in (f.split(": ", 1) for f in fields)}
     while len(body) < int(headers.get("content-length", 0)):
-        body += accepted.recv(65536)
+        more = accepted.recv(65536)
+        if not more:
+            return None
+        body += more
     return Request(line, headers, body)
