@@ -312,8 +312,8 @@ MUTANTS = [
     ),
     Mutant(
         "wire/client.py",
-        "asyncio.timeout(within and min(silence, within))",
-        "asyncio.timeout(None)",
+        "anyio.fail_after(within and min(silence, within))",
+        "anyio.fail_after(None)",
         "network/test_faults.py::test_a_fault[500, dripping-http]",
     ),
     Mutant(

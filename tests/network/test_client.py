@@ -240,12 +240,9 @@ class _StopsAsItAnswers(httpx.AsyncBaseTransport):
             self.closed.set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        (of_the_answer,) = (
-            task
-            for task in asyncio.all_tasks()
-            if "_receive" in str(task.get_coro()) and task is not asyncio.current_task()
-        )
-        asyncio.get_running_loop().call_soon(of_the_answer.cancel)
+        (job,) = (job for job in runtime.loop.jobs if "_receive" in repr(job._coroutine))
+        receiver: Any = job._coroutine
+        asyncio.get_running_loop().call_soon(receiver.__self__._stop_here)
         return httpx.Response(200, stream=self.Body())
 
 

@@ -413,7 +413,8 @@ def test_a_stop_leaves_nothing_open_wherever_it_falls(play: Script, ask: Asker) 
         answer._receiver._stop_here()
 
     with peer(play) as server:
+        client = ask.client()
         for turns in range(200):
-            answer = ask(server.base_url)
+            answer = Answer(client.stream(Endpoint(server.base_url), {})).start()
             on_the_loop(stop_after(turns, answer))
             assert answer.wait(30)
