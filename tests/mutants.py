@@ -481,6 +481,12 @@ MUTANTS = [
         "network/test_answer.py::test_an_interrupt_of_who_waits_stops_it",
     ),
     Mutant(
+        "runtime/loop.py",
+        "self._scope.cancel()",
+        "self._task.cancel()",
+        "network/test_faults.py::test_a_stop_leaves_nothing_open_wherever_it_falls",
+    ),
+    Mutant(
         "answer.py",
         "        with self:\n            self._receiver.job.start()",
         "        if True:\n            self._receiver.job.start()",
