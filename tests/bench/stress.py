@@ -196,7 +196,9 @@ class Worker:
         """Wait somewhere, until another process sends a SIGINT."""
         asked: list[Asked] = []
         way = self._chance.choice(list(_WAYS))
-        with suppress(KeyboardInterrupt):
+        # asyncio.run sets its count of interrupts to zero just after it has begun to count them:
+        # one that comes in between is a CancelledError.
+        with suppress(KeyboardInterrupt, asyncio.CancelledError):
             asked += self._some()
             tell(arm=self._moment())
             self._use(way, asked)
