@@ -42,15 +42,9 @@ MUTANTS = [
     # A model's text does nothing but stand there.
     Mutant(
         "display/widget.js",
-        "reasoning.append(text)",
-        'reasoning.insertAdjacentHTML("beforeend", text)',
-        "browser/test_widget_js.py::test_reasoning_and_its_summary_are_text",
-    ),
-    Mutant(
-        "display/widget.js",
         "summary.textContent = thought",
         "summary.innerHTML = thought",
-        "browser/test_widget_js.py::test_reasoning_and_its_summary_are_text",
+        "browser/test_widget_js.py::test_the_summary_of_the_reasoning_is_text",
     ),
     Mutant(
         "display/status.py",
@@ -72,8 +66,8 @@ MUTANTS = [
     ),
     Mutant(
         "display/static.py",
-        "{escape(shown_reasoning(answer))}",
-        "{shown_reasoning(answer)}",
+        "render(shown_reasoning(answer))",
+        "shown_reasoning(answer)",
         "network/test_show.py::test_nothing_a_model_or_server_says_becomes_markup",
     ),
     Mutant(
@@ -126,8 +120,8 @@ MUTANTS = [
     ),
     Mutant(
         "display/beside.py",
-        "join(map(_tool_html, _tools(answer)))",
-        'join("".join(map(str, tool.values())) for tool in _tools(answer))',
+        "map(escape, _said(tool))",
+        "_said(tool)",
         "browser/test_attacks.py::test_no_attack_beside_the_text_gets_through",
     ),
     Mutant(

@@ -18,11 +18,11 @@ from IPython.display import display, update_display
 
 from groq_magic.answer import Answer
 from groq_magic.errors import printable
-from groq_magic.markdown import Operation, StreamingMarkdown
 from groq_magic.runtime import runtime
 
 from .beside import asks_for_json, json_fence
 from .frontend import is_voila
+from .growing import GrowingText
 from .pace import Pace
 from .static import static_bundle
 from .status import shown_reasoning
@@ -32,7 +32,6 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_SILENCE = 1.0  # seconds; a view that receives nothing for three seconds asks the kernel
 _RENDERING_AT_ONCE = 2  # threads, which share Python's lock with the loop
-_RENDERED_AT_ONCE = 20_000  # characters; a garbage collection in between stops all threads
 _SWAP_INTERVAL = 0.06
 _UNASKED_INTERVAL = 1.0
 _UNASKED_PER_SECOND = 100_000  # characters, in case there is no view
@@ -51,10 +50,10 @@ class LiveView:
         """Set when the static output is sent."""
         self._answer = answer
         self._views = runtime.own(_Views)
-        self._markdown = StreamingMarkdown()
-        self._operations: list[Operation] = []
-        """Those that no batch has sent yet."""
-        self._fed = 0
+        self._text = GrowingText()
+        self._reasoning = GrowingText()
+        self._fed = 0  # deltas of the text
+        self._thought = 0  # characters of the reasoning
         self._state = ""
         self._pace = Pace()
         self._turn = asyncio.Lock()
@@ -62,7 +61,7 @@ class LiveView:
         self._output: tuple[dict[str, str], dict[str, Any]] = {}, {}
         self._display_id = uuid.uuid4().hex
         self._channel = Channel(answer, self._on_message)
-        self._channel.set_early(self._markdown.snapshot())
+        self._channel.set_early(self._snapshot())
         display(self._placeholder(), raw=True, display_id=self._display_id)
         runtime.loop.job(self._run).start()
 
@@ -85,7 +84,7 @@ class LiveView:
             await self._views.turn_to_swap()
         except BaseException:  # the interpreter exits, or no thread can be started
             self._answer.stop()
-            self._make_output(None)
+            self._make_output()
         finally:
             self._swap()
 
@@ -158,26 +157,22 @@ class LiveView:
     def _is_readable(self) -> bool:
         answer = self._answer
         beside = answer.tool_calls or answer.executed_tools
-        return bool(self._markdown.html or shown_reasoning(answer) or beside)
+        return bool(self._text.html or self._reasoning.html or beside)
 
     def _render(self) -> None:
-        new = self._answer.deltas(self._fed)
+        new, reasoning = self._answer.deltas(self._fed), shown_reasoning(self._answer)
         if new and self._fed == 0 and asks_for_json(self._answer):
-            self._markdown.feed(json_fence(self._answer)[0])
+            self._text.feed(json_fence(self._answer)[0])
         self._fed += len(new)
-        text, size = "".join(new), _RENDERED_AT_ONCE
-        while text:
-            self._markdown.feed(text[:size])
-            operations = self._markdown.flush()
-            self._operations += operations
-            text = text[size:]
-            size *= 1 if operations[1:] else 2  # one long block would be parsed again and again
+        self._text.feed("".join(new))
+        self._reasoning.feed(reasoning[self._thought :])
+        self._thought = max(self._thought, len(reasoning))
 
     def _send_batch(self) -> None:
-        operations, self._operations = self._operations, []
-        # The browser drops the shown tail once per batch: so only the last flush may have one.
-        kept = [operation for operation in operations[:-1] if operation[0] != "tail"]
-        self._channel.send_batch(kept + operations[-1:])
+        self._channel.send_batch(self._text.take_operations(), self._reasoning.take_operations())
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {"text": self._text.snapshot(), "reasoning": self._reasoning.snapshot()}
 
     def _update_early(self, *, begins: bool) -> None:
         """Keep a snapshot in the widget's state until a view asks for one.
@@ -186,8 +181,9 @@ class LiveView:
         cell may not receive the question (ipykernel 6).
         """
         if not self._channel.is_asked and (begins or perf_counter() >= self._unasked_at):
-            self._channel.set_early(self._markdown.snapshot())
-            pause = len(self._markdown.html) / _UNASKED_PER_SECOND
+            self._channel.set_early(self._snapshot())
+            size = len(self._text.html) + len(self._reasoning.html)
+            pause = size / _UNASKED_PER_SECOND
             self._unasked_at = perf_counter() + max(_UNASKED_INTERVAL, pause)
 
     def _send_snapshot(self) -> None:
@@ -196,30 +192,32 @@ class LiveView:
             self._render()
         self._send_batch()
         self._channel.set_early(None)  # also for a page that is loaded later
-        self._channel.send_snapshot(self._markdown.snapshot())
+        self._channel.send_snapshot(self._snapshot())
 
     def _close(self) -> None:
         """Show the whole text and make the output that stays."""
-        html = None
+        text = reasoning = None
         try:
             self._render()
             before, after = json_fence(self._answer)
             if self._fed and asks_for_json(self._answer):
-                self._markdown.feed(after)
-            self._operations += self._markdown.close()
+                self._text.feed(after)
+            self._text.close()
+            self._reasoning.close()
             self._send_batch()
             self._channel.set_early(None)
+            reasoning = self._reasoning.html
             if not before or asks_for_json(self._answer):
-                html = self._markdown.html
+                text = self._text.html
         except Exception:
             _log.exception("The live view of an answer broke at its end.")
             with suppress(Exception):
-                self._channel.send_batch([])  # that it has ended
-        self._make_output(html)
+                self._channel.send_batch([], [])  # that it has ended
+        self._make_output(text, reasoning)
 
-    def _make_output(self, html: str | None) -> None:
+    def _make_output(self, text: str | None = None, reasoning: str | None = None) -> None:
         try:
-            self._output = static_bundle(self._answer, html)
+            self._output = static_bundle(self._answer, text, reasoning)
         except Exception:  # the text must be shown, whatever it was
             _log.exception("The output of an answer could not be made; its text is printed here.")
             self._output = {"text/plain": printable(self._answer.text)}, {}

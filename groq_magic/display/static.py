@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from html import escape
 from typing import Any
 
 from groq_magic.answer import Answer
@@ -26,14 +25,18 @@ _WORDS = ["none", "default", "minimal", "low", "medium", "high", "parsed", "raw"
 _WORDS += ["auto", "on_demand", "flex", "performance", "required"]
 
 
-def static_bundle(answer: Answer, html: str | None = None) -> tuple[dict[str, str], dict[str, Any]]:
+def static_bundle(
+    answer: Answer, text: str | None = None, reasoning: str | None = None
+) -> tuple[dict[str, str], dict[str, Any]]:
     """The output's data by mime type, and its metadata.
 
-    ``html`` is the rendered text, if it is rendered already. There is no Markdown in the
-    output: renderers disagree on what is code, and exports to LaTeX run TeX commands.
+    ``text`` and ``reasoning`` are their HTML, if they are rendered already. There is no Markdown
+    in the output: renderers disagree on what is code, and exports to LaTeX run TeX commands.
     """
+    text = _text_html(answer) if text is None else text
+    reasoning = render(shown_reasoning(answer)) if reasoning is None else reasoning
     data = {
-        "text/html": _static_html(answer, _text_html(answer) if html is None else html),
+        "text/html": _static_html(answer, text, reasoning),
         "text/plain": printable(_plain(answer)),
     }
     return data, {"groq": _metadata(answer)}
@@ -49,22 +52,24 @@ def _text_html(answer: Answer) -> str:
     return render(before + answer.text + after)
 
 
-def _static_html(answer: Answer, html: str) -> str:
+def _static_html(answer: Answer, text: str, reasoning: str) -> str:
     status = Status.of(answer)
-    reasoning = ""
-    if status.thought:
-        reasoning = (
-            f'<details style="font-size:13px;line-height:1.6;margin:0 0 6px;{DIM}">'
-            f"<summary>{status.thought}</summary>"
-            f'<div style="white-space:pre-wrap;max-height:20em;overflow:auto;{RULE}">'
-            f"{escape(shown_reasoning(answer))}</div></details>"
-        )
+    thought = _thought_html(status.thought, reasoning) if status.thought else ""
     # The output area has padding at its right side.
-    text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{html}</div>'
-    parts = (status.header, reasoning, status.tools, text, status.calls, status.note)
+    text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{text}</div>'
+    parts = (status.header, thought, status.tools, text, status.calls, status.note)
     whole = f'<div class="{_CLASSES}">{"".join(parts)}</div>'
     # In the Markdown that nbconvert makes, a blank line would end the HTML.
     return re.sub(r"\n(?=[^\S\n]*\n)", "&#10;", whole.translate(_LINE_ENDS))
+
+
+def _thought_html(summary: str, reasoning: str) -> str:
+    size = "font-size:13px;line-height:1.6"
+    return (
+        f'<details style="{size};margin:0 0 6px;{DIM}"><summary>{summary}</summary>'
+        f'<div class="{_TEXT_CLASSES}" style="{size};max-height:20em;overflow:auto;{DIM};{RULE}">'
+        f"{reasoning}</div></details>"
+    )
 
 
 def _metadata(answer: Answer) -> dict[str, Any]:

@@ -10,10 +10,12 @@
  *   tools?: string, calls?: string
  * }} Status
  * @typedef {[string, ...any]} Operation
- * @typedef {{type: "batch", n: number, ops: Operation[], reasoning: string, status: Status}} Batch
  * @typedef {{
- *   type: "snapshot", n: number, settled: string[], open: string, tail: string, part: string,
- *   reasoning: string, status: Status, model_id: string
+ *   type: "batch", n: number, text: Operation[], reasoning: Operation[], status: Status
+ * }} Batch
+ * @typedef {{settled: string[], open: string, tail: string, part: string}} Shown
+ * @typedef {{
+ *   type: "snapshot", n: number, text: Shown, reasoning: Shown, status: Status, model_id: string
  * }} Snapshot
  * @typedef {{type: "static", output: object}} Static
  * @typedef {{
@@ -65,10 +67,11 @@ const build = (el) => {
   stop.title = "End this answer; its text is kept";
   const thought = element("details", "groq-thought", root);
   const summary = element("summary", "", thought);
-  const reasoning = element("div", "groq-reasoning", thought);
+  const markdown = "jp-RenderedHTMLCommon jp-RenderedMarkdown";
+  const reasoning = element("div", `groq-reasoning ${markdown}`, thought);
   thought.hidden = true;
   const tools = element("div", "groq-tools jp-RenderedHTMLCommon", root);
-  const text = element("div", "groq-text jp-RenderedHTMLCommon jp-RenderedMarkdown", root);
+  const text = element("div", `groq-text ${markdown}`, root);
   const calls = element("div", "groq-calls jp-RenderedHTMLCommon", root);
   const note = element("div", "groq-note jp-RenderedHTMLCommon", root);
   return { root, header, stop, thought, summary, reasoning, tools, text, calls, note };
@@ -373,7 +376,7 @@ class Transcript {
     for (const [name, ...values] of operations) /** @type {any} */ (this)[name](...values);
   }
 
-  /** @param {Snapshot} snapshot */
+  /** @param {Shown} shown */
   restore({ settled, open, tail, part }) {
     this.#text.innerHTML = settled.join("");
     this.#settled = settled.length;
@@ -580,7 +583,7 @@ const outputOf = (view) => {
     formula.removeAttribute("data-source");
   }
   for (const details of root.querySelectorAll("details")) details.removeAttribute("open");
-  const style = "white-space:pre-wrap;max-height:20em;overflow:auto";
+  const style = "max-height:20em;overflow:auto";
   root.querySelector(".groq-reasoning")?.setAttribute("style", style);
   const html = root.outerHTML.replace(/\n(?=[ \t]*\n)/g, "&#10;"); // as static.py does
   const data = { "text/html": html, "text/plain": root.querySelector(".groq-text")?.textContent };
@@ -606,7 +609,8 @@ class View {
   #view;
   #follower;
   #typesetter;
-  #transcript;
+  #text;
+  #reasoning;
   #requests;
   #watch;
   #number = -1; // of the last batch on the screen; -1 before the first snapshot
@@ -626,10 +630,13 @@ class View {
     this.#follower = new Follower(this.#view.root);
     const latex = model.widget_manager?.rendermime?.latexTypesetter;
     this.#typesetter = new Typesetter(latex, this.#view.root, (f) => this.#follower.change(f));
-    this.#transcript = new Transcript(this.#view.text, (node) => {
+    /** @param {Element} node */
+    const dress = (node) => {
       addCopyButtons(node);
       this.#typesetter.typeset(node);
-    });
+    };
+    this.#text = new Transcript(this.#view.text, dress);
+    this.#reasoning = new Transcript(this.#view.reasoning, dress);
     this.#requests = new Requests(model, this.#kernelLeft);
     this.#watch = new Watch({
       silence: () => this.#requests.ask("snapshot"),
@@ -695,8 +702,8 @@ class View {
   #applyBatch(message) {
     if (message.n <= this.#number) return;
     if (this.#number < 0 || message.n !== this.#number + 1) return this.#requests.ask("snapshot");
-    this.#transcript.apply(message.ops);
-    this.#showReasoning(message.reasoning);
+    this.#text.apply(message.text);
+    this.#changeReasoning(() => this.#reasoning.apply(message.reasoning));
     this.#number = message.n;
     this.#showStatus(message.status);
   }
@@ -706,19 +713,21 @@ class View {
     this.#modelId = message.model_id;
     if (message.n < this.#number) return; // it is late
     if (message.n === this.#number) return this.#showStatus(message.status);
-    this.#transcript.restore(message);
-    this.#view.reasoning.textContent = "";
-    this.#showReasoning(message.reasoning);
+    this.#text.restore(message.text);
+    this.#changeReasoning(() => this.#reasoning.restore(message.reasoning));
     this.#number = message.n;
     this.#showStatus(message.status);
   }
 
-  /** @param {string} text */
-  #showReasoning(text) {
-    if (!text) return;
+  /**
+   * Make a change of the reasoning; its box follows the last line until the reader scrolls up.
+   *
+   * @param {() => void} change
+   */
+  #changeReasoning(change) {
     const { reasoning } = this.#view;
     const { scrollTop, scrollHeight, clientHeight } = reasoning;
-    reasoning.append(text);
+    change();
     if (scrollHeight - scrollTop - clientHeight < AT_BOTTOM_PX) {
       reasoning.scrollTop = reasoning.scrollHeight;
     }

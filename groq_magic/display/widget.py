@@ -2,10 +2,10 @@
 
 Kernel and browser send custom messages over the widget's comm. To the browser:
 
-    {"type": "batch", "n": 7, "ops": [["settle", html], ["tail", html, part], …],
-     "reasoning": "what is new", "status": {…}}
-    {"type": "snapshot", "n": 7, "settled": [html, …], "open": html, "tail": html, "part": html,
-     "reasoning": "all of it", "status": {…}, "model_id": "…"}
+    {"type": "batch", "n": 7, "text": [["settle", html], ["tail", html, part], …],
+     "reasoning": [the same], "status": {…}}
+    {"type": "snapshot", "n": 7, "text": {"settled": [html, …], "open": html, "tail": html,
+     "part": html}, "reasoning": {the same}, "status": {…}, "model_id": "…"}
     {"type": "static", "output": {"output_type": "display_data", …}}
 
 The operations are those of `markdown.transcript`. A batch without operations changes only the
@@ -36,7 +36,7 @@ from groq_magic.answer import Answer
 from groq_magic.markdown import Operation
 
 from .beside import Beside, beside
-from .status import Status, shown_reasoning
+from .status import Status
 
 _IDS = 100
 
@@ -62,7 +62,6 @@ class Channel:
         self._answer = answer
         self._receive = receive
         self._number = 0
-        self._thought = 0
         self._beside = Beside("", "")
         self._ids: deque[Any] = deque(maxlen=_IDS)
         self._sending = threading.Lock()
@@ -74,18 +73,16 @@ class Channel:
         """Whether a view has sent a message."""
         return bool(self._ids)
 
-    def send_batch(self, operations: Sequence[Operation]) -> None:
-        """Send the operations, the new reasoning and the status."""
+    def send_batch(self, text: Sequence[Operation], reasoning: Sequence[Operation]) -> None:
+        """Send the operations on both, and the status."""
         with self._sending:
-            reasoning = shown_reasoning(self._answer)[self._thought :]
-            self._thought += len(reasoning)
-            self._send_batch(list(operations), reasoning, beside(self._answer))
+            self._send_batch(list(text), list(reasoning), beside(self._answer))
 
     def send_status(self) -> None:
         """Send the status alone, unless another thread is sending: it never blocks."""
         if self._sending.acquire(blocking=False):
             try:
-                self._send_batch([], "", self._beside)  # to make it anew would hold the loop
+                self._send_batch([], [], self._beside)  # to make it anew would hold the loop
             finally:
                 self._sending.release()
 
@@ -104,9 +101,9 @@ class Channel:
         with self._sending:
             self.widget.early = None if shown is None else self._snapshot(shown)
 
-    def _send_batch(self, ops: list[Any], reasoning: str, parts: Beside) -> None:
+    def _send_batch(self, text: list[Any], reasoning: list[Any], parts: Beside) -> None:
         self._number += 1
-        message = self._message("batch", parts, ops=ops, reasoning=reasoning)
+        message = self._message("batch", parts, text=text, reasoning=reasoning)
         if parts == self._beside:  # it can be large, and seldom changes
             for name in parts._fields:
                 del message["status"][name]
@@ -114,8 +111,7 @@ class Channel:
         self.widget.send(message)
 
     def _snapshot(self, shown: Mapping[str, Any]) -> dict[str, Any]:
-        reasoning = shown_reasoning(self._answer)[: self._thought]
-        content = {**shown, "reasoning": reasoning, "model_id": self.model_id}
+        content = {**shown, "model_id": self.model_id}
         return self._message("snapshot", beside(self._answer), **content)
 
     def _message(self, kind: str, parts: Beside, **content: Any) -> dict[str, Any]:

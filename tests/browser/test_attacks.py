@@ -16,7 +16,9 @@ def check_attacks(book: NotebookPage, requests: list[str], hand: Hand) -> None:
     book.page.on("request", lambda request: requests.append(request.url))
     book.run(0)
     for attack in ATTACKS:
-        hand.say(*attack.split("=", 1), f"\n\n{attack}\n\n", reasoning=attack)
+        hand.think(f"{attack}\n\n")
+    for attack in ATTACKS:
+        hand.say(*attack.split("=", 1), f"\n\n{attack}\n\n")
     hand.say("\n\nThat was all of it.")
     check_harmless(book)
     hand.end()

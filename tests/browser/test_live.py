@@ -133,7 +133,7 @@ def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Profile, hand: Hand)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     book = NotebookPage(page, lab, lab.write("keyboard.ipynb", hand.cell))
     book.run(0)
-    hand.say(reasoning="Let me see.")
+    hand.think("Let me see.")
     hand.say("```python\nprint(4)\n```\n\nNext")
     summary = book.answer(0).locator("summary", has_text="Thought")
     thought = book.answer(0).get_by_text("Let me see.")
@@ -158,9 +158,10 @@ def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Profile, hand: Hand)
 def test_the_reasoning_unfolds_and_folds(lab: Lab, page: Page, hand: Hand) -> None:
     book = NotebookPage(page, lab, lab.write("thought.ipynb", hand.cell))
     book.run(0)
-    hand.say(reasoning="Let me see.")
+    hand.think("Let **me** see.")
     thought = book.answer(0).locator("details")
     book.until(lambda: "Let me see." in thought.inner_text())
+    assert thought.locator("strong").inner_text() == "me"
     assert thought.locator("summary").inner_text() == "Thinking"
     hand.say("It is.")
     book.until(lambda: "It is." in book.text(0))
@@ -171,6 +172,7 @@ def test_the_reasoning_unfolds_and_folds(lab: Lab, page: Page, hand: Hand) -> No
     assert not thought.get_by_text("Let me see.").is_visible()
     thought.locator("summary").click()
     assert thought.get_by_text("Let me see.").is_visible()
+    assert thought.locator("strong").inner_text() == "me"
 
 
 def test_code_is_copied(lab: Lab, browser: Profile, hand: Hand) -> None:

@@ -68,7 +68,7 @@ def test_the_static_output_looks_as_the_live_view_did(
         hands = [Hand(stack.enter_context(peer(Connection.until_closed))) for _ in STATES]
         book = NotebookPage(page, lab, lab.write("look.ipynb", *(hand.cell for hand in hands)))
         book.run_all()
-        hands[0].say(reasoning="Let me see.")
+        hands[0].think("Let me **see**:\n\n- this\n- `that`")
         for number, hand in enumerate(hands):
             hand.say(TEXTS[number % len(TEXTS)])
             book.answer(number).locator("p").first.wait_for()

@@ -43,8 +43,10 @@ async ({source, messages}) => {
         continue;
       }
       expected.innerHTML = html;
-      const shown = blocks(el.querySelector(".groq-text"));
-      if (shown !== blocks(expected)) return `${number}: ${shown} is not ${blocks(expected)}`;
+      for (const place of [".groq-text", ".groq-reasoning"]) {
+        const shown = blocks(el.querySelector(place));
+        if (shown !== blocks(expected)) return `${number}: ${shown} is not ${blocks(expected)}`;
+      }
     }
   } finally {
     unmount();
@@ -80,13 +82,13 @@ class Kernel:
         self, operations: list[Any], *, is_lost: bool = False, is_doubled: bool = False
     ) -> None:
         self._number += 1
-        message = self._message("batch", ops=operations)
+        message = self._message("batch", text=operations, reasoning=operations)
         self.messages += [(message, self.markdown.html)] * (1 + is_doubled)
 
     def gap(self) -> None:
         """A batch is lost, the next one shows it, and a snapshot mends it."""
         self._number += 2
-        self.messages.append((self._message("batch", ops=[]), None))
+        self.messages.append((self._message("batch", text=[], reasoning=[]), None))
         self.snapshot()
 
     def late(self) -> None:
@@ -97,11 +99,12 @@ class Kernel:
             self.snapshot()
 
     def snapshot(self) -> None:
-        message = self._message("snapshot", **self.markdown.snapshot())
+        shown = self.markdown.snapshot()
+        message = self._message("snapshot", text=shown, reasoning=shown)
         self.messages.append((message, self.markdown.html))
 
     def _message(self, kind: str, **content: Any) -> dict[str, Any]:
-        return {"type": kind, "n": self._number, "reasoning": "", "status": STATUS, **content}
+        return {"type": kind, "n": self._number, "status": STATUS, **content}
 
 
 def documents() -> Iterator[str]:
@@ -342,11 +345,11 @@ async (source) => {
     new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   let n = 0;
   let status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
-  const snapshot = {settled: [], open: "", tail: "", part: "", reasoning: "", status};
-  hear({type: "snapshot", n, ...snapshot});
+  const nothing = {settled: [], open: "", tail: "", part: ""};
+  hear({type: "snapshot", n, text: nothing, reasoning: nothing, status});
   const below = async (lines) => {
-    const ops = [...Array(lines)].map(() => ["settle", "<p>A line.</p>"]);
-    hear({type: "batch", n: ++n, ops, reasoning: "", status});
+    const text = [...Array(lines)].map(() => ["settle", "<p>A line.</p>"]);
+    hear({type: "batch", n: ++n, text, reasoning: [], status});
     await frames();
     const last = box.querySelector(".groq-answer").getBoundingClientRect().bottom;
     return Math.round(last - box.getBoundingClientRect().bottom);
@@ -367,7 +370,7 @@ async (source) => {
   await frames();
   seen.push(await below(5) > 80);
   let failed = false;
-  try { hear({type: "batch", n: n + 1, ops: [["no such"]], status}); } catch { failed = true; }
+  try { hear({type: "batch", n: n + 1, text: [["no such"]], status}); } catch { failed = true; }
   await frames();
   box.scrollTop = box.scrollHeight;
   await frames();
@@ -397,10 +400,11 @@ async (source) => {
     new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   let n = 0;
   const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
-  hear({type: "snapshot", n, settled: [], open: "", tail: "", part: "", reasoning: "", status});
+  const nothing = {settled: [], open: "", tail: "", part: ""};
+  hear({type: "snapshot", n, text: nothing, reasoning: nothing, status});
   const say = async () => {
-    const ops = [...Array(50)].map(() => ["settle", "<p>A line.</p>"]);
-    hear({type: "batch", n: ++n, ops, reasoning: "", status});
+    const text = [...Array(50)].map(() => ["settle", "<p>A line.</p>"]);
+    hear({type: "batch", n: ++n, text, reasoning: [], status});
     await frames();
     return scrollY;
   };
@@ -426,8 +430,9 @@ async ({source, above}) => {
   const box = document.body.firstChild;
   const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
   const settled = [...Array(50)].map(() => "<p>A line.</p>");
-  const nothing = {open: "", tail: "", part: "", reasoning: ""};
-  const early = {type: "snapshot", n: 3, settled, ...nothing, status};
+  const nothing = {settled: [], open: "", tail: "", part: ""};
+  const text = {...nothing, settled};
+  const early = {type: "snapshot", n: 3, text, reasoning: nothing, status};
   let hear;
   const on = (name, f) => { if (name === "msg:custom") hear = f; };
   const el = document.createElement("div");
@@ -438,7 +443,7 @@ async ({source, above}) => {
     requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)));
   });
   await frames();
-  hear({type: "batch", n: 4, ops: [["settle", "<p>The last.</p>"]], reasoning: "", status});
+  hear({type: "batch", n: 4, text: [["settle", "<p>The last.</p>"]], reasoning: [], status});
   await frames();
   const last = box.querySelector(".groq-answer").getBoundingClientRect().bottom;
   return [Math.round(last - box.getBoundingClientRect().bottom), box.scrollTop];
@@ -457,31 +462,29 @@ def test_text_that_was_there_before_its_view_is_followed_where_that_is_in_sight(
     assert (scrolled > 0) is (above == 0)
 
 
-# Mounts the view, gives it these words as reasoning and as the fold's summary, twice, and
-# says which elements came of them.
+# Mounts the view, gives it these words as the summary of the reasoning, and says what is shown.
 THINK = """
-async ({source, words, status}) => {
+async ({source, status}) => {
   const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
   const view = (await import(url)).default;
   const el = document.createElement("div");
   let hear;
   const on = (name, f) => { if (name === "msg:custom") hear = f; };
   const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
-  const message = {type: "snapshot", n: 0, settled: [], tail: "", reasoning: words, status};
-  hear(message);
-  hear({...message, type: "batch", n: 1, ops: []});
-  const thought = el.querySelector(".groq-thought");
+  const nothing = {settled: [], open: "", tail: "", part: ""};
+  hear({type: "snapshot", n: 0, text: nothing, reasoning: nothing, status});
+  const summary = el.querySelector("summary");
   unmount();
-  return [thought.querySelectorAll(":not(summary, .groq-reasoning)").length, thought.textContent];
+  return [summary.children.length, summary.textContent];
 }
 """
 
 
-def test_reasoning_and_its_summary_are_text(page: Page) -> None:
+def test_the_summary_of_the_reasoning_is_text(page: Page) -> None:
     words = "<img src=x onerror=canary()> <b>x</b>"
     status = {**STATUS, "thought": words}
-    told = {"source": str(live.AnswerWidget._esm), "words": words, "status": status}
-    assert page.evaluate(THINK, told) == [0, words * 3]
+    told = {"source": str(live.AnswerWidget._esm), "status": status}
+    assert page.evaluate(THINK, told) == [0, words]
 
 
 # Mounts the view with that code, clicks Copy, and says what is copied and what is said of it.
@@ -501,7 +504,8 @@ async ({source, code, isSecure}) => {
   addEventListener("copy", keep);
   const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
   const settled = ["<pre><code></code></pre>"];
-  hear({type: "snapshot", n: 0, settled, tail: "", reasoning: "", status});
+  const nothing = {settled: [], open: "", tail: "", part: ""};
+  hear({type: "snapshot", n: 0, text: {...nothing, settled}, reasoning: nothing, status});
   el.querySelector("code").textContent = code;
   const button = el.querySelector(".groq-copy");
   button.click();

@@ -84,7 +84,8 @@ def test_a_view_that_mounts_gets_a_snapshot_of_everything(kernel: Kernel) -> Non
     kernel.send_to_widget(widget, {"type": "snapshot"})
     kernel.collect(run, lambda: custom(run, widget)[-1]["type"] == "snapshot")
     snapshot = custom(run, widget)[-1]
-    assert "".join(snapshot["settled"]) + snapshot["tail"] in data["text/html"]
+    text = snapshot["text"]
+    assert "".join(text["settled"]) + text["tail"] in data["text/html"]
     assert snapshot["status"]["state"] == "done"
     assert snapshot["n"] == max(m["n"] for m in custom(run, widget) if m["type"] == "batch")
 
@@ -102,11 +103,11 @@ def test_what_comes_before_a_view_asks_is_in_the_widgets_state(kernel: Kernel) -
     before, first, *_, last = early()
     assert before is not None
     assert "demo/slow" in before["status"]["header"]
-    assert (before["tail"], before["model_id"]) == ("", widget)
+    assert (before["text"]["tail"], before["model_id"]) == ("", widget)
     assert first is not None
-    assert first["tail"].startswith("<")  # the first words, as soon as there are any
+    assert first["text"]["tail"].startswith("<")  # the first words, as soon as there are any
     assert last is not None
-    assert "never has to" in last["tail"]
+    assert "never has to" in last["text"]["tail"]
     kernel.send_to_widget(widget, {"type": "snapshot"})
     kernel.collect(run, lambda: early()[-1] is None)
     count, sent = len(early()), len(custom(run, widget))
@@ -184,7 +185,7 @@ def test_a_batch_of_several_flushes_has_the_tail_of_the_last(kernel: Kernel) -> 
     """A view drops its old tail once in a batch, and would show the others beside the last."""
     run = kernel.run(FENCE)
     kernel.until_static(run)
-    batches = [m["ops"] for m in custom(run, widget_of(run)) if m["type"] == "batch"]
+    batches = [m["text"] for m in custom(run, widget_of(run)) if m["type"] == "batch"]
     assert max(map(len, batches)) > 2
     assert [op for ops in batches for op in ops[:-1] if op[0] == "tail"] == []
 
@@ -192,12 +193,12 @@ def test_a_batch_of_several_flushes_has_the_tail_of_the_last(kernel: Kernel) -> 
 RENDERED = """
 import asyncio
 from groq_magic.answer import Answer
-from groq_magic.display import live
+from groq_magic.display import growing, live
 from groq_magic.display.show import show
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Chunk, Delta, Done
 
-turns, free, original = 0, 0, (live.StreamingMarkdown, live.static_bundle)
+turns, free, original = 0, 0, (growing.StreamingMarkdown, live.static_bundle)
 
 def counted(function):
     def count(*args):
@@ -209,11 +210,11 @@ def counted(function):
             free += turns - before
     return count
 
-class Counted(live.StreamingMarkdown):
-    flush = counted(live.StreamingMarkdown.flush)
-    close = counted(live.StreamingMarkdown.close)
+class Counted(growing.StreamingMarkdown):
+    flush = counted(growing.StreamingMarkdown.flush)
+    close = counted(growing.StreamingMarkdown.close)
 
-live.StreamingMarkdown, live.static_bundle = Counted, counted(live.static_bundle)
+growing.StreamingMarkdown, live.static_bundle = Counted, counted(live.static_bundle)
 
 async def turn():
     global turns
@@ -230,7 +231,7 @@ view = live.LiveView(answer)
 view_is_gone = view.finished.is_set
 runtime.loop.job(turn).start()
 assert view.finished.wait(120)
-live.StreamingMarkdown, live.static_bundle = original
+growing.StreamingMarkdown, live.static_bundle = original
 print(free)
 """
 
@@ -290,7 +291,7 @@ def test_a_stop_and_other_answers_are_served_while_a_text_is_rendered(kernel: Ke
     widget = widget_of(run)
     batches = lambda: [m for m in custom(run, widget) if m["type"] == "batch"]  # noqa: E731
     kernel.collect(run, lambda: bool(batches()))  # that the answer lives, each second
-    assert (batches()[-1]["status"]["state"], batches()[-1]["ops"]) == ("streaming", [])
+    assert (batches()[-1]["status"]["state"], batches()[-1]["text"]) == ("streaming", [])
     other = kernel.run("print(stream('cat names').result(30)[:5])", timeout=60)
     assert other.stdout == "Three\n"
     run.messages += other.messages
@@ -309,10 +310,10 @@ def test_a_stop_and_other_answers_are_served_while_a_text_is_rendered(kernel: Ke
     for message in custom(run, widget):
         if message["type"] == "batch":
             number = message["n"]
-            shown = next((op[1] for op in message["ops"] if op[0] in ("tail", "settle")), shown)
+            shown = next((op[1] for op in message["text"] if op[0] in ("tail", "settle")), shown)
         else:
             assert message["n"] == number
-            assert "".join(message["settled"]) + message["tail"] == shown
+            assert "".join(message["text"]["settled"]) + message["text"]["tail"] == shown
 
 
 MANY = """

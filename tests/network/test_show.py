@@ -116,10 +116,10 @@ def test_failed_says_why() -> None:
     assert metadata["groq"]["error"] == "<odd>"
 
 
-def test_reasoning_is_folded() -> None:
-    answer = ended(Chunk(Delta(reasoning="hm <b>")), chunk("a", finish_reason="stop"))
+def test_reasoning_is_folded_markdown() -> None:
+    answer = ended(Chunk(Delta(reasoning="hm <b> *it*")), chunk("a", finish_reason="stop"))
     assert "<summary>Thought</summary>" in html(answer)
-    assert "hm &lt;b&gt;" in html(answer)
+    assert "<p>hm &lt;b&gt; <em>it</em></p>" in html(answer)
 
 
 def test_no_line_of_the_html_is_blank() -> None:

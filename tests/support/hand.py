@@ -32,10 +32,12 @@ class Hand:
         self._peer = peer
         self.cell = shown(peer)
 
-    def say(self, *pieces: str, reasoning: str = "") -> None:
-        deltas = [{"content": piece} for piece in pieces] or [{"reasoning": reasoning}]
-        for piece in deltas:
-            self._connection.chunk(event({"choices": [{"index": 0, "delta": piece}]}))
+    def say(self, *pieces: str) -> None:
+        for piece in pieces:
+            self.send(content=piece)
+
+    def think(self, reasoning: str) -> None:
+        self.send(reasoning=reasoning)
 
     def send(self, **delta: Any) -> None:
         self._connection.chunk(event({"choices": [{"index": 0, "delta": delta}]}))

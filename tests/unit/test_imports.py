@@ -24,7 +24,7 @@ INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
     "markdown": "code math links parser stability open_blocks transcript tail streaming",
-    "display": "frontend beside status static table pace widget live show",
+    "display": "frontend beside status static table growing pace widget live show",
     "prompt": "images values response_format messages interpolation",
     "demo": "server",
     "ipython": "namespace flags tables commands completion magic",
