@@ -71,7 +71,7 @@ def test_the_static_output_looks_as_the_live_view_did(
         hands[0].think("Let me **see**:\n\n- this\n- `that`")
         for number, hand in enumerate(hands):
             hand.say(TEXTS[number % len(TEXTS)])
-            book.answer(number).locator("p").first.wait_for()
+            book.answer(number).locator(".groq-text p").first.wait_for()
         book.save()
         book.open()
         book.until(lambda: stops(page) == len(hands))
