@@ -65,10 +65,10 @@ def _static_html(answer: Answer, text: str, reasoning: str) -> str:
 
 def _thought_html(summary: str, reasoning: str) -> str:
     size = "font-size:13px;line-height:1.6"
+    box = f"{size};padding-right:0;max-height:20em;overflow:auto;{DIM};{RULE}"
     return (
         f'<details style="{size};margin:0 0 6px;{DIM}"><summary>{summary}</summary>'
-        f'<div class="{_TEXT_CLASSES}" style="{size};max-height:20em;overflow:auto;{DIM};{RULE}">'
-        f"{reasoning}</div></details>"
+        f'<div class="{_TEXT_CLASSES}" style="{box}">{reasoning}</div></details>'
     )
 
 
