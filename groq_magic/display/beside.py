@@ -78,14 +78,20 @@ def plain_beside(answer: Answer) -> Beside:
 
 
 def metadata(answer: Answer) -> dict[str, Any]:
-    """The calls, tools and sources; what is too large for a file is left out."""
+    """The calls, tools, sources and what was refused; what is too large for a file is cut."""
     calls = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in _calls(answer)]
     tools = [dict(tool) for tool in _tools(answer)]
     if not _fits_a_file([calls, tools]):
         calls = [{**call, "arguments": call["arguments"][:200]} for call in calls[:_MOST_TOOLS]]
         tools = [{"type": _type(tool), "query": _argument(tool)[:200]} for tool in _tools(answer)]
     sources = [source._asdict() for source in answer.sources]
-    made = {"tool_calls": calls, "executed_tools": tools, "sources": sources}
+    refused = (answer.failed_generation or "")[:_LONGEST_SHOWN]
+    made = {
+        "tool_calls": calls,
+        "executed_tools": tools,
+        "sources": sources,
+        "failed_generation": refused,
+    }
     return {name: value for name, value in made.items() if value}
 
 

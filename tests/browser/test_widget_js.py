@@ -462,6 +462,37 @@ def test_text_that_was_there_before_its_view_is_followed_where_that_is_in_sight(
     assert (scrolled > 0) is (above == 0)
 
 
+# Mounts the view, unfolds a tool, and says whether it stays unfolded in two batches: one says that
+# the tools are as they were, one says other tools.
+UNFOLD = """
+async ({source, status}) => {
+  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+  const view = (await import(url)).default;
+  const el = document.createElement("div");
+  let hear;
+  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
+  const nothing = {settled: [], open: "", tail: "", part: ""};
+  const tool = "<details><summary>Ran</summary></details>";
+  const first = {...status, tools: tool, calls: ""};
+  hear({type: "snapshot", n: 0, text: nothing, reasoning: nothing, status: first});
+  const shown = el.querySelector(".groq-tools details");
+  shown.open = true;
+  hear({type: "batch", n: 1, text: [], reasoning: [], status});
+  const isSame = el.querySelector(".groq-tools details") === shown;
+  const next = {...status, tools: tool + tool, calls: ""};
+  hear({type: "batch", n: 2, text: [], reasoning: [], status: next});
+  unmount();
+  return [isSame, ...[...el.querySelectorAll(".groq-tools details")].map((each) => each.open)];
+}
+"""
+
+
+def test_a_tool_that_is_unfolded_stays_so(page: Page) -> None:
+    told = {"source": str(live.AnswerWidget._esm), "status": STATUS}
+    assert page.evaluate(UNFOLD, told) == [True, True, False]
+
+
 # Mounts the view, gives it these words as the summary of the reasoning, and says what is shown.
 THINK = """
 async ({source, status}) => {

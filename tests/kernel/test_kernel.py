@@ -190,6 +190,20 @@ def test_a_batch_of_several_flushes_has_the_tail_of_the_last(kernel: Kernel) -> 
     assert [op for ops in batches for op in ops[:-1] if op[0] == "tail"] == []
 
 
+def test_what_is_beside_the_text_is_not_rendered_on_the_loop(kernel: Kernel) -> None:
+    kernel.run(
+        "from groq_magic.display import status, widget\n"
+        "import threading; threads, original = set(), widget.beside\n"
+        "def noted(answer):\n"
+        "    threads.add(threading.current_thread().name); return original(answer)\n"
+        "widget.beside = status.beside = noted"
+    )
+    kernel.until_static(kernel.run("%%groq -m demo/search\nWhen?"))
+    names = kernel.run("widget.beside = status.beside = original; print(sorted(threads))").stdout
+    assert "groq_magic call" in names
+    assert "'groq_magic'" not in names
+
+
 RENDERED = """
 import asyncio
 from groq_magic.answer import Answer

@@ -126,6 +126,7 @@ def test_what_the_server_refused_is_kept_and_folded() -> None:
     answer = ended(chunk("a"), error)
     assert "<summary>What the model wrote, which the server refused</summary>" in html(answer)
     assert "{&quot;name&quot;: &quot;&lt;b&gt;&quot;}" in html(answer)
+    assert static_bundle(answer)[1]["groq"]["failed_generation"] == '{"name": "<b>"}'
 
 
 @pytest.mark.parametrize(
