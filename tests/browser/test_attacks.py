@@ -33,6 +33,13 @@ def check_harmless(book: NotebookPage) -> None:
     assert book.answer(0).locator("script, iframe, img, object, embed, form, style").count() == 0
 
 
+def check_unfolded(book: NotebookPage) -> None:
+    book.until(lambda: book.answer(0).locator("details").count() > 10)
+    unfold = "document.querySelectorAll('details').forEach((fold) => (fold.open = true))"
+    book.page.evaluate(unfold)
+    check_harmless(book)
+
+
 def test_no_attack_gets_through_while_it_streams(lab: Lab, browser: Profile, hand: Hand) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 30_000})
     requests: list[str] = []
@@ -83,12 +90,12 @@ def test_no_attack_beside_the_text_gets_through(lab: Lab, browser: Profile, hand
             tool_calls=[{"index": index, "id": attack, "function": function}],
         )
     hand.say("That was all of it.")
-    book.until(lambda: page.locator(".groq-tools details").count() > 10)
-    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
-    check_harmless(book)
+    check_unfolded(book)
     hand.end("tool_calls")
     book.until(lambda: stops(page) == 0)
-    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
-    check_harmless(book)
+    check_unfolded(book)
+    book.save()
+    book.open()
+    check_unfolded(book)
     assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
     page.close()
