@@ -100,7 +100,9 @@ class Accumulator:
         for call in delta.tool_calls:
             self._calls.setdefault(call.index, []).append(call)
         for tool in delta.executed_tools:
-            self.executed_tools[tool.get("index") or 0] = tool
+            index = tool.get("index") or 0
+            known = {name: value for name, value in tool.items() if value is not None}
+            self.executed_tools[index] = self.executed_tools.get(index, {}) | known
 
     def _take_fields(self, chunk: Chunk) -> None:
         self.model = chunk.model or self.model

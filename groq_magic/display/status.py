@@ -131,9 +131,11 @@ def _note_of_reason(answer: Answer) -> Note | None:
             rest = "A filter of the server cut the answer: change the prompt, or ask another model."
             return Note("Filtered.", rest, _AMBER)
     if count := len(answer.tool_calls):
-        calls = "1 call" if count == 1 else f"{count} calls"
+        if count == 1:
+            rest = "Run it and send the result: answer.tool_calls has it."
+            return Note("The model asks for a call.", rest, _GREY)
         rest = "Run them and send the results: answer.tool_calls has them."
-        return Note(f"The model asks for {calls}.", rest, _GREY)
+        return Note(f"The model asks for {count} calls.", rest, _GREY)
     if answer.finish_reason not in ("stop", None):
         said = printable(answer.finish_reason[:40])
         rest = f"The server ended it with {said!r}: some of it may be missing."

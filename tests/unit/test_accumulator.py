@@ -88,3 +88,11 @@ def test_a_character_of_the_arguments_may_be_cut_in_two() -> None:
     halves = [Chunk(Delta(tool_calls=(ToolCall(arguments=half),))) for half in ("\ud83d", "\ude00")]
     assert after(*halves).tool_calls == {0: ToolCall(arguments="😀")}
     assert after(halves[0]).tool_calls == {0: ToolCall(arguments="\ufffd")}
+
+
+def test_what_a_chunk_says_of_a_tool_is_added_to_what_is_known() -> None:
+    begun = {"index": 1, "type": "python", "arguments": "{}", "output": None}
+    known = Chunk(Delta(executed_tools=(begun,)))
+    ended = Chunk(Delta(executed_tools=({"index": 1, "output": "15", "type": None},)))
+    tool = {"index": 1, "type": "python", "arguments": "{}", "output": "15"}
+    assert after(known, ended).executed_tools == {1: tool}
