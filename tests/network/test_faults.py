@@ -418,3 +418,4 @@ def test_a_stop_leaves_nothing_open_wherever_it_falls(play: Script, ask: Asker) 
             answer = Answer(client.stream(Endpoint(server.base_url), {})).start()
             on_the_loop(stop_after(turns, answer))
             assert answer.wait(30)
+        assert [held for held in ask.held() if not held.is_idle()] == []
