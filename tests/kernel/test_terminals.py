@@ -51,11 +51,11 @@ def test_in_ipython_an_interrupt_stops_and_keeps(ipython: Terminal, server: Demo
     ipython.type("%%groq -m demo/slow -o kept\nExplain server-sent events\n\n")
     ipython.until("One HTTP")
     ipython.interrupt()
-    server.until("closed")
     said = ipython.until("In [")
     assert "demo/slow · stopped after" in said
     assert "Interrupted: the answer was stopped; its text so far is kept." in said
     assert "Traceback" not in said
+    server.until("closed")
     ipython.type("print(kept.state, kept.text[:21])")
     ipython.until("stopped ## Server-sent events")
 

@@ -156,12 +156,14 @@ def test_each_end_is_said(reason: str, text: str, strong: str | None) -> None:
 def test_the_advice_after_a_cut_is_a_number_that_fits(
     longest: int | None, minute: str | None, advice: str
 ) -> None:
-    models = [Model("m", max_completion_tokens=longest)]
+    models = [Model("cut", max_completion_tokens=longest)]  # a name that no other test knows
     runtime.own(KnownModels).remember("http://127.0.0.1/", models)
     headers = {"x-ratelimit-limit-tokens": minute} if minute else {}
     usage = Usage(prompt_tokens=100, completion_tokens=1000)
     try:
-        answer = ended(Responded(None, headers), chunk("a", finish_reason="length", usage=usage))
+        end = chunk("a", finish_reason="length", usage=usage)
+        answer = Answer(items(Responded(None, headers), end), model="cut").start()
+        answer.wait(30)
         note = note_of(answer)
     finally:
         runtime.own(KnownModels).remember("http://127.0.0.1/", [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -41,6 +42,11 @@ class Terminal:
         return before
 
 
+def _heed_interrupts() -> None:
+    """A shell starts what it runs in the background with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 # What moves the cursor and colours the text, or asks the terminal something.
 _SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-Z\\-_])")
 
@@ -56,6 +62,7 @@ def terminal(
         dimensions=(50, 120),
         cwd=str(folder),
         env={**os.environ, "GROQ_BASE_URL": base_url, "IPYTHONDIR": str(folder)},
+        preexec_fn=_heed_interrupts,
     )
     try:
         yield Terminal(child)
