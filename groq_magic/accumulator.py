@@ -101,8 +101,11 @@ class Accumulator:
             self._calls.setdefault(call.index, []).append(call)
         for tool in delta.executed_tools:
             index = tool.get("index") or 0
-            known = {name: value for name, value in tool.items() if value is not None}
-            self.executed_tools[index] = self.executed_tools.get(index, {}) | known
+            known = self.executed_tools.get(index, {})
+            if tool.get("type") not in (None, known.get("type")):
+                known = {}
+            new = {k: v for k, v in tool.items() if v is not None or k not in known}
+            self.executed_tools[index] = known | new
 
     def _take_fields(self, chunk: Chunk) -> None:
         self.model = chunk.model or self.model

@@ -160,13 +160,14 @@ class LiveView:
         return bool(self._text.html or self._reasoning.html or beside)
 
     def _render(self) -> None:
-        new, reasoning = self._answer.deltas(self._fed), shown_reasoning(self._answer)
+        new = self._answer.deltas(self._fed)
+        reasoning = shown_reasoning(self._answer)[self._thought :]
         if new and self._fed == 0 and asks_for_json(self._answer):
             self._text.feed(json_fence(self._answer)[0])
         self._fed += len(new)
+        self._thought += len(reasoning)
         self._text.feed("".join(new))
-        self._reasoning.feed(reasoning[self._thought :])
-        self._thought = max(self._thought, len(reasoning))
+        self._reasoning.feed(reasoning)
 
     def _send_batch(self) -> None:
         self._channel.send_batch(self._text.take_operations(), self._reasoning.take_operations())

@@ -703,7 +703,9 @@ class View {
     if (message.n <= this.#number) return;
     if (this.#number < 0 || message.n !== this.#number + 1) return this.#requests.ask("snapshot");
     this.#text.apply(message.text);
-    this.#changeReasoning(() => this.#reasoning.apply(message.reasoning));
+    if (message.reasoning.length > 0) {
+      this.#changeReasoning(() => this.#reasoning.apply(message.reasoning));
+    }
     this.#number = message.n;
     this.#showStatus(message.status);
   }

@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import anyio
+import sniffio
 
 from groq_magic.errors import SetUpError
 
@@ -82,6 +83,7 @@ class Job:
             self._task.add_done_callback(self._end)
 
     async def _run(self) -> None:
+        sniffio.current_async_library_cvar.set("asyncio")  # the caller's may be another
         with anyio.CancelScope() as self._scope:
             await self._coroutine()
 

@@ -170,9 +170,11 @@ def _delta(wire: dict[str, Any]) -> Delta:
 
 
 def _numbered(message: dict[str, Any]) -> dict[str, Any]:
-    """The message of an answer that was not streamed, where tool calls have no index."""
+    """The message of an answer that was not streamed, where calls and tools may have no index."""
     calls = [{**call, "index": n} for n, call in enumerate(message.get("tool_calls") or ())]
-    return {**message, "tool_calls": calls}
+    ran = enumerate(filter(_is_object, message.get("executed_tools") or ()))
+    tools = [{"index": n, **tool} for n, tool in ran]
+    return {**message, "tool_calls": calls, "executed_tools": tools}
 
 
 def _joined(parts: list[Any]) -> tuple[str, str]:

@@ -158,7 +158,7 @@ class Delta(NamedTuple):
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     executed_tools: tuple[dict[str, Any], ...] = ()
-    """As sent; a later one with the same ``index`` replaces the earlier."""
+    """As sent; a later one with the same ``index`` adds to the earlier."""
     annotations: tuple[dict[str, Any], ...] = ()
 
 

@@ -631,6 +631,28 @@ def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
     assert plain == {"text/plain": "a[31mb"}  # a terminal may show it
 
 
+def test_reasoning_that_failed_once_to_be_rendered_is_there_once(kernel: Kernel) -> None:
+    run = kernel.run(
+        "from groq_magic.markdown import StreamingMarkdown\n"
+        "from groq_magic.answer import Answer\n"
+        "from groq_magic.display.show import show\n"
+        "from groq_magic.wire.protocol import Chunk, Delta\n"
+        "import asyncio; flush, failed = StreamingMarkdown.flush, asyncio.Event()\n"
+        "def fails_once(self):\n"
+        "    if failed.is_set() or 'Hm' not in self._pending[0]: return flush(self)\n"
+        "    failed.set(); raise ValueError\n"
+        "StreamingMarkdown.flush = fails_once\n"
+        "async def chunks():\n"
+        "    yield Chunk(Delta('', 'Hm one.\\n\\nHm two.'))\n"
+        "    while not failed.is_set(): await asyncio.sleep(0.01)\n"
+        "    yield Chunk(Delta('Yes.'), finish_reason='stop')\n"
+        "show(Answer(chunks(), model='m').start())"
+    )
+    data = kernel.until_static(run)["content"]["data"]
+    kernel.run("StreamingMarkdown.flush = flush")
+    assert (data["text/html"].count("Hm two."), data["text/plain"]) == (1, "Yes.")
+
+
 def test_a_view_of_what_cannot_be_rendered_is_told_of_the_end(kernel: Kernel) -> None:
     run = kernel.run(
         "from groq_magic.markdown import StreamingMarkdown\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from groq_magic.accumulator import Accumulator
@@ -90,9 +92,18 @@ def test_a_character_of_the_arguments_may_be_cut_in_two() -> None:
     assert after(halves[0]).tool_calls == {0: ToolCall(arguments="\ufffd")}
 
 
+def ran(*tools: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    return after(*(Chunk(Delta(executed_tools=(tool,))) for tool in tools)).executed_tools
+
+
 def test_what_a_chunk_says_of_a_tool_is_added_to_what_is_known() -> None:
     begun = {"index": 1, "type": "python", "arguments": "{}", "output": None}
-    known = Chunk(Delta(executed_tools=(begun,)))
-    ended = Chunk(Delta(executed_tools=({"index": 1, "output": "15", "type": None},)))
     tool = {"index": 1, "type": "python", "arguments": "{}", "output": "15"}
-    assert after(known, ended).executed_tools == {1: tool}
+    assert ran(begun) == {1: begun}
+    assert ran(begun, {"index": 1, "output": "15", "type": None}) == {1: tool}
+
+
+def test_another_tool_with_the_same_index_replaces_the_first() -> None:
+    search = {"index": 0, "type": "search", "output": "found"}
+    python = {"index": 0, "type": "python", "arguments": "{}"}
+    assert ran(search, python) == {0: python}

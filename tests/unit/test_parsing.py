@@ -120,6 +120,13 @@ def test_a_delta_of_another_form(delta: dict[str, Any]) -> None:
         parsed(choices=choice(**delta))
 
 
+def test_tools_of_an_answer_that_was_not_streamed_are_numbered() -> None:
+    message = {"content": "a", "executed_tools": [{"type": "search"}, 5, {"type": "python"}]}
+    chunk = parse_chunk(json.dumps({"choices": [{"index": 0, "message": message}]}))
+    tools = {"index": 0, "type": "search"}, {"index": 1, "type": "python"}
+    assert chunk.delta.executed_tools == tools
+
+
 def test_text_is_not_lost_for_what_comes_with_it() -> None:
     tools, notes = ["x", {"index": {}}, {"index": None}, {"index": 2}], ["x", {"type": "t"}]
     delta = parsed(choices=choice(content="a", executed_tools=tools, annotations=notes)).delta

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextvars
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
+import sniffio
 
 import groq_magic
 from groq_magic.runtime import Runtime
@@ -98,6 +101,22 @@ def test_a_reset_cancels_jobs_and_ends_their_thread(runtime: Runtime) -> None:
     again = threading.Event()
     runtime.loop.call(again.set)
     assert again.wait(30)
+
+
+def test_a_job_runs_whichever_library_its_caller_runs(runtime: Runtime) -> None:
+    """It starts in a copy of the caller's context, which can say "trio"."""
+    has_run = threading.Event()
+
+    async def run() -> None:
+        with anyio.fail_after(30):
+            await asyncio.sleep(0)
+        has_run.set()
+
+    context = contextvars.copy_context()
+    context.run(sniffio.current_async_library_cvar.set, "trio")
+    job = context.run(lambda: runtime.loop.job(run).start())
+    assert job.wait(30)
+    assert (job.error, has_run.is_set()) == (None, True)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
