@@ -20,6 +20,10 @@ _CAN_BE_CANCELLED = {
     "start_tls.started",
     "send_request_headers.started",
 }
+_ENDS_CANCELLING = {"connect_tcp.started", f"{_SOCKS}.complete", "start_tls.complete"}
+_LEAVES = _ENDS_CANCELLING | {"connect_tcp.complete", "send_request_headers.started"}
+"""Where an abandoned request ends: a cancellation may come too late for the step before."""
+_FAILURES = {f"{_SOCKS}.failed", "start_tls.failed"}
 
 
 class Connect:
@@ -71,7 +75,7 @@ class Connect:
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         step = event.split(".", 1)[1]  # drops "connection" or "http11"
-        if step in ("connect_tcp.started", f"{_SOCKS}.complete", "start_tls.complete"):
+        if step in _ENDS_CANCELLING:
             self._can_cancel = False
         elif step in _CAN_BE_CANCELLED:
             self._can_cancel = True
@@ -80,11 +84,10 @@ class Connect:
         if step == "connect_tcp.complete":
             self._connection = info["return_value"]
             runtime.own(_Sockets).note(self._connection.get_extra_info("socket"))
-        if step in (f"{_SOCKS}.failed", "start_tls.failed") or (
-            step == "connect_tcp.complete" and self._is_abandoned
-        ):
+        leaves = self._is_abandoned and step in _LEAVES
+        if step in _FAILURES or (leaves and step.endswith(".complete")):
             await self._connection.aclose()
-        if self._is_abandoned and step in ("connect_tcp.complete", "send_request_headers.started"):
+        if leaves:
             raise asyncio.CancelledError
 
 

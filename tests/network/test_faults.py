@@ -401,8 +401,11 @@ def test_ten_answers_at_once_lose_nothing_and_leave_nothing(ask: Asker) -> None:
         assert [answer() for answer in kept] == [None] * 10
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("play", [answers("a"), refuse("400 No", b"{}")], ids=["done", "refused"])
-def test_a_stop_leaves_nothing_open_wherever_it_falls(play: Script, ask: Asker) -> None:
+def test_a_stop_leaves_nothing_open_wherever_it_falls(
+    play: Script, scheme: str, authority: trustme.CA, ask: Asker
+) -> None:
     """Also within the closing of a connection; and where an interrupt makes two stops of it."""
 
     async def stop_after(turns: int, answer: Answer) -> None:
@@ -412,7 +415,7 @@ def test_a_stop_leaves_nothing_open_wherever_it_falls(play: Script, ask: Asker) 
         await asyncio.sleep(0)
         answer._receiver._stop_here()
 
-    with peer(play) as server:
+    with peer(play) if scheme == "http" else tls_peer(play, authority=authority) as server:
         client = ask.client()
         for turns in range(200):
             answer = Answer(client.stream(Endpoint(server.base_url), {})).start()
