@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -17,23 +18,39 @@ from tests.support.markdown import FRAGMENTS, SAMPLE, cut
 
 STATUS = {"state": "streaming", "header": "", "thinking": False, "thought": "", "note": ""}
 
-# Mounts the view on a model that gives it these messages; says where it shows another thing.
-FOLLOW = """
-async ({source, messages}) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
+# What each page has: the view on a model, and messages of a kernel whose answer streams.
+PAGE = """
+window.mount = async (el, model = {}) => {
+  const url = URL.createObjectURL(new Blob([%s], {type: "text/javascript"}));
   const view = (await import(url)).default;
+  const hears = {};
+  const on = (name, heard) => { hears[name] = heard; };
+  const given = {on, off: () => {}, get: () => null, send: () => {}, ...model};
+  const unmount = view.render({model: given, el});
+  return {hears, hear: (message) => hears["msg:custom"](message), unmount};
+};
+window.nothing = {settled: [], open: "", tail: "", part: ""};
+window.streaming = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
+window.snapshot = (text, status = streaming, n = 0) =>
+  ({type: "snapshot", n, text: {...nothing, ...text}, reasoning: nothing, status});
+window.batch = (n, text, status = streaming) => ({type: "batch", n, text, reasoning: [], status});
+window.lines = (count) => [...Array(count)].map(() => ["settle", "<p>A line.</p>"]);
+window.painted = () =>
+  new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))));
+"""
+
+# Gives the view these messages, and says where it shows another thing.
+FOLLOW = """
+async (messages) => {
   const el = document.createElement("div");
   const expected = document.createElement("div");
-  let hear;
   const blocks = (text) => {
     const copy = text.cloneNode(true);
     copy.querySelectorAll("button").forEach((button) => button.remove());
     return [...copy.children].map((block) => block.outerHTML).join("\\n");
   };
   const asked = [];
-  const on = (name, f) => { if (name === "msg:custom") hear = f; };
-  const model = {on, off: () => {}, get: () => null, send: (m) => asked.push(m.type)};
-  const unmount = view.render({model, el});
+  const {hear, unmount} = await mount(el, {send: ({type}) => asked.push(type)});
   try {
     for (const [number, [message, html]] of messages.entries()) {
       asked.length = 0;
@@ -63,11 +80,16 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def page(browser: Browser) -> Page:
+def new_page(browser: Browser) -> Page:
     page = browser.new_page()
+    page.add_init_script(PAGE % json.dumps(str(live.AnswerWidget._esm)))
     page.goto("about:blank")
     return page
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Page:
+    return new_page(browser)
 
 
 class Kernel:
@@ -116,7 +138,6 @@ def documents() -> Iterator[str]:
 
 
 def test_the_screen_shows_what_the_kernel_has(page: Page) -> None:
-    source = live.AnswerWidget._esm
     for seed, text in enumerate(documents()):
         chance = random.Random(seed)
         kernel = Kernel()
@@ -129,23 +150,18 @@ def test_the_screen_shows_what_the_kernel_has(page: Page) -> None:
             if len(kernel.messages) > 2 and chance.random() < 0.05:
                 kernel.late()
         kernel.batch(kernel.markdown.close())
-        told = {"source": str(source), "messages": kernel.messages}
-        assert page.evaluate(FOLLOW, told) == "", text
+        assert page.evaluate(FOLLOW, kernel.messages) == "", text
 
 
-# Mounts the view on a model with that early state, and says what is there at once.
-MOUNT = """
-async ({source, early}) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+# Gives the view that early state, and says what is there at once.
+EARLY = """
+async ({message, before}) => {
   const el = document.createElement("div");
-  const asked = [], hears = {};
-  const on = (name, hear) => { hears[name] = hear; };
-  let state = null;
-  const model = {on, off: () => {}, get: () => state, send: ({type}) => asked.push(type)};
-  if (early.before) state = early.message;
-  const unmount = view.render({model, el});
-  if (!early.before) { state = early.message; hears["change:early"](); }
+  const asked = [];
+  let state = before ? message : null;
+  const model = {get: () => state, send: ({type}) => asked.push(type)};
+  const {hears, unmount} = await mount(el, model);
+  if (!before) { state = message; hears["change:early"](); }
   state = null;
   hears["change:early"]();
   const text = el.querySelector(".groq-text").textContent;
@@ -164,21 +180,15 @@ def test_what_came_before_a_view_is_shown_and_the_rest_is_asked_for(
     kernel.batch(kernel.markdown.flush())
     kernel.snapshot()
     early = {"message": kernel.messages[-1][0], "before": before}
-    shown = page.evaluate(MOUNT, {"source": str(live.AnswerWidget._esm), "early": early})
-    assert shown == ["First words\n", ["snapshot"]]
+    assert page.evaluate(EARLY, early) == ["First words\n", ["snapshot"]]
 
 
-# Mounts the view on a model that keeps the types of what it is sent, and clicks Stop.
+# Keeps the types of what the view sends, and clicks Stop.
 CLICK = """
-async (source) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+async () => {
   const el = document.createElement("div");
   window.sent = [];
-  const send = ({type}) => window.sent.push(type);
-  const on = (name, hear) => { if (name === "msg:custom") window.hear = hear; };
-  const model = {on, off: () => {}, get: () => null, send};
-  view.render({model, el});
+  window.hear = (await mount(el, {send: ({type}) => window.sent.push(type)})).hear;
   el.querySelector(".groq-stop").click();
 }
 """
@@ -190,9 +200,9 @@ def test_a_stop_is_sent_until_the_answer_is_seen_to_have_ended(browser: Browser)
     kernel.snapshot()
     (streaming, _), *_ = kernel.messages
     stopped = {**streaming, "status": {**STATUS, "state": "stopped"}}
-    page = browser.new_page()
+    page = new_page(browser)
     page.clock.install()
-    page.evaluate(CLICK, str(live.AnswerWidget._esm))
+    page.evaluate(CLICK)
     for message, is_sent_again in ((streaming, True), (stopped, False)):
         page.evaluate("message => { sent = []; hear(message); }", message)
         page.clock.run_for(1000)
@@ -202,32 +212,28 @@ def test_a_stop_is_sent_until_the_answer_is_seen_to_have_ended(browser: Browser)
 
 # Mounts the view in a notebook with a picture, and with its own output.
 NOTEBOOK = """
-async (source) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+async () => {
   const widget = {"application/vnd.jupyter.widget-view+json": {model_id: "ours"}};
   window.shown = [{data: {"image/png": "a picture"}}, {data: widget}];
   const outputs = {
     length: 2, get: (index) => shown[index], set: (index, output) => { shown[index] = output; },
   };
-  window.hear = {};
   window.isDead = false;
   window.sent = [];
   window.early = null;
   const send = ({type}) => { if (isDead) throw new Error("Cannot send"); sent.push(type); };
   const widget_manager = {context: {model: {cells: [{outputs}, {}]}}};
-  const on = (name, heard) => { hear[name] = heard; };
   window.el = document.createElement("div");
-  view.render({model: {on, off: () => {}, get: () => early, send, widget_manager}, el});
+  window.hear = (await mount(el, {get: () => early, send, widget_manager})).hears;
 }
 """
 
 
 @pytest.fixture
 def notebook(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
+    page = new_page(browser)
     page.clock.install()
-    page.evaluate(NOTEBOOK, str(live.AnswerWidget._esm))
+    page.evaluate(NOTEBOOK)
     yield page
     page.close()
 
@@ -331,26 +337,17 @@ def test_the_end_is_said_where_the_swap_leaves_it_and_the_focus_goes_to_the_cell
 
 # A view in a box that scrolls, and what its reader sees: how far its last line is below the box.
 SCROLLED = """
-async (source) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+async () => {
   document.body.innerHTML = `<div style="height: 300px; overflow-y: auto; overflow-anchor: none">
     <div class="above"></div><div class="answer"></div></div>`;
   const box = document.body.firstChild;
-  let hear;
-  const on = (name, f) => { if (name === "msg:custom") hear = f; };
-  const model = {on, off: () => {}, get: () => null, send: () => {}};
-  view.render({model, el: box.querySelector(".answer")});
-  const frames = () =>
-    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const {hear} = await mount(box.querySelector(".answer"));
   let n = 0;
-  let status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
-  const nothing = {settled: [], open: "", tail: "", part: ""};
-  hear({type: "snapshot", n, text: nothing, reasoning: nothing, status});
-  const below = async (lines) => {
-    const text = [...Array(lines)].map(() => ["settle", "<p>A line.</p>"]);
-    hear({type: "batch", n: ++n, text, reasoning: [], status});
-    await frames();
+  let status = streaming;
+  hear(snapshot());
+  const below = async (count) => {
+    hear(batch(++n, lines(count), status));
+    await painted();
     const last = box.querySelector(".groq-answer").getBoundingClientRect().bottom;
     return Math.round(last - box.getBoundingClientRect().bottom);
   };
@@ -358,22 +355,22 @@ async (source) => {
   box.querySelector(".above").style.height = "150px";
   seen.push(await below(5));
   box.scrollTop -= 80;  // by the reader
-  await frames();
+  await painted();
   seen.push(await below(5) > 80);
   box.scrollTop = box.scrollHeight;
-  await frames();
+  await painted();
   seen.push(await below(5));
   status = {...status, thought: "Thought for 1 s"};
   seen.push(await below(5));
   box.querySelector(".groq-reasoning").style.height = "400px";
   box.querySelector("summary").click();  // to read what is folded
-  await frames();
+  await painted();
   seen.push(await below(5) > 80);
   let failed = false;
-  try { hear({type: "batch", n: n + 1, text: [["no such"]], status}); } catch { failed = true; }
-  await frames();
+  try { hear(batch(n + 1, [["no such"]])); } catch { failed = true; }
+  await painted();
   box.scrollTop = box.scrollHeight;
-  await frames();
+  await painted();
   return [...seen, failed, await below(5)];
 }
 """
@@ -382,35 +379,24 @@ async (source) => {
 def test_who_has_not_left_the_last_line_is_kept_there(page: Page) -> None:
     """Also when something above the answer has grown since; and who has left it, is left alone."""
     page.goto("about:blank")
-    source = live.AnswerWidget._esm
-    assert page.evaluate(SCROLLED, str(source)) == [0, 0, True, 0, 0, True, True, 0]
+    assert page.evaluate(SCROLLED) == [0, 0, True, 0, 0, True, True, 0]
 
 
 # A view in a page that scrolls by itself, as Voila's does, which its reader leaves.
-PAGE = """
-async (source) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+WHOLE_PAGE = """
+async () => {
   document.body.innerHTML = "<div></div>";
-  let hear;
-  const on = (name, f) => { if (name === "msg:custom") hear = f; };
-  const model = {on, off: () => {}, get: () => null, send: () => {}};
-  view.render({model, el: document.body.firstChild});
-  const frames = () =>
-    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const {hear} = await mount(document.body.firstChild);
   let n = 0;
-  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
-  const nothing = {settled: [], open: "", tail: "", part: ""};
-  hear({type: "snapshot", n, text: nothing, reasoning: nothing, status});
+  hear(snapshot());
   const say = async () => {
-    const text = [...Array(50)].map(() => ["settle", "<p>A line.</p>"]);
-    hear({type: "batch", n: ++n, text, reasoning: [], status});
-    await frames();
+    hear(batch(++n, lines(50)));
+    await painted();
     return scrollY;
   };
   const followed = await say();
   scrollTo(0, 0);
-  await frames();
+  await painted();
   return [followed > 0, await say()];
 }
 """
@@ -418,33 +404,23 @@ async (source) => {
 
 def test_a_page_that_scrolls_by_itself_can_be_left(page: Page) -> None:
     page.goto("about:blank")
-    assert page.evaluate(PAGE, str(live.AnswerWidget._esm)) == [True, 0]
+    assert page.evaluate(WHOLE_PAGE) == [True, 0]
 
 
 # A view whose text is there before it is in the page, at the top of a box that scrolls or below.
 LATE = """
-async ({source, above}) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+async (above) => {
   document.body.innerHTML = `<div style="height: 300px; overflow-y: auto"></div>`;
   const box = document.body.firstChild;
-  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
-  const settled = [...Array(50)].map(() => "<p>A line.</p>");
-  const nothing = {settled: [], open: "", tail: "", part: ""};
-  const text = {...nothing, settled};
-  const early = {type: "snapshot", n: 3, text, reasoning: nothing, status};
-  let hear;
-  const on = (name, f) => { if (name === "msg:custom") hear = f; };
+  const early = snapshot({settled: lines(50).map(([, html]) => html)}, streaming, 3);
   const el = document.createElement("div");
-  view.render({model: {on, off: () => {}, get: () => early, send: () => {}}, el});
+  const {hear} = await mount(el, {get: () => early});
   box.innerHTML = `<div style="height: ${above}px"></div>`;
   box.append(el);
-  const frames = () => new Promise((done) => {
-    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)));
-  });
-  await frames();
-  hear({type: "batch", n: 4, text: [["settle", "<p>The last.</p>"]], reasoning: [], status});
-  await frames();
+  const observed = () => painted().then(() => new Promise((done) => setTimeout(done, 50)));
+  await observed();
+  hear(batch(4, [["settle", "<p>The last.</p>"]]));
+  await observed();
   const last = box.querySelector(".groq-answer").getBoundingClientRect().bottom;
   return [Math.round(last - box.getBoundingClientRect().bottom), box.scrollTop];
 }
@@ -456,32 +432,24 @@ def test_text_that_was_there_before_its_view_is_followed_where_that_is_in_sight(
     page: Page, above: int
 ) -> None:
     page.goto("about:blank")
-    told = {"source": str(live.AnswerWidget._esm), "above": above}
-    below, scrolled = page.evaluate(LATE, told)
+    below, scrolled = page.evaluate(LATE, above)
     assert (below == 0) is (above == 0)
     assert (scrolled > 0) is (above == 0)
 
 
-# Mounts the view, unfolds a tool, and says whether it stays unfolded in two batches: one says that
-# the tools are as they were, one says other tools.
+# Unfolds a tool, and says whether it stays unfolded in two batches: in one the tools are as they
+# were, in the other there is another one.
 UNFOLD = """
-async ({source, status}) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+async () => {
   const el = document.createElement("div");
-  let hear;
-  const on = (name, f) => { if (name === "msg:custom") hear = f; };
-  const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
-  const nothing = {settled: [], open: "", tail: "", part: ""};
+  const {hear, unmount} = await mount(el);
   const tool = "<details><summary>Ran</summary></details>";
-  const first = {...status, tools: tool, calls: ""};
-  hear({type: "snapshot", n: 0, text: nothing, reasoning: nothing, status: first});
+  hear(snapshot({}, {...streaming, tools: tool, calls: ""}));
   const shown = el.querySelector(".groq-tools details");
   shown.open = true;
-  hear({type: "batch", n: 1, text: [], reasoning: [], status});
+  hear(batch(1, []));
   const isSame = el.querySelector(".groq-tools details") === shown;
-  const next = {...status, tools: tool + tool, calls: ""};
-  hear({type: "batch", n: 2, text: [], reasoning: [], status: next});
+  hear(batch(2, [], {...streaming, tools: tool + tool, calls: ""}));
   unmount();
   return [isSame, ...[...el.querySelectorAll(".groq-tools details")].map((each) => each.open)];
 }
@@ -489,21 +457,15 @@ async ({source, status}) => {
 
 
 def test_a_tool_that_is_unfolded_stays_so(page: Page) -> None:
-    told = {"source": str(live.AnswerWidget._esm), "status": STATUS}
-    assert page.evaluate(UNFOLD, told) == [True, True, False]
+    assert page.evaluate(UNFOLD) == [True, True, False]
 
 
-# Mounts the view, gives it these words as the summary of the reasoning, and says what is shown.
+# Gives the view these words as the summary of the reasoning, and says what is shown.
 THINK = """
-async ({source, status}) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+async (thought) => {
   const el = document.createElement("div");
-  let hear;
-  const on = (name, f) => { if (name === "msg:custom") hear = f; };
-  const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
-  const nothing = {settled: [], open: "", tail: "", part: ""};
-  hear({type: "snapshot", n: 0, text: nothing, reasoning: nothing, status});
+  const {hear, unmount} = await mount(el);
+  hear(snapshot({}, {...streaming, thought}));
   const summary = el.querySelector("summary");
   unmount();
   return [summary.children.length, summary.textContent];
@@ -513,30 +475,22 @@ async ({source, status}) => {
 
 def test_the_summary_of_the_reasoning_is_text(page: Page) -> None:
     words = "<img src=x onerror=canary()> <b>x</b>"
-    status = {**STATUS, "thought": words}
-    told = {"source": str(live.AnswerWidget._esm), "status": status}
-    assert page.evaluate(THINK, told) == [0, words]
+    assert page.evaluate(THINK, words) == [0, words]
 
 
-# Mounts the view with that code, clicks Copy, and says what is copied and what is said of it.
+# Clicks Copy at that code, and says what is copied and what is said of it.
 COPY = """
-async ({source, code, isSecure}) => {
-  const url = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
-  const view = (await import(url)).default;
+async ({code, isSecure}) => {
   const el = document.createElement("div");
   document.body.append(el);
-  let hear, copied;
-  const on = (name, f) => { if (name === "msg:custom") hear = f; };
-  const unmount = view.render({model: {on, off: () => {}, get: () => null, send: () => {}}, el});
+  const {hear, unmount} = await mount(el);
+  let copied;
   const writeText = async (text) => { copied = text; };
   const value = isSecure ? {writeText} : undefined;
   Object.defineProperty(navigator, "clipboard", {value, configurable: true});
   const keep = (event) => { copied = event.clipboardData.getData("text/plain"); };
   addEventListener("copy", keep);
-  const status = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
-  const settled = ["<pre><code></code></pre>"];
-  const nothing = {settled: [], open: "", tail: "", part: ""};
-  hear({type: "snapshot", n: 0, text: {...nothing, settled}, reasoning: nothing, status});
+  hear(snapshot({settled: ["<pre><code></code></pre>"]}));
   el.querySelector("code").textContent = code;
   const button = el.querySelector(".groq-copy");
   button.click();
@@ -562,7 +516,7 @@ async ({source, code, isSecure}) => {
 def test_copy_leaves_out_what_nobody_sees_and_says_so(
     page: Page, code: str, copied: str, words: str, *, is_secure: bool
 ) -> None:
-    told = {"source": str(live.AnswerWidget._esm), "code": code, "isSecure": is_secure}
+    told = {"code": code, "isSecure": is_secure}
     assert page.evaluate(COPY, told) == [copied, words or "Copied", words]
 
 
@@ -579,9 +533,8 @@ def test_a_copy_that_fails_selects_the_code_and_says_so(page: Page, code: str, w
       window.uncaught = 0;
       onunhandledrejection = () => { uncaught += 1; };
     }""")
-    told = {"source": str(live.AnswerWidget._esm), "code": code, "isSecure": False}
     try:
-        assert page.evaluate(COPY, told)[1:] == [words, words]
+        assert page.evaluate(COPY, {"code": code, "isSecure": False})[1:] == [words, words]
         assert page.evaluate("uncaught") == 0
     finally:
         page.evaluate("() => { delete document.execCommand; }")
