@@ -102,10 +102,10 @@ class Accumulator:
         for tool in delta.executed_tools:
             index = tool.get("index") or 0
             known = self.executed_tools.get(index, {})
-            if tool.get("type") not in (None, known.get("type")):
+            if tool.get("type") not in (None, known.get("type")):  # another tool
                 known = {}
-            new = {k: v for k, v in tool.items() if v is not None or k not in known}
-            self.executed_tools[index] = known | new
+            said = {name: value for name, value in tool.items() if value is not None}
+            self.executed_tools[index] = {**tool, **known, **said}
 
     def _take_fields(self, chunk: Chunk) -> None:
         self.model = chunk.model or self.model

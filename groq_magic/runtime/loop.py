@@ -64,12 +64,14 @@ class Job:
     def cancel_here(self, but: asyncio.Task[Any] | None = None) -> None:
         """Cancel it, on the loop's thread, unless it is the task ``but``.
 
-        By a scope of anyio's: httpcore shields the closing of its connections from those, while
-        a cancellation of the task itself would interrupt it and leave the connection open.
+        anyio's scope does it: httpcore protects the closing of a connection from a scope, but not
+        from the task's own ``cancel``, which would leave the connection open.
         """
-        if self._scope is not None and self._task is not but:
+        if self._task is None or self._task is but:
+            return
+        if self._scope is not None:
             self._scope.cancel()
-        elif self._task is not None and self._task is not but:
+        else:
             self._task.cancel()  # it has not begun
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -20,10 +20,10 @@ _CAN_BE_CANCELLED = {
     "start_tls.started",
     "send_request_headers.started",
 }
-_ENDS_CANCELLING = {"connect_tcp.started", f"{_SOCKS}.complete", "start_tls.complete"}
-_LEAVES = _ENDS_CANCELLING | {"connect_tcp.complete", "send_request_headers.started"}
-"""Where an abandoned request ends: a cancellation may come too late for the step before."""
+_CANNOT_BE_CANCELLED = {"connect_tcp.started", f"{_SOCKS}.complete", "start_tls.complete"}
 _FAILURES = {f"{_SOCKS}.failed", "start_tls.failed"}
+# Where an abandoned request ends: a cancellation may have come too late for the step before.
+_CHECKPOINTS = _CANNOT_BE_CANCELLED | {"connect_tcp.complete", "send_request_headers.started"}
 
 
 class Connect:
@@ -75,7 +75,7 @@ class Connect:
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         step = event.split(".", 1)[1]  # drops "connection" or "http11"
-        if step in _ENDS_CANCELLING:
+        if step in _CANNOT_BE_CANCELLED:
             self._can_cancel = False
         elif step in _CAN_BE_CANCELLED:
             self._can_cancel = True
@@ -84,10 +84,10 @@ class Connect:
         if step == "connect_tcp.complete":
             self._connection = info["return_value"]
             runtime.own(_Sockets).note(self._connection.get_extra_info("socket"))
-        leaves = self._is_abandoned and step in _LEAVES
-        if step in _FAILURES or (leaves and step.endswith(".complete")):
+        is_over = self._is_abandoned and step in _CHECKPOINTS
+        if step in _FAILURES or (is_over and step.endswith(".complete")):
             await self._connection.aclose()
-        if leaves:
+        if is_over:
             raise asyncio.CancelledError
 
 
