@@ -67,4 +67,6 @@ def terminal(
     try:
         yield Terminal(child)
     finally:
-        child.close(force=True)
+        child.kill(signal.SIGKILL)
+        child.wait()  # `close` alone gives a busy machine half a second
+        child.close()
