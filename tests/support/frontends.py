@@ -116,7 +116,7 @@ def reloaded(book: NotebookPage) -> Locator:
     """The page has been reloaded, just now."""
     _begun(book, ANSWER)
     book.save()
-    book.load()
+    book.open()
     return book.answer(ANSWER)
 
 
@@ -137,9 +137,7 @@ def another_page(book: NotebookPage) -> Locator:
     """Another page shows the notebook, too."""
     _begun(book, ANSWER)
     book.save()
-    page = book.page.context.new_page()
-    page.goto(book.page.url)
-    return page.locator(".groq-answer").first
+    return book.in_another_page().answer(ANSWER)
 
 
 State = Callable[[NotebookPage], Locator]

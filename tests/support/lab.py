@@ -163,6 +163,7 @@ class NotebookPage:
     def __init__(self, page: Page, lab: Lab, path: Path) -> None:
         self.page = page
         self.path = path
+        self._lab = lab
         self._url = lab.url + self.ADDRESS.format(path.name)
         self.open()
 
@@ -173,6 +174,9 @@ class NotebookPage:
             self.until_idle()
             if not self._has_lost_a_widget():
                 break
+
+    def in_another_page(self) -> NotebookPage:
+        return type(self)(self.page.context.new_page(), self._lab, self.path)
 
     def load(self) -> None:
         """Open it without waiting for the kernel."""
