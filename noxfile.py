@@ -107,7 +107,9 @@ def lint(session: nox.Session) -> None:
     if npx := shutil.which("npx"):
         node = [npx, "--yes", "--package", "typescript@7.0.2", "--package", "prettier@3.10.1"]
         session.run(*node, "tsc", external=True)
-        session.run(*node, "prettier", "--check", "groq_magic/display", external=True)
+        session.run(
+            *node, "prettier", "--check", "groq_magic/display", "jupyter-config", external=True
+        )
     else:
         session.log("Without Node.js the JavaScript is not checked.")
 

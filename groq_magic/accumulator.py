@@ -51,11 +51,12 @@ class Accumulator:
 
     def take(self, chunk: Chunk) -> None:
         """Add the next chunk."""
-        reasoning, text = self._think_tags.split(chunk.delta.content)
-        self._thoughts.add(chunk.delta.reasoning)
-        self._thoughts.add(reasoning)
+        delta = chunk.delta
+        reasoning, text = self._think_tags.split(delta.content)
+        self._thoughts.add(delta.reasoning + reasoning)
         self._texts.add(text)
-        self._take_tools(chunk.delta)
+        if any(delta[2:]):  # few have more than text
+            self._take_tools(delta)
         if chunk[1:] != self._last:  # most chunks of an answer repeat the same fields
             self._last = chunk[1:]
             self._take_fields(chunk)

@@ -158,6 +158,9 @@ class _Receiver:
             async with aclosing(self.source) as items:
                 with anyio.CancelScope() as limit:
                     async for item in items:
+                        if isinstance(item, Chunk):
+                            self._take_chunk(item)
+                            continue
                         await self._take(item)
                         if isinstance(item, Done):  # the connection is free after the body's end
                             limit.deadline = anyio.current_time() + _DRAIN_SECONDS
@@ -170,8 +173,6 @@ class _Receiver:
 
     async def _take(self, item: Item) -> None:
         match item:
-            case Chunk():
-                self._take_chunk(item)
             case Done():
                 self._finish_with(None)
             case Responded():
@@ -314,9 +315,7 @@ class Answer:
     usage: Final = _read(lambda r: r.content.fields.usage, "The server's counts, at the end.")
     tokens: Final = _read(lambda r: r.content.tokens, "The tokens so far, reasoning included.")
     tool_calls: Final = _read(lambda r: r.content.tool_calls, "The model's calls, by their index.")
-    executed_tools: Final = _read(
-        lambda r: r.content.executed_tools, "The tools that the server ran, as sent, by index."
-    )
+    executed_tools: Final = _read(lambda r: r.content.executed_tools, "Tools that the server ran.")
     annotations: Final = _read(lambda r: r.content.annotations, "The text's annotations, as sent.")
     sources: Final = _read(
         lambda r: r.content.sources, "Web pages of tools and annotations, each once, at most 100."
@@ -331,9 +330,7 @@ class Answer:
         lambda r: r.times.thinking_seconds,
         "Seconds from the first token of the reasoning to the first of the text.",
     )
-    seconds_to_retry: Final = _read(
-        lambda r: r.times.seconds_to_retry, "Seconds until the request is sent again."
-    )
+    seconds_to_retry: Final = _read(lambda r: r.times.seconds_to_retry, "Seconds to the next try.")
 
     @property
     def cost(self) -> float | None:
@@ -365,6 +362,11 @@ class Answer:
         except (ValueError, RecursionError) as error:
             said = "The answer is not the JSON that was asked for"
             raise ParseError(said, text, "Ask again, or raise max_completion_tokens.") from error
+
+    def drop(self, note: str) -> None:
+        """Stop it, since its chat has it no longer; its output then has this ``note``."""
+        self._receiver.note = note
+        self.stop()
 
     def stop(self) -> None:
         """End it now, keep its text, close the connection; any thread, any number of times.

@@ -12,11 +12,11 @@ from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.prompt.response_format import response_format as format_of
 from groq_magic.runtime import runtime
+from groq_magic.wire import DEFAULT_MODEL
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint, network_settings
 from groq_magic.wire.models import KnownModels, Model
 from groq_magic.wire.protocol import (
-    DEFAULT_MODEL,
     Asked,
     Item,
     Message,
@@ -174,8 +174,11 @@ def _ask_in(
     turn = Turn(prompt, cell=_running_cell())
     turn.answer = answer = request.answer(_items(conversation, turn, request))
     with answer:  # an interrupt stops it, since later turns wait for it
-        conversation.add(turn, system)
-        return answer.start()
+        dropped = conversation.add(turn, system)
+        answer.start()
+    if dropped and (show := sys.modules.get("groq_magic.display.show")):
+        show.renew(dropped)
+    return answer
 
 
 async def _items(conversation: Conversation, turn: Turn, request: _Request) -> AsyncGenerator[Item]:

@@ -169,8 +169,8 @@ class Conversation:
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise InputError(f"{path} is not a chat that Conversation.save has written.") from None
 
-    def add(self, turn: Turn, system: str | None = None) -> None:
-        """Add a turn, which has its answer, but has not started it.
+    def add(self, turn: Turn, system: str | None = None) -> list[Answer]:
+        """Add a turn, which has its answer, but has not started it; return the dropped answers.
 
         A turn that the same cell asked in an earlier run is replaced, the later turns are
         dropped, and the answers of all these are stopped. ``system`` replaces the chat's
@@ -181,9 +181,10 @@ class Conversation:
             dropped, self.turns[place:] = self.turns[place:], [turn]
             self.system = turn.system = self.system if system is None else system
             turn.note = _note(self.name, place + 1, len(dropped))
-        for old in dropped:
-            if old.answer is not None:
-                old.answer.stop()
+        answers = [old.answer for old in dropped if old.answer is not None]
+        for answer in answers:
+            answer.drop(f"No longer part of {self.name}: its turn {place + 1} was asked again")
+        return answers
 
     def _place_for(self, cell: Cell) -> int:
         """The index of the turn that the cell asked in another run, or of the next turn."""

@@ -139,7 +139,7 @@ MUTANTS = [
     ),
     Mutant(
         "display/static.py",
-        '"text/plain": printable(_plain(answer)),',
+        '"text/plain": plain_text(answer),',
         '"text/plain": answer.text, "text/markdown": answer.text,',
         "browser/test_saved.py::test_the_file_is_valid_and_has_each_answer_as_html_and_text",
     ),
@@ -350,8 +350,8 @@ MUTANTS = [
     ),
     Mutant(
         "display/static.py",
-        "printable(_plain(answer))",
-        "_plain(answer)",
+        'return printable("\\n\\n".join(filter(None, [tools, answer.text, calls])))',
+        'return "\\n\\n".join(filter(None, [tools, answer.text, calls]))',
         "network/test_show.py::test_nothing_that_prints_has_an_escape_sequence",
     ),
     Mutant(
@@ -397,6 +397,13 @@ MUTANTS = [
         "?.model_id === modelId",
         "",
         "browser/test_widget_js.py::test_a_view_that_knows_nothing_yet_touches_no_output",
+    ),
+    # The plugin's buttons and commands act on our outputs alone.
+    Mutant(
+        "../jupyter-config/labextension/static/answers.js",
+        "const made = found?.output.metadata.groq;",
+        "const made = found && {};",
+        "browser/test_plugin.py::test_what_is_no_answer_gets_no_buttons",
     ),
     # A formula stays in its place.
     Mutant(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +23,7 @@ from .beside import asks_for_json, json_fence
 from .frontend import is_voila
 from .growing import GrowingText
 from .pace import Pace
-from .static import static_bundle
+from .static import plain_text, static_bundle
 from .status import shown_reasoning
 from .widget import AnswerWidget, Channel
 
@@ -45,7 +44,7 @@ class LiveView:
     threads render and send, one at a time for each view, so that no text holds the loop.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, display_id: str) -> None:
         self.finished = threading.Event()
         """Set when the static output is sent."""
         self._answer = answer
@@ -59,10 +58,11 @@ class LiveView:
         self._turn = asyncio.Lock()
         self._unasked_at = perf_counter() + _UNASKED_INTERVAL
         self._output: tuple[dict[str, str], dict[str, Any]] = {}, {}
-        self._display_id = uuid.uuid4().hex
+        self._display_id = display_id
         self._channel = Channel(answer, self._on_message)
         self._channel.set_early(self._snapshot())
-        display(self._placeholder(), raw=True, display_id=self._display_id)
+        made = {"groq": {"model": answer.model, "state": answer.state}}
+        display(self._placeholder(), metadata=made, raw=True, display_id=self._display_id)
         runtime.loop.job(self._run).start()
 
     def _placeholder(self) -> dict[str, Any]:
@@ -239,6 +239,8 @@ class LiveView:
             self._answer.stop()
         if kind in ("stop", "snapshot"):
             self._start(self._send_snapshot)
+        if kind == "text":
+            self._start(lambda: self._channel.send_text(plain_text(self._answer)))
         if kind == "static" and self.finished.is_set():
             self._start(lambda: self._channel.send_static(*self._output))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import display, update_display
 
 from groq_magic.answer import Answer
 from groq_magic.errors import GroqError, printable
@@ -29,6 +31,12 @@ class _Shown:
     def __init__(self) -> None:
         self.last_run: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
         self.recent: deque[Answer] = deque(maxlen=_KEPT)
+        self.display_ids: WeakKeyDictionary[Answer, list[str]] = WeakKeyDictionary()
+
+    def new_display_id(self, answer: Answer) -> str:
+        display_id = uuid4().hex
+        self.display_ids.setdefault(answer, []).append(display_id)
+        return display_id
 
 
 def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = None) -> bool:
@@ -52,7 +60,7 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if answer.ended or not somebody_watches(shell):
         _show_at_end(answer)
         return True
-    view = LiveView(answer)
+    view = LiveView(answer, shown.new_display_id(answer))
     if wait:
         answer.wait()
         view.finished.wait(5.0)
@@ -64,6 +72,14 @@ def show_once(answer: Answer) -> None:
     shell = get_ipython()
     if runtime.own(_Shown).last_run.get(answer) != getattr(shell, "execution_count", None):
         show(answer)
+
+
+def renew(answers: Iterable[Answer]) -> None:
+    """Make the outputs of these answers anew; a live view does it at its end."""
+    for answer in answers:
+        for display_id in runtime.own(_Shown).display_ids.get(answer, ()):
+            data, metadata = static_bundle(answer)
+            update_display(data, metadata=metadata, raw=True, display_id=display_id)
 
 
 def show_last(count: int, *, reasoning: bool | None = None) -> int:
@@ -85,7 +101,8 @@ def _show_at_end(answer: Answer) -> None:
         answer.wait()
     finally:  # an interrupt has stopped the answer; its text so far is shown
         data, metadata = static_bundle(answer)
-        display(data, metadata=metadata, raw=True)
+        display_id = runtime.own(_Shown).new_display_id(answer)
+        display(data, metadata=metadata, raw=True, display_id=display_id)
 
 
 def _print(answer: Answer) -> None:

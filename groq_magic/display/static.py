@@ -20,6 +20,9 @@ _LINE_ENDS[0x85] = "&#10;"
 # MathJax, whose version 2 is in nbconvert's pages, typesets our formulas but no prices.
 _CLASSES = "groq-answer mathjax_ignore tex2jax_ignore"
 _TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown"  # JupyterLab's own for Markdown
+# JupyterLab's headings, a size smaller than the notebook's own; controls.css has them, too.
+_SIZES = {5: "1.728em", 4: "1.44em", 3: "1.2em", 2: "1.1em"}
+_HEADING_SIZES = ";".join(f"--jp-content-font-size{n}:{size}" for n, size in _SIZES.items())
 # The values that the API itself names.
 _WORDS = ["none", "default", "minimal", "low", "medium", "high", "parsed", "raw", "hidden"]
 _WORDS += ["auto", "on_demand", "flex", "performance", "required"]
@@ -37,14 +40,15 @@ def static_bundle(
     reasoning = render(shown_reasoning(answer)) if reasoning is None else reasoning
     data = {
         "text/html": _static_html(answer, text, reasoning),
-        "text/plain": printable(_plain(answer)),
+        "text/plain": plain_text(answer),
     }
     return data, {"groq": _metadata(answer)}
 
 
-def _plain(answer: Answer) -> str:
+def plain_text(answer: Answer) -> str:
+    """The answer's Markdown as it came, between its tools and its calls."""
     tools, calls = plain_beside(answer)
-    return "\n\n".join(filter(None, [tools, answer.text, calls]))
+    return printable("\n\n".join(filter(None, [tools, answer.text, calls])))
 
 
 def _text_html(answer: Answer) -> str:
@@ -56,7 +60,7 @@ def _static_html(answer: Answer, text: str, reasoning: str) -> str:
     status = Status.of(answer)
     thought = _thought_html(status.thought, reasoning) if status.thought else ""
     # The output area has padding at its right side.
-    text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0">{text}</div>'
+    text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0;{_HEADING_SIZES}">{text}</div>'
     parts = (status.header, thought, status.tools, text, status.calls, status.note)
     whole = f'<div class="{_CLASSES}">{"".join(parts)}</div>'
     # In the Markdown that nbconvert makes, a blank line would end the HTML.
@@ -65,7 +69,7 @@ def _static_html(answer: Answer, text: str, reasoning: str) -> str:
 
 def _thought_html(summary: str, reasoning: str) -> str:
     size = "font-size:13px;line-height:1.6"
-    box = f"{size};padding-right:0;max-height:20em;overflow:auto;{DIM};{RULE}"
+    box = f"{size};padding-right:0;max-height:20em;overflow:auto;{RULE}"
     return (
         f'<details style="{size};margin:0 0 6px;{DIM}"><summary>{summary}</summary>'
         f'<div class="{_TEXT_CLASSES}" style="{box}">{reasoning}</div></details>'

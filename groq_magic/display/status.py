@@ -26,15 +26,12 @@ def theme_style(style: str) -> str:
     return f"{plain};{style}"
 
 
-DIM = theme_style("color:var(--jp-ui-font-color2, #757575)")
+DIM = "opacity:0.75"  # legible on light and dark, with variables and without
 RULE = theme_style("border-left:2px solid var(--jp-border-color2, #bdbdbd)")
 RULE += ";padding-left:10px;margin:2px 0 6px"
-_GREY = "var(--jp-ui-font-color2, #757575)"
-_BLUE = "var(--jp-brand-color1, #1976d2)"
-_AMBER = "var(--jp-warn-color0, #b26a00)"
-_RED = "var(--jp-error-color1, #c62828)"
+# In these colours, a dot or a border has a contrast of 3 to white and to black.
+_GREY, _BLUE, _AMBER, _RED = "#757575", "#1976d2", "#c77700", "#d32f2f"
 _DOTS = {"waiting": _AMBER, "done": _GREY, "stopped": _AMBER, "failed": _RED}
-
 
 _TAGS = r"<tool>.*?(?:</tool>|\Z)|<output>.*?(?:</output>|\Z)|</?think>"
 _TOOLS_IN_REASONING = re.compile(_TAGS, re.DOTALL)
@@ -105,12 +102,8 @@ class Note(NamedTuple):
     @property
     def html(self) -> str:
         """The note as it stands below the text."""
-        border = theme_style(f"border-left:3px solid {self.colour}")
-        return (
-            f'<div style="{border};padding:3px 10px;margin:6px 0">'
-            f'<b style="{theme_style(f"color:{self.colour}")}">{escape(self.strong)}</b> '
-            f"{escape(self.rest)}</div>"
-        )
+        style = f"border-left:3px solid {self.colour};padding:3px 10px;margin:6px 0"
+        return f'<div style="{style}"><b>{escape(self.strong)}</b> {escape(self.rest)}</div>'
 
 
 def note_of(answer: Answer) -> Note | None:
@@ -171,16 +164,15 @@ def line_of(answer: Answer) -> str:
 
 
 def _header(answer: Answer) -> str:
-    dot = theme_style(f"color:{_DOTS.get(answer.state, _BLUE)}")
+    dot = f"color:{_DOTS.get(answer.state, _BLUE)}"
     *figures, last = _figures(answer)
     line = " ".join([*(figure.html(" ·") for figure in figures), last.html()])
     note = f"<br>{escape(answer.note)}" if answer.note else ""
     return (
-        f'<div style="padding-bottom:4px;font-size:12px;line-height:24px;{DIM};'
+        '<div style="padding-bottom:4px;font-size:12px;line-height:24px;'
         'font-variant-numeric:tabular-nums">'
-        f'<span title="{answer.state}" style="{dot}">●</span> '
-        f'<b style="color:var(--jp-ui-font-color1, #212121)">{escape(answer.model)}</b> '
-        f"{line}{note}</div>"
+        f'<span title="{answer.state}" style="{dot}">●</span> <b>{escape(answer.model)}</b> '
+        f'<span style="{DIM}">{line}{note}</span></div>'
     )
 
 

@@ -18,6 +18,7 @@
  *   type: "snapshot", n: number, text: Shown, reasoning: Shown, status: Status, model_id: string
  * }} Snapshot
  * @typedef {{type: "static", output: object}} Static
+ * @typedef {{type: "text", text: string}} Text
  * @typedef {{
  *   send(content: object): void,
  *   get(name: string): any,
@@ -25,8 +26,9 @@
  *   off(event: string, handler: (message: any) => void): void,
  *   widget_manager?: any
  * }} Model
- * @typedef {ReturnType<typeof build>} Elements
  */
+
+import { addCopyButtons, copy, copyCode, element, noteOf, outputOf, say } from "./dom.js";
 
 const ASK_AGAIN_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
@@ -35,26 +37,11 @@ const NO_ANSWER_MS = 12_000; // after a question about the silence
 const GONE_MS = 2000; // in which a kernel can show that it is still there
 const SWAP_MS = 1500; // in which the static output usually replaces this view
 const AT_BOTTOM_PX = 4;
+const TYPING_MS = 2000; // after a key
 const OBSERVED_MS = 100; // the delay of an IntersectionObserver after a scroll
-const COPIED_MS = 1500;
-const NOT_COPIED_MS = 6000;
 const ENDS = ["done", "stopped", "failed"];
 const STARTED = ["streaming", ...ENDS];
 const WIDGET = "application/vnd.jupyter.widget-view+json";
-
-/**
- * @template {keyof HTMLElementTagNameMap} Tag
- * @param {Tag} tag
- * @param {string} className
- * @param {Element} parent
- * @returns {HTMLElementTagNameMap[Tag]}
- */
-const element = (tag, className, parent) => {
-  const node = document.createElement(tag);
-  node.className = className;
-  parent.append(node);
-  return node;
-};
 
 /** @param {HTMLElement} el */
 const build = (el) => {
@@ -74,82 +61,10 @@ const build = (el) => {
   const text = element("div", `groq-text ${markdown}`, root);
   const calls = element("div", "groq-calls jp-RenderedHTMLCommon", root);
   const note = element("div", "groq-note jp-RenderedHTMLCommon", root);
-  return { root, header, stop, thought, summary, reasoning, tools, text, calls, note };
-};
-
-/**
- * Announce words to screen readers. The element belongs to the page, since a view is removed
- * the moment its answer ends.
- *
- * @param {string} words
- */
-const say = (words) => {
-  const said =
-    document.querySelector("body > .groq-said") ?? element("div", "groq-said", document.body);
-  said.setAttribute("role", "status");
-  said.textContent = words;
-};
-
-// ---- Copy ----
-
-// Characters that a reader does not see in the code but would paste: control characters,
-// zero-width characters and changes of direction.
-const HIDDEN =
-  /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
-
-/**
- * Add a Copy button to each code block. widget.css writes its label, so that the text of the
- * answer stays the answer's own.
- *
- * @param {Element} node
- */
-const addCopyButtons = (node) => {
-  for (const pre of node.matches("pre") ? [node] : node.querySelectorAll("pre")) {
-    const button = element("button", "groq-copy", pre);
-    button.type = "button";
-    button.setAttribute("aria-label", "Copy this code");
-  }
-};
-
-/**
- * @param {string} text
- * @param {Node} code
- * @returns {Promise<boolean>} whether the clipboard has it; if not, the code is selected
- */
-const writeToClipboard = async (text, code) => {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    getSelection()?.selectAllChildren(code); // plain http has no clipboard: use the older way
-  }
-  /** @param {ClipboardEvent} event */
-  const copy = (event) => {
-    event.clipboardData?.setData("text/plain", text);
-    event.preventDefault();
-  };
-  document.addEventListener("copy", copy);
-  const isDone = document.execCommand("copy");
-  document.removeEventListener("copy", copy);
-  return isDone;
-};
-
-/** @param {HTMLElement} button */
-const copyCode = async (button) => {
-  const code = /** @type {Element} */ (button.parentElement?.firstChild);
-  const whole = code.textContent ?? "";
-  const text = whole.replace(HIDDEN, "");
-  const count = whole.length - text.length;
-  const isDone = await writeToClipboard(text, code);
-  const hidden = count ? `${count} hidden character${count === 1 ? "" : "s"}` : "";
-  const keys = navigator.platform.startsWith("Mac") ? "⌘C" : "Ctrl+C";
-  if (isDone) button.title = hidden && `Copied without ${hidden}`;
-  else button.title = `Not copied. Selected${hidden && ` with ${hidden}`}: press ${keys}`;
-  say(button.title || "Copied");
-  button.classList.remove("groq-copied", "groq-not-copied");
-  const name = isDone ? "groq-copied" : "groq-not-copied";
-  button.classList.add(name);
-  setTimeout(() => button.classList.remove(name), isDone ? COPIED_MS : NOT_COPIED_MS);
+  const jump = element("button", "groq-stop", element("div", "groq-jump", root));
+  jump.type = "button";
+  jump.textContent = "Jump to the latest line";
+  return { jump, root, header, stop, thought, summary, reasoning, tools, text, calls, note };
 };
 
 // ---- Formulas ----
@@ -253,6 +168,18 @@ const isTopVisible = (root, scroller = scrollerOf(root)) => {
   return Math.max(box.top, 0) <= top && top < Math.min(box.bottom, innerHeight);
 };
 
+/**
+ * The editor in which someone types below an answer, and where it is on the screen.
+ *
+ * @param {Element} root
+ */
+const editorBelow = (root) => {
+  const editor = document.activeElement?.closest("[contenteditable], textarea");
+  const isBelow = editor && root.compareDocumentPosition(editor) & Node.DOCUMENT_POSITION_FOLLOWING;
+  const top = isBelow ? editor.getBoundingClientRect().top : -1;
+  return isBelow && 0 <= top && top <= innerHeight ? { editor, top } : undefined;
+};
+
 /** Keeps the last line of an answer visible as long as the reader has it in sight. Measuring
  * lays out the page: so only followed answers are measured, once per frame. */
 class Follower {
@@ -262,6 +189,9 @@ class Follower {
   #isVisible; // unknown until the observer has seen the view in the page
   #hasScrolled = false; // we scrolled, and the reader has not since
   #scrolledAt = -Infinity; // by the reader; the observer learns of it a little later
+  #typedAt = -Infinity;
+  /** @type {ReturnType<typeof editorBelow>} */
+  #typing; // where the editor stays until the reader scrolls or types no more
   #isDue = false;
   #follows = false;
   #isEarly = false; // text arrived before the view was in the page
@@ -272,6 +202,7 @@ class Follower {
     this.#observer = new IntersectionObserver((entries) => this.#observed(entries));
     this.#observer.observe(element("div", "groq-end", root));
     document.addEventListener("scroll", this.#scrolled, { capture: true, passive: true });
+    document.addEventListener("keydown", this.#typed, { capture: true, passive: true });
   }
 
   /**
@@ -283,6 +214,7 @@ class Follower {
     // The last line can also leave the visible area when the page above it grows: then the
     // reader has not left it.
     if (!this.#isDue) this.#follows = this.#hasScrolled || this.#isInSight();
+    if (!this.#isDue) this.#watchTyping();
     this.#isEarly ||= !this.#root.isConnected;
     if (!this.#isDue) requestAnimationFrame(() => this.#follow());
     this.#isDue = true;
@@ -293,15 +225,22 @@ class Follower {
     this.#hasScrolled = false;
   }
 
+  jump() {
+    this.#follows = true;
+    this.#follow();
+  }
+
   end() {
     this.#observer.disconnect();
     document.removeEventListener("scroll", this.#scrolled, { capture: true });
+    document.removeEventListener("keydown", this.#typed, { capture: true });
   }
 
   /** @param {IntersectionObserverEntry[]} entries */
   #observed(entries) {
     if (!this.#root.isConnected) return;
     this.#isVisible = entries.at(-1)?.isIntersecting;
+    this.#root.classList.toggle("groq-ends-below", !this.#isVisible && hiddenBelow(this.#root) > 0);
     if (this.#isEarly) {
       this.#follows = isTopVisible(this.#root);
       this.#follow();
@@ -314,8 +253,17 @@ class Follower {
     const scroller = /** @type {any} */ (target === document ? document.scrollingElement : target);
     if (!scroller.contains(this.#root) || scroller[SCROLLED_TO] === scroller.scrollTop) return;
     this.#hasScrolled = false;
+    this.#typing = undefined;
     this.#scrolledAt = performance.now();
   };
+
+  #typed = () => (this.#typedAt = performance.now());
+
+  #watchTyping() {
+    const isTyping = performance.now() - this.#typedAt < TYPING_MS;
+    const typing = isTyping ? editorBelow(this.#root) : undefined;
+    if (typing?.editor !== this.#typing?.editor) this.#typing = typing;
+  }
 
   #isInSight() {
     const isKnown =
@@ -326,13 +274,15 @@ class Follower {
 
   #follow() {
     this.#isDue = false;
-    if (!this.#follows) return;
+    if (!this.#typing && !this.#follows) return;
     const scroller = scrollerOf(this.#root);
-    const hidden = hiddenBelow(this.#root, scroller);
-    if (hidden <= 0) return;
-    scroller.scrollTop += hidden;
+    const move = this.#typing
+      ? this.#typing.editor.getBoundingClientRect().top - this.#typing.top
+      : Math.max(0, hiddenBelow(this.#root, scroller));
+    if (move === 0) return;
+    scroller.scrollTop += move;
     scroller[SCROLLED_TO] = scroller.scrollTop;
-    this.#hasScrolled = true;
+    this.#hasScrolled ||= this.#follows;
   }
 }
 
@@ -567,37 +517,6 @@ const replaceOutput = (manager, modelId, output) => {
   }
 };
 
-/**
- * The answer as it stands as an output, for a notebook whose kernel is gone.
- *
- * @param {Elements} view
- */
-const outputOf = (view) => {
-  const root = /** @type {HTMLElement} */ (view.root.cloneNode(true));
-  root.removeAttribute("data-state");
-  for (const node of root.querySelectorAll("button, .groq-bench, .groq-end")) node.remove();
-  for (const formula of /** @type {NodeListOf<HTMLElement>} */ (
-    root.querySelectorAll("[data-source]")
-  )) {
-    formula.textContent = formula.dataset.source ?? "";
-    formula.removeAttribute("data-source");
-  }
-  for (const details of root.querySelectorAll("details")) details.removeAttribute("open");
-  const style = "max-height:20em;overflow:auto";
-  root.querySelector(".groq-reasoning")?.setAttribute("style", style);
-  const html = root.outerHTML.replace(/\n(?=[ \t]*\n)/g, "&#10;"); // as static.py does
-  const data = { "text/html": html, "text/plain": root.querySelector(".groq-text")?.textContent };
-  return { output_type: "display_data", data, metadata: {} };
-};
-
-const WARN = "var(--jp-warn-color0, #b26a00)";
-/**
- * @param {string} strong
- * @param {string} rest
- */
-const noteOf = (strong, rest) =>
-  `<div style="border-left:3px solid ${WARN};padding:3px 10px;margin:6px 0">` +
-  `<b style="color:${WARN}">${strong}</b> ${rest}</div>`;
 const NO_ANSWER = noteOf("No answer from the kernel.", "The text so far is shown above.");
 const GONE = noteOf("Cut off.", "The kernel is gone. The text so far is kept.");
 
@@ -619,6 +538,8 @@ class View {
   #modelId = null; // unknown before the first snapshot
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #swap;
+  /** @type {HTMLElement | undefined} */
+  #copyButton; // of the whole answer
 
   /**
    * @param {Model} model
@@ -646,9 +567,11 @@ class View {
   }
 
   start() {
-    const { root, stop, summary } = this.#view;
+    const { jump, root, stop, summary } = this.#view;
     stop.addEventListener("click", () => this.#stop());
     summary.addEventListener("click", () => this.#follower.letGo()); // to read there
+    jump.addEventListener("click", () => this.#follower.jump());
+    root.addEventListener("groq-copy", (event) => this.#ask(event)); // from the plugin
     root.addEventListener("click", ({ target }) => {
       if (target instanceof HTMLElement && target.matches(".groq-copy")) copyCode(target);
     });
@@ -669,6 +592,12 @@ class View {
     this.#model.off("comm_live_update", this.#kernelLeft);
   }
 
+  /** @param {any} event whose detail is the button */
+  #ask({ detail }) {
+    this.#copyButton = detail;
+    this.#requests.ask("text");
+  }
+
   #stop() {
     const { stop } = this.#view;
     stop.setAttribute("aria-disabled", "true"); // a disabled button would lose the focus
@@ -676,7 +605,7 @@ class View {
     this.#requests.ask("stop");
   }
 
-  /** @param {Batch | Snapshot | Static} message */
+  /** @param {Batch | Snapshot | Static | Text} message */
   #heard = (message) => {
     if (message.type === "batch") {
       this.#follower.change(() => this.#applyBatch(message));
@@ -687,6 +616,9 @@ class View {
     } else if (message.type === "static") {
       this.#requests.answered("static");
       replaceOutput(this.#model.widget_manager, this.#modelId, message.output);
+    } else if (message.type === "text") {
+      this.#requests.answered("text");
+      if (this.#copyButton) copy(this.#copyButton, message.text, this.#view.text);
     }
   };
 
@@ -776,7 +708,7 @@ class View {
       root.dataset.state = "failed";
       note.innerHTML = GONE;
     }
-    replaceOutput(this.#model.widget_manager, this.#modelId, outputOf(this.#view));
+    replaceOutput(this.#model.widget_manager, this.#modelId, outputOf(root));
   }
 }
 

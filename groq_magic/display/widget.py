@@ -7,6 +7,7 @@ Kernel and browser send custom messages over the widget's comm. To the browser:
     {"type": "snapshot", "n": 7, "text": {"settled": [html, …], "open": html, "tail": html,
      "part": html}, "reasoning": {the same}, "status": {…}, "model_id": "…"}
     {"type": "static", "output": {"output_type": "display_data", …}}
+    {"type": "text", "text": the answer's Markdown}
 
 The operations are those of `markdown.transcript`. A batch without operations changes only the
 status, which leaves out ``tools`` and ``calls`` where they are as in the message before.
@@ -18,10 +19,12 @@ From the browser, each with an ``id`` of its own:
     {"type": "stop"}      sent again until the status says that the answer has ended
     {"type": "static"}    when the answer has ended and no static output has replaced the view,
                           as in a page that was loaded meanwhile: the view puts it into the notebook
+    {"type": "text"}      when the reader copies the answer as Markdown
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +42,11 @@ from .beside import Beside, beside
 from .status import Status
 
 _IDS = 100
+_IMPORT = re.compile(r'^import .* from "./dom.js";$', re.MULTILINE)
+
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 class AnswerWidget(anywidget.AnyWidget):
@@ -46,8 +54,8 @@ class AnswerWidget(anywidget.AnyWidget):
 
     early = Instance(dict, allow_none=True).tag(sync=True)
     """A snapshot for a view that cannot ask yet; None once one has asked, and at the end."""
-    _esm = Path(__file__).with_name("widget.js")
-    _css = Path(__file__).with_name("widget.css")
+    _esm = _read("dom.js") + _IMPORT.sub("", _read("widget.js"))
+    _css = _read("controls.css") + _read("widget.css")
 
 
 class Channel:
@@ -95,6 +103,10 @@ class Channel:
         """Send the output that replaces the view."""
         output = {"output_type": "display_data", "data": data, "metadata": metadata}
         self.widget.send({"type": "static", "output": output})
+
+    def send_text(self, text: str) -> None:
+        """Send the answer's Markdown."""
+        self.widget.send({"type": "text", "text": text})
 
     def set_early(self, shown: Mapping[str, Any] | None) -> None:
         """Put a snapshot into the widget's state, or remove it."""

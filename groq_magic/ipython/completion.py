@@ -10,7 +10,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, context_
 
 from groq_magic.errors import InputError
 
-from .flags import FLAGS, PARSER
+from .flags import FLAGS, parser
 
 Settings = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def _arguments(before: Sequence[str], _word: str, settings: Settings) -> Sequenc
 
 def _flags(before: Sequence[str], word: str, settings: Settings) -> Sequence[str]:
     if word.startswith("-"):
-        return list(PARSER._option_string_actions)  # noqa: SLF001  # argparse has no public list
+        return list(parser()._option_string_actions)  # noqa: SLF001  # argparse has no public list
     flags = [flag for flag in FLAGS if before and before[-1] in flag.names.split()]
     return _values(flags[0].metavar.strip("[]"), settings) if flags else ()
 

@@ -9,13 +9,14 @@ import shlex
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from IPython.core.error import UsageError
 
 from groq_magic.errors import InputError, printable
-from groq_magic.wire.protocol import DEFAULT_MODEL
+from groq_magic.wire import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from .namespace import Namespace
@@ -93,7 +94,9 @@ class _Parser(ArgumentParser):
         raise UsageError(printable(f"%%groq: {message}. All flags: %%groq?"))
 
 
-def _parser() -> ArgumentParser:
+@cache
+def parser() -> ArgumentParser:
+    """Made when a flag is read first: each kernel loads this module."""
     parser = _Parser(
         "%%groq",
         description="Send the cell to a model at Groq and stream the answer below the cell.",
@@ -106,15 +109,12 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-PARSER = _parser()
-
-
 def parse(line: str, namespace: Namespace) -> dict[str, Any]:
     """The given flags by `Flag.name`, and the parameters of ``--param``.
 
     Expressions are filled after the flags are parsed: a value is text, never a flag or a file.
     """
-    parsed = vars(PARSER.parse_args(_words(line)))
+    parsed = vars(parser().parse_args(_words(line)))
     given = {name: value for name, value in parsed.items() if value is not None}
     fill = _unfilled if given.get("raw") else namespace.fill
     parameters = dict(_parameter(text, fill) for text in given.pop("param", ()))

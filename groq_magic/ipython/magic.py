@@ -37,6 +37,10 @@ FlagSettings: Any = type(
 )
 
 
+def _flag_help() -> str:
+    return flags.parser().format_help()
+
+
 def _command_help() -> str:
     from . import commands
 
@@ -80,7 +84,7 @@ class GroqMagic(FlagSettings):
         if waited and answer.error is not None:
             raise answer.error
 
-    ask.getdoc = flags.PARSER.format_help  # type: ignore[assignment]  # IPython calls it for ?
+    ask.getdoc = _flag_help  # type: ignore[assignment]  # IPython calls it for ?
 
     @line_magic("groq")  # type: ignore[arg-type]
     def command(self, line: str) -> None:

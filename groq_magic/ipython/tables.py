@@ -13,9 +13,9 @@ from groq_magic.display.table import Table
 from groq_magic.errors import InputError, MissingKeyError, span
 from groq_magic.prompt.interpolation import one_line
 from groq_magic.usage import rate_limits, spent
+from groq_magic.wire import DEFAULT_MODEL
 from groq_magic.wire.endpoint import Endpoint, key_source, present_url, without_secret
 from groq_magic.wire.models import Model, dollars
-from groq_magic.wire.protocol import DEFAULT_MODEL
 
 Settings = Mapping[str, Any]
 

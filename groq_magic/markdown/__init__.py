@@ -9,7 +9,7 @@ text. The package imports nothing else of groq_magic.
 >>> markdown.feed("# Hi\n\nSome **bo")
 >>> for operation in markdown.flush():
 ...     print(operation)
-('settle', '<h1>Hi</h1>\n')
+('settle', '<h1 class="jp-toc-ignore">Hi</h1>\n')
 ('tail', '<p>Some <strong>bo</strong></p>\n', '')
 >>> markdown.feed("ld** text")
 >>> markdown.close()[0]

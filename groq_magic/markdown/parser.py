@@ -85,6 +85,13 @@ def _tasks_rule(state: StateCore) -> None:
             first.content = first.content[4:]
 
 
+def _headings_rule(state: StateCore) -> None:
+    """JupyterLab's table of contents takes the headings of outputs, but for those of this class."""
+    for token in state.tokens:
+        if token.type == "heading_open":
+            token.attrs["class"] = "jp-toc-ignore"
+
+
 def _tables_rule(state: StateCore) -> None:
     for token in state.tokens:
         if token.type == "table_open":
@@ -101,7 +108,7 @@ def _make_parser() -> MarkdownIt:
     interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("fence", "math", math.block_rule, interrupts)
     parser.block.ruler.at("fence", fence_rule, interrupts)
-    for rule in (links.safe_links_rule, _tasks_rule, _tables_rule):
+    for rule in (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule):
         parser.core.ruler.push(rule.__name__, rule)
     for kind in ("fence", "code_block"):
         parser.add_render_rule(kind, _render_rule(code_html))

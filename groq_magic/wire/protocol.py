@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from groq_magic.errors import InputError, ParseError
 
-DEFAULT_MODEL = "openai/gpt-oss-120b"
+from . import DEFAULT_MODEL
 
 
 @dataclass(frozen=True, slots=True)

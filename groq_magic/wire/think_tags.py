@@ -24,6 +24,8 @@ class ThinkTags:
 
     def split(self, content: str) -> tuple[str, str]:
         """Reasoning and text of the next delta's content."""
+        if self._state == "text":
+            return "", content
         self._held += content
         reasoning = ""
         if self._state == "head":

@@ -48,7 +48,7 @@ def test_the_static_output_of_a_cell(kernel: Kernel) -> None:
     run = kernel.run("%%groq\nExplain server-sent events")
     data, metadata = bundle(kernel.until_static(run))
     assert set(data) == {"text/html", "text/plain"}
-    assert "<h2>Server-sent events</h2>" in data["text/html"]
+    assert "Server-sent events</h2>" in data["text/html"]
     assert data["text/plain"].startswith("## Server-sent events\n\nOne HTTP response")
     assert "<table" in data["text/html"]
     assert metadata["state"] == "done"
@@ -177,7 +177,7 @@ async def fence():
     yield Chunk(Delta("```\\n" + "line\\n" * 10_000 + "The end."), "stop")
     yield Done()
 
-view = LiveView(Answer(fence()).start())
+view = LiveView(Answer(fence()).start(), "one")
 """
 
 
@@ -241,7 +241,7 @@ async def floods():
     yield Done()
 
 answer = Answer(floods()).start()
-view = live.LiveView(answer)
+view = live.LiveView(answer, "one")
 view_is_gone = view.finished.is_set
 runtime.loop.job(turn).start()
 assert view.finished.wait(120)

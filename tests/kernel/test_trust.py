@@ -24,7 +24,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from groq_magic.wire.protocol import DEFAULT_MODEL
+from groq_magic.wire import DEFAULT_MODEL
 from tests.support.kernels import running_kernel
 from tests.support.lab import KERNEL
 from tests.support.notebooks import RUNNERS

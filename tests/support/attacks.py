@@ -188,9 +188,8 @@ ATTACKS = [
 ]
 
 _ALLOWED = {
-    **dict.fromkeys(
-        "p h1 h2 h3 h4 h5 h6 blockquote ul em strong s hr br thead tbody tr".split(), ()
-    ),
+    **dict.fromkeys("p blockquote ul em strong s hr br thead tbody tr".split(), ()),
+    **dict.fromkeys("h1 h2 h3 h4 h5 h6".split(), ("class",)),
     "ol": ("start",),
     "li": ("style",),
     "a": ("href", "title", "rel", "target"),

@@ -16,11 +16,18 @@ FOLDER = Path(__file__).parents[2] / ".cache"
 SPECIFICATION = FOLDER / f"commonmark-of-markdown-it-py-{version('markdown-it-py')}.json"
 KERNELS = ("6.31.0", "7.1.0", "7.3.0")
 """Versions of ipykernel that differ in how they handle a message while a cell runs."""
+LOWEST_LAB = "4.0.0"
+"""The lowest JupyterLab whose editors the plugin knows."""
 
 
 def kernel_folder(ipykernel: str) -> Path:
     """Where that version is, alone: its dependencies are those of the environment."""
     return FOLDER / f"ipykernel-{ipykernel}"
+
+
+def lab_folder() -> Path:
+    """Where the lowest JupyterLab is, alone."""
+    return FOLDER / f"jupyterlab-{LOWEST_LAB}"
 
 
 def main() -> None:
@@ -30,6 +37,8 @@ def main() -> None:
         for ipykernel in KERNELS:
             if not kernel_folder(ipykernel).exists():
                 _fetch(["install", "--target"], kernel_folder(ipykernel), f"ipykernel=={ipykernel}")
+        if not lab_folder().exists():
+            _fetch(["install", "--target"], lab_folder(), f"jupyterlab=={LOWEST_LAB}")
 
 
 def _fetch_specification() -> None:

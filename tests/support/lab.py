@@ -34,6 +34,8 @@ KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language":
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 SIZE: ViewportSize = {"width": 1100, "height": 1400}
 _LOADS = 5
+_ROOT = Path(__file__).parents[2]
+_WITHOUT_PLUGIN = {"disabledExtensions": {"groq-magic": True}}
 DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -80,7 +82,9 @@ def running_profile() -> Iterator[Profile]:
 class Lab:
     """A JupyterLab server on a folder of its own."""
 
-    def __init__(self, folder: Path, env: dict[str, str], settings: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, env: dict[str, str], settings: dict[str, Any], *, has_plugin: bool
+    ) -> None:
         self.folder = folder
         self._log = folder / "server.log"
         home = folder / "home"
@@ -88,6 +92,7 @@ class Lab:
             **os.environ,
             **{f"JUPYTER_{name}_DIR": str(home / name) for name in ("CONFIG", "DATA", "RUNTIME")},
             "IPYTHONDIR": str(home / "ipython"),
+            "JUPYTER_PATH": str(home / "share"),
             **env,
         }
         environment.pop("GROQ_API_KEY", None)
@@ -95,6 +100,9 @@ class Lab:
         overrides = home / "CONFIG" / "labconfig" / "default_setting_overrides.json"
         overrides.parent.mkdir(parents=True)
         overrides.write_text(json.dumps(SETTINGS | settings))
+        if not has_plugin:
+            overrides.with_name("page_config.json").write_text(json.dumps(_WITHOUT_PLUGIN))
+        _copy_plugin(home / "share" / "labextensions" / "groq-magic")
         options = {
             "ServerApp.root_dir": folder / "notebooks",
             "IdentityProvider.token": "",
@@ -143,11 +151,22 @@ class Lab:
             time.sleep(0.05)
 
 
+def _copy_plugin(folder: Path) -> None:
+    """The plugin of this checkout, as the wheel lays it out: an installed one may be older."""
+    shutil.copytree(_ROOT / "jupyter-config" / "labextension", folder)
+    for name in ("dom.js", "controls.css"):
+        shutil.copy(_ROOT / "groq_magic" / "display" / name, folder / "static")
+
+
 @contextmanager
 def running_lab(
-    folder: Path, env: dict[str, str], settings: dict[str, Any] | None = None
+    folder: Path,
+    env: dict[str, str],
+    settings: dict[str, Any] | None = None,
+    *,
+    has_plugin: bool = True,
 ) -> Iterator[Lab]:
-    lab = Lab(folder, env, settings or {})
+    lab = Lab(folder, env, settings or {}, has_plugin=has_plugin)
     try:
         yield lab
     finally:

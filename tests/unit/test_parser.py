@@ -219,7 +219,7 @@ def reference(text: str) -> str:
 def without_styles(html: str) -> str:
     """The HTML without what we add: styles, colours, and what keeps links safe."""
     html = re.sub(r' (?:style|rel|target)="[^"]*"', "", html)
-    html = html.replace(' class="highlight"', "").replace(' highlight"', '"')
+    html = re.sub(r' class="(?:highlight|jp-toc-ignore)"', "", html).replace(' highlight"', '"')
     return re.sub(r"</?span[^>]*>", "", html).replace("&#39;", "'")
 
 

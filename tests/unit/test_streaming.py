@@ -192,7 +192,7 @@ def flushed(*deltas: str) -> tuple[StreamingMarkdown, list[Operation]]:
         (["a\n", "\n"], [("settle", "<p>a</p>\n"), ("tail", "", "")]),
         (["> a\n", "\nb"], [("settle",), ("tail", "<p>b</p>\n", "")]),
         (["- a\n", "\nb"], [("tail",)]),
-        (["# a\n"], [("settle", "<h1>a</h1>\n"), ("tail", "", "")]),
+        (["# a\n"], [("settle", '<h1 class="jp-toc-ignore">a</h1>\n'), ("tail", "", "")]),
         (["- a\n- b\n", "- c\n"], [("push", "<li>b</li>\n"), ("tail", "", "<li>c</li>\n")]),
         (["- a\n- b\n", "- c"], [("tail", "", "<li>b</li>\n<li>c</li>\n")]),
         (

@@ -20,7 +20,9 @@ def shown(text: str) -> str:
     markdown.feed(text)
     markdown.flush()
     return re.sub(
-        r' style="[^"]*"| class="highlight"| rel="[^"]*"| target="[^"]*"', "", markdown.html
+        r' style="[^"]*"| class="(?:highlight|jp-toc-ignore)"| rel="[^"]*"| target="[^"]*"',
+        "",
+        markdown.html,
     )
 
 

@@ -1,0 +1,373 @@
+"""The plugin's buttons and commands on answers: in a real JupyterLab and a real Notebook 7."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page
+
+from tests.support.demo import Demo
+from tests.support.hand import Hand, in_both, stops
+from tests.support.lab import Lab, NotebookPage, Profile
+
+TOKENS_PER_SECOND = 300
+CODE = "def hello():\n    return 'world'\n"
+ANSWER = f"## So\n\nHere it is:\n\n```python\n{CODE}```\n\nThat is all.\n"
+
+
+def copied(page: Page) -> str:
+    """What the clipboard has, read as a user reads it: pasted."""
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('textarea'), {id: 'p'}))"
+    )
+    page.locator("#p").focus()
+    page.keyboard.press("Control+v")
+    text = page.locator("#p").input_value()
+    page.evaluate("document.getElementById('p').remove()")
+    return text
+
+
+@pytest.fixture
+def page(browser: Profile) -> Page:
+    page = browser.new_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield page
+    page.close()
+
+
+def ended(kind: type[NotebookPage], lab: Lab, page: Page, hand: Hand) -> NotebookPage:
+    """A notebook with an answer that has ended and is saved."""
+    book = kind(page, lab, lab.write(f"ended-{kind.__name__}-{id(hand)}.ipynb", hand.cell, "1 + 1"))
+    book.run(0)
+    hand.say(ANSWER)
+    hand.end()
+    book.until(lambda: "That is all." in book.text(0) and stops(page) == 0)
+    book.save()
+    return book
+
+
+def button(place: Locator, name: str) -> Locator:
+    return place.get_by_role("button", name=re.compile(name))
+
+
+@in_both
+def test_an_answer_has_buttons_also_after_a_reload(
+    kind: type[NotebookPage], lab: Lab, page: Page, hand: Hand
+) -> None:
+    book = ended(kind, lab, page, hand)
+    saved = book.path.read_text("utf-8")
+    for _ in range(2):
+        answer = book.answer(0)
+        answer.hover()
+        button(answer, "Copy the answer of .* in cell 1 as Markdown").click()
+        assert copied(page) == ANSWER
+        answer.locator("pre").hover()
+        button(answer, "Copy this code").click()
+        assert copied(page) == CODE
+        assert answer.locator(".groq-buttons").count() == 2
+        book.open()
+    assert book.path.read_text("utf-8") == saved
+
+
+def test_code_is_inserted_below_and_not_run(lab: Lab, page: Page, hand: Hand) -> None:
+    book = ended(NotebookPage, lab, page, hand)
+    book.answer(0).locator("pre").hover()
+    button(book.answer(0), "Insert this code below").click()
+    book.until(lambda: book.page.locator(".jp-Notebook .jp-CodeCell").count() == 3)
+    assert book.cell(1).locator(".cm-content").inner_text() == CODE.rstrip("\n")
+    assert book.cell(1).locator(".cm-content").evaluate("e => e.contains(document.activeElement)")
+    assert book.cell(1).locator(".jp-InputPrompt").inner_text() == "[ ]:"
+    assert book.cell(2).locator(".cm-content").inner_text() == "1 + 1"
+
+
+def test_by_keyboard(lab: Lab, page: Page, hand: Hand) -> None:
+    book = ended(NotebookPage, lab, page, hand)
+    first = button(book.answer(0), "Copy the answer")
+    opacity = "e => getComputedStyle(e.parentElement).opacity"
+    page.mouse.move(0, 0)
+    assert first.evaluate(opacity) == "0"
+    book.cell(0).focus()
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if first.evaluate("e => e === document.activeElement"):
+            break
+    assert first.evaluate(opacity) == "1"
+    page.keyboard.press("Enter")
+    assert copied(page) == ANSWER
+
+
+def test_without_a_kernel(lab: Lab, page: Page, hand: Hand) -> None:
+    book = ended(NotebookPage, lab, page, hand)
+    notebook = nbformat.read(book.path, as_version=4)
+    gone = {"name": "gone", "display_name": "Gone", "language": "gone"}
+    notebook.metadata = {"kernelspec": gone, "language_info": {"name": "gone"}}
+    nbformat.write(notebook, lab.folder / "notebooks" / "gone.ipynb")
+    page.goto(f"{lab.url}lab/tree/gone.ipynb?reset")
+    dialog = page.locator(".jp-Dialog")
+    dialog.get_by_role("button", name="No Kernel").click(timeout=60_000)
+    answer = page.locator(".groq-answer")
+    answer.hover()
+    button(answer, "Copy the answer").click()
+    assert copied(page) == ANSWER
+    answer.locator("pre").hover()
+    button(answer, "Insert this code below").click()
+    page.locator(".jp-Notebook .jp-CodeCell").nth(2).wait_for()
+    assert page.locator(".cm-content").nth(1).inner_text() == CODE.rstrip("\n")
+
+
+def test_run_again(lab: Lab, page: Page, server: Demo) -> None:
+    book = NotebookPage(page, lab, lab.write("again.ipynb", "%%groq\ncat names", "1 + 1"))
+    book.run(0)
+    book.until(lambda: "Semicolon" in book.text(0) and stops(page) == 0)
+    count = len(server.seen())
+    book.cell(1).focus()
+    book.answer(0).hover()
+    button(book.answer(0), "Run cell 1 again").click()
+    server.until("done", count)
+    book.until(lambda: "Semicolon" in book.text(0) and stops(page) == 0)
+    assert book.text(1) == ""
+
+
+def test_a_live_answer_is_copied_as_markdown(lab: Lab, page: Page, hand: Hand) -> None:
+    book = NotebookPage(page, lab, lab.write("live.ipynb", hand.cell))
+    book.run(0)
+    hand.say(ANSWER)
+    answer = book.answer(0)
+    answer.get_by_text("That is all.").wait_for()
+    answer.locator(".groq-bar").hover()
+    button(answer, "Copy the answer").click()
+    answer.locator(".groq-copied").wait_for()
+    assert copied(page) == ANSWER
+    answer.locator("pre").hover()
+    button(answer, "Insert this code below").click()
+    assert book.cell(1).locator(".cm-content").inner_text() == CODE.rstrip("\n")
+    hand.end()
+    book.until(lambda: stops(page) == 0)
+
+
+SPOOFS = {
+    "a class without metadata": "display(HTML('<div class=\"groq-answer\"><pre>x</pre></div>'))",
+    "metadata without a class": "display(HTML('<div><pre>x</pre></div>'), metadata={'groq': {}})",
+    "an answer in an answer": (
+        'display(HTML(\'<div class="groq-answer"><div class="groq-answer">'
+        "<pre>x</pre></div></div>'))"
+    ),
+}
+
+
+def test_what_is_no_answer_gets_no_buttons(lab: Lab, page: Page, server: Demo) -> None:
+    cells = [f"from IPython.display import HTML, display\n{spoof}" for spoof in SPOOFS.values()]
+    book = NotebookPage(page, lab, lab.write("spoofs.ipynb", *cells, "%%groq\ncat names"))
+    for number in range(len(cells) + 1):
+        book.run(number)
+    book.until(lambda: "Semicolon" in book.text(len(cells)) and stops(page) == 0)
+    book.answer(len(cells)).locator(".groq-buttons").first.wait_for(state="attached")
+    for number in range(len(cells)):
+        assert book.cell(number).locator(".groq-buttons").count() == 0
+
+
+LONG = "%%groq -m demo/long\nSay much"
+
+
+def running(server: Demo) -> int:
+    return [seen["state"] for seen in server.seen()].count("streaming")
+
+
+def begin(book: NotebookPage, *numbers: int) -> None:
+    for number in numbers:
+        book.run(number)
+        book.until(partial(shows, book, number, "never has to end"))
+
+
+@in_both
+def test_an_interrupt_of_an_idle_kernel_stops_the_answers(
+    kind: type[NotebookPage], lab: Lab, page: Page, server: Demo
+) -> None:
+    book = kind(page, lab, lab.write(f"interrupt-{kind.__name__}.ipynb", LONG, LONG))
+    begin(book, 0, 1)
+    book.cell(0).focus()
+    page.keyboard.press("i")
+    page.keyboard.press("i")
+    book.until(lambda: running(server) == 0)
+    book.until(lambda: "stopped after" in book.text(0) and "stopped after" in book.text(1))
+
+
+def test_stop_by_keyboard_and_menu(lab: Lab, page: Page, server: Demo) -> None:
+    book = NotebookPage(page, lab, lab.write("stops.ipynb", LONG, LONG, "1 + 1"))
+    begin(book, 0, 1)
+    status = page.locator("#jp-bottom-panel .groq-running, .jp-StatusBar-Widget .groq-running")
+    assert status.inner_text() == "2 answers run"
+    book.cell(0).focus()
+    page.keyboard.press("Control+.")
+    book.until(lambda: "stopped after" in book.text(0))
+    assert running(server) == 1
+    book.until(lambda: status.inner_text() == "1 answer runs")
+    status.click()
+    assert book.cell(1).get_attribute("class").count("jp-mod-active") == 1
+    book.cell(1).locator(".jp-InputPrompt").click(button="right")
+    page.get_by_role("menuitem", name="Stop answer").click()
+    book.until(lambda: running(server) == 0)
+    book.until(lambda: not status.is_visible())
+
+
+def test_all_answers_are_stopped_from_the_palette(lab: Lab, page: Page, server: Demo) -> None:
+    book = NotebookPage(page, lab, lab.write("palette.ipynb", LONG, LONG, "1 + 1"))
+    begin(book, 0, 1)
+    page.keyboard.press("Control+Shift+c")
+    page.keyboard.type("Stop all answers")
+    page.keyboard.press("Enter")
+    book.until(lambda: running(server) == 0)
+    book.until(lambda: "stopped after" in book.text(0) and "stopped after" in book.text(1))
+
+
+FILLER = "\n".join(f"# line {number}" for number in range(30))
+
+
+def test_the_answer_of_a_run_cell_comes_into_sight(lab: Lab, browser: Profile, hand: Hand) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    cells = [FILLER, f"{FILLER}\n{hand.cell}", FILLER]
+    book = NotebookPage(page, lab, lab.write("below.ipynb", *cells))
+    editor = book.cell(1).locator(".cm-content")
+    editor.click()
+    page.keyboard.press("Control+End")
+    bottom = "e => e.scrollIntoView({block: 'end'})"
+    book.cell(1).locator(".cm-line").last.evaluate(bottom)  # at the window's lower edge
+    page.keyboard.press("Control+Enter")
+    hand.say(*(f"Line {number}.\n\n" for number in range(60)))
+    last = book.answer(1).get_by_text("Line 59.")
+    last.wait_for()
+    book.until(lambda: is_in_sight(last))
+    page.close()
+
+
+def is_in_sight(node: Locator) -> bool:
+    box = node.bounding_box()
+    return box is not None and 0 < box["y"] < 700 - box["height"]
+
+
+def test_a_caret_below_a_growing_answer_stays(lab: Lab, browser: Profile, hand: Hand) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    book = NotebookPage(page, lab, lab.write("caret.ipynb", hand.cell, "# here", FILLER))
+    book.run(0)
+    hand.say("A beginning.\n\n")
+    book.answer(0).get_by_text("A beginning.").wait_for()
+    book.cell(1).locator(".cm-content").click()
+    tops = set[int]()
+    for number in range(40):
+        page.keyboard.type("x")
+        hand.say(f"Line {number}.\n\n")
+        book.answer(0).get_by_text(f"Line {number}.", exact=True).wait_for()
+        page.evaluate("new Promise(requestAnimationFrame)")
+        box = book.cell(1).locator(".cm-content").bounding_box()
+        assert box is not None
+        tops.add(round(box["y"]))
+    assert max(tops) - min(tops) <= 1
+    page.close()
+
+
+def test_a_reader_further_up_can_jump_to_the_latest_line(
+    lab: Lab, browser: Profile, hand: Hand
+) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    book = NotebookPage(page, lab, lab.write("jump.ipynb", hand.cell))
+    book.run(0)
+    hand.say(*(f"Line {number}.\n\n" for number in range(60)))
+    book.until(lambda: is_in_sight(book.answer(0).get_by_text("Line 59.")))
+    jump = book.answer(0).get_by_role("button", name="Jump to the latest line")
+    assert not jump.is_visible()
+    book.answer(0).hover()
+    page.mouse.wheel(0, -900)
+    jump.wait_for()
+    hand.say("Line 60.\n\n")
+    book.answer(0).get_by_text("Line 60.").wait_for()
+    assert not is_in_sight(book.answer(0).get_by_text("Line 60."))
+    jump.click()
+    book.until(lambda: is_in_sight(book.answer(0).get_by_text("Line 60.")))
+    hand.say("Line 61.\n\n")
+    book.until(lambda: is_in_sight(book.answer(0).get_by_text("Line 61.")))
+    book.until(lambda: not jump.is_visible())
+    page.close()
+
+
+def test_the_console_has_no_error(lab: Lab, page: Page) -> None:
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else 0)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    book = NotebookPage(page, lab, lab.write("quiet.ipynb", "%%groq\ncat names"))
+    book.run(0)
+    book.until(lambda: "Semicolon" in book.text(0) and stops(page) == 0)
+    assert [line for line in said if "groq" in line] == []
+
+
+SELECTED = "() => getSelection().toString()"
+
+
+def test_the_end_leaves_folds_and_the_selection_as_they_are(
+    lab: Lab, page: Page, hand: Hand
+) -> None:
+    book = NotebookPage(page, lab, lab.write("reader.ipynb", hand.cell))
+    book.run(0)
+    hand.think("It **thinks**.")
+    hand.say("A word to select, and `code`.\n\n")
+    text = book.answer(0).get_by_text("A word to select")
+    text.wait_for()
+    book.answer(0).locator("summary").click()
+    text.select_text()
+    selected = page.evaluate(SELECTED)
+    assert "select, and code" in selected
+    hand.say("And the last paragraph.")
+    hand.end()
+    book.until(lambda: stops(page) == 0)
+    assert book.answer(0).locator("details").get_attribute("open") is not None
+    assert page.evaluate(SELECTED).strip() == selected.strip()
+
+
+def test_a_file_saved_in_mid_stream_has_the_text_so_far(lab: Lab, page: Page, hand: Hand) -> None:
+    book = NotebookPage(page, lab, lab.write("mid.ipynb", hand.cell))
+    book.run(0)
+    hand.say(ANSWER, "And so $x^2$ on")
+    book.answer(0).get_by_text("That is all.").wait_for()
+    view = book.answer(0).element_handle()
+    saved = book.save()
+    data = saved["cells"][0]["outputs"][0]["data"]
+    assert "That is all." in data["text/plain"]
+    assert "<h2" in data["text/html"]
+    assert "button" not in data["text/html"]
+    assert view is not None
+    assert view.evaluate("e => e.isConnected")  # and the view is still the same
+    hand.say(", still live.")
+    book.answer(0).get_by_text("still live.").wait_for()
+    book.shut_down_kernel()
+    page.wait_for_timeout(500)
+    book.path.write_text(nbformat.writes(nbformat.from_dict(saved)), "utf-8")
+    page.goto("about:blank")
+    book.load()
+    answer = book.answer(0)
+    answer.get_by_text("That is all.").wait_for()
+    assert "Not finished." in answer.inner_text()
+    assert answer.locator("h2").inner_text() == "So"
+    assert page.get_by_text("model not found").count() == 0
+    button(answer, "Copy the answer").wait_for(state="attached")
+
+
+def shows(book: NotebookPage, number: int, words: str) -> bool:
+    return words in book.text(number)
+
+
+def test_a_dropped_turn_says_so(lab: Lab, page: Page, server: Demo) -> None:
+    cells = [f"%%groq -c\ncat names {number}" for number in range(3)]
+    book = NotebookPage(page, lab, lab.write("dropped.ipynb", *cells))
+    for number in range(3):
+        book.run(number)
+        book.until(partial(shows, book, number, f"Turn {number + 1} of chat"))
+        book.until(lambda: stops(page) == 0)
+    book.run(0)
+    for number in (1, 2):
+        words = "No longer part of chat: its turn 1 was asked again"
+        book.until(partial(shows, book, number, words))
+        assert "Semicolon" in book.text(number)
+    book.until(lambda: stops(page) == 0)
+    assert "No longer part" not in book.text(0)
