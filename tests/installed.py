@@ -24,6 +24,7 @@ from tests.support.terminals import terminal
 ROOT = Path(__file__).parents[1]
 UV = (sys.executable, "-m", "uv", "--no-python-downloads")
 STARTUP = "etc/ipython/startup/50-groq-magic.py"
+PLUGIN = "share/jupyter/labextensions/groq-magic/static"
 KINDS = {
     "lowest on 3.11": ("3.11", "lowest-direct"),
     "newest on 3.11": ("3.11", "highest"),
@@ -105,6 +106,8 @@ def _not_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_kernel_has_the_magic_at_its_start(environment: Environment, tmp_path: Path) -> None:
     assert (environment.folder / STARTUP).is_file()
+    plugin = {path.name for path in (environment.folder / PLUGIN).iterdir()}
+    assert plugin == {"answers.js", "controls.css", "dom.js", "plugin.js", "prompts.js"}
     with environment.kernel(tmp_path) as kernel:
         assert kernel.run("%groq demo").stdout.startswith("Answers come from the demo server")
         asked = kernel.run("%%groq -o answer\nExplain server-sent events")

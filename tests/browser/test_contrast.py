@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import nbformat
 import pytest
 from playwright.sync_api import Page
@@ -80,7 +82,7 @@ def too_faint(page: Page) -> list[list[object]]:
 @pytest.fixture(scope="module", params=[{}, DARK], ids=["light", "dark"])
 def lab(
     request: pytest.FixtureRequest, server: Demo, tmp_path_factory: pytest.TempPathFactory
-) -> Lab:
+) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     with running_lab(folder, {"GROQ_BASE_URL": server.base_url}, request.param) as lab:
         yield lab

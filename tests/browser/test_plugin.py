@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import ConsoleMessage, Locator, Page
 
 from tests.support.demo import Demo
 from tests.support.hand import Hand, in_both, stops
-from tests.support.lab import Lab, NotebookPage, Profile
+from tests.support.lab import Lab, NotebookPage, Profile, running_lab
 
 TOKENS_PER_SECOND = 300
 CODE = "def hello():\n    return 'world'\n"
@@ -31,7 +33,7 @@ def copied(page: Page) -> str:
 
 
 @pytest.fixture
-def page(browser: Profile) -> Page:
+def page(browser: Profile) -> Iterator[Page]:
     page = browser.new_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     yield page
@@ -292,14 +294,56 @@ def test_a_reader_further_up_can_jump_to_the_latest_line(
     page.close()
 
 
+def errors_of(page: Page) -> list[str]:
+    """What the console will say of errors; voila's own plugin logs one."""
+    errors: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error" and "voila" not in message.text:
+            errors.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return errors
+
+
 def test_the_console_has_no_error(lab: Lab, page: Page) -> None:
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else 0)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    errors = errors_of(page)
     book = NotebookPage(page, lab, lab.write("quiet.ipynb", "%%groq\ncat names"))
     book.run(0)
     book.until(lambda: "Semicolon" in book.text(0) and stops(page) == 0)
-    assert [line for line in said if "groq" in line] == []
+    assert errors == []
+
+
+def test_where_only_the_kernel_has_the_package(
+    tmp_path: Path, browser: Profile, server: Demo
+) -> None:
+    page = browser.new_page()
+    errors = errors_of(page)
+    with running_lab(tmp_path, {"GROQ_BASE_URL": server.base_url}, has_plugin=False) as lab:
+        book = NotebookPage(page, lab, lab.write("without.ipynb", LONG, "%%groq\ncat names"))
+        begin(book, 0)
+        assert page.locator(".groq-prompt").count() == 0
+        book.answer(0).get_by_role("button", name="Stop").click()
+        book.until(lambda: "stopped after" in book.text(0))
+        book.run(1)
+        book.until(lambda: "Semicolon" in book.text(1) and stops(page) == 0)
+        assert page.locator(".groq-buttons").count() == 0
+    page.close()
+    assert errors == []
+
+
+def test_where_only_the_server_has_the_package(lab: Lab, page: Page) -> None:
+    """The kernel is of another environment, and has no %%groq."""
+    errors = errors_of(page)
+    cells = ("%unload_ext groq_magic", "%%groq\nIt isn't there", "1 + 1")
+    book = NotebookPage(page, lab, lab.write("server.ipynb", *cells))
+    book.run(0)
+    book.run(1)
+    book.until(lambda: "`%%groq` not found" in book.text(1))
+    book.run(2)
+    book.until(lambda: "2" in book.text(2))
+    assert errors == []
 
 
 SELECTED = "() => getSelection().toString()"
