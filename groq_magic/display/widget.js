@@ -28,7 +28,7 @@
  * }} Model
  */
 
-import { addCopyButtons, copy, copyCode, element, noteOf, outputOf, say } from "./dom.js";
+import { addCopyButtons, buttonIn, copy, copyCode, element, noteOf, outputOf, say } from "./dom.js";
 
 const ASK_AGAIN_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
@@ -61,9 +61,8 @@ const build = (el) => {
   const text = element("div", `groq-text ${markdown}`, root);
   const calls = element("div", "groq-calls jp-RenderedHTMLCommon", root);
   const note = element("div", "groq-note jp-RenderedHTMLCommon", root);
-  const jump = element("button", "groq-stop", element("div", "groq-jump", root));
-  jump.type = "button";
-  jump.textContent = "Jump to the latest line";
+  const latest = "Jump to the latest line";
+  const jump = buttonIn(element("div", "groq-jump", root), "", latest, latest);
   return { jump, root, header, stop, thought, summary, reasoning, tools, text, calls, note };
 };
 

@@ -42,7 +42,7 @@ from .beside import Beside, beside
 from .status import Status
 
 _IDS = 100
-_IMPORT = re.compile(r'^import .* from "./dom.js";$', re.MULTILINE)
+_IMPORT = re.compile(r'^import [^;]* from "./dom.js";$', re.MULTILINE)
 
 
 def _read(name: str) -> str:

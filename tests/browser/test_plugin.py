@@ -208,7 +208,7 @@ def test_stop_by_keyboard_and_menu(lab: Lab, page: Page, server: Demo) -> None:
     assert running(server) == 1
     book.until(lambda: status.inner_text() == "1 answer runs")
     status.click()
-    assert book.cell(1).get_attribute("class").count("jp-mod-active") == 1
+    assert "jp-mod-active" in str(book.cell(1).get_attribute("class"))
     book.cell(1).locator(".jp-InputPrompt").click(button="right")
     page.get_by_role("menuitem", name="Stop answer").click()
     book.until(lambda: running(server) == 0)
@@ -328,8 +328,8 @@ def test_where_only_the_kernel_has_the_package(
         book.until(lambda: "stopped after" in book.text(0))
         book.run(1)
         book.until(lambda: "Semicolon" in book.text(1) and stops(page) == 0)
-        assert page.locator(".groq-buttons").count() == 0
-    page.close()
+        assert page.locator(".groq-answer [data-label='Run again']").count() == 0
+        page.close()
     assert errors == []
 
 

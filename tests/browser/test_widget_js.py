@@ -46,7 +46,7 @@ async (messages) => {
   const expected = document.createElement("div");
   const blocks = (text) => {
     const copy = text.cloneNode(true);
-    copy.querySelectorAll("button").forEach((button) => button.remove());
+    copy.querySelectorAll(".groq-buttons").forEach((buttons) => buttons.remove());
     return [...copy.children].map((block) => block.outerHTML).join("\\n");
   };
   const asked = [];

@@ -20,6 +20,7 @@ const LIVE_TEXT = ".groq-text";
 const TEXT = ":scope > .jp-RenderedMarkdown";
 const ENDS = ["done", "stopped", "failed"];
 const INTERRUPTS = ["notebook:interrupt-kernel", "kernelmenu:interrupt"];
+const WIDGET = "application/vnd.jupyter.widget-view+json";
 const LOST = "Error displaying widget"; // in ipywidgets' words
 const UNFINISHED = "The notebook was saved while this answer came.";
 const SILENT = "silent-change"; // to JupyterLab: the change is no news for the page
@@ -254,6 +255,8 @@ class Answers {
   /** @type {WeakSet<Element>} */
   #dressed = new WeakSet();
   #running = 0;
+  /** @type {Set<string>} */
+  #triedAgain = new Set();
   /** @type {any} */
   #expected = null;
 
@@ -329,14 +332,23 @@ class Answers {
   }
 
   /**
-   * Show what the file has of an answer whose widget is gone with its kernel.
+   * Mend an output that says "Error displaying widget".
+   *
+   * The manager of ipywidgets gives up a model that arrives when it has just stopped asking: with
+   * a kernel, the output is made once more. Without one, what the file has is shown.
    *
    * @param {Node} node
    * @param {any} panel
    */
   async #showSaved(node, panel) {
-    const output = outputAt(node, panel)?.output;
-    if (!output?.metadata.groq || !output.data["text/html"]) return;
+    const { cell, index, output } = outputAt(node, panel) ?? {};
+    if (!output?.metadata.groq) return;
+    const id = output.data[WIDGET]?.model_id;
+    if (panel.sessionContext.session?.kernel && !this.#triedAgain.has(id)) {
+      this.#triedAgain.add(id);
+      return cell.outputArea.model.set(index, output.toJSON());
+    }
+    if (!output.data["text/html"]) return;
     const renderer = panel.content.rendermime.createRenderer("text/html");
     await renderer.renderModel(output);
     /** @type {Element} */ (node).replaceChildren(renderer.node);
