@@ -137,6 +137,7 @@ def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Profile, hand: Hand)
     hand.say("```python\nprint(4)\n```\n\nNext")
     summary = book.answer(0).locator("summary", has_text="Thought")
     thought = book.answer(0).get_by_text("Let me see.")
+    book.answer(0).get_by_text("Next").wait_for()  # the reasoning has collapsed
     summary.focus()
     page.keyboard.press("Enter")
     book.until(thought.is_visible)
@@ -148,11 +149,12 @@ def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Profile, hand: Hand)
     book.until(lambda: page.evaluate("navigator.clipboard.readText()") == "print(4)\n")
     hand.end()
     book.until(lambda: stops(page) == 0)
+    assert thought.is_visible()  # the end folds nothing
     summary.focus()
     page.keyboard.press("Space")
-    book.until(thought.is_visible)
-    page.keyboard.press("Space")
     book.until(thought.is_hidden)
+    page.keyboard.press("Space")
+    book.until(thought.is_visible)
     page.close()
 
 
