@@ -225,7 +225,7 @@ class Follower {
   }
 
   jump() {
-    this.#follows = true;
+    this.#hasScrolled = this.#follows = true;
     this.#follow();
   }
 
@@ -570,6 +570,7 @@ class View {
     stop.addEventListener("click", () => this.#stop());
     summary.addEventListener("click", () => this.#follower.letGo()); // to read there
     jump.addEventListener("click", () => this.#follower.jump());
+    root.addEventListener("groq-follow", () => this.#follower.jump()); // from the plugin
     root.addEventListener("groq-copy", (event) => this.#ask(event)); // from the plugin
     root.addEventListener("click", ({ target }) => {
       if (target instanceof HTMLElement && target.matches(".groq-copy")) copyCode(target);

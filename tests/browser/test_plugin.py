@@ -61,32 +61,43 @@ def test_an_answer_has_buttons_also_after_a_reload(
 ) -> None:
     book = ended(kind, lab, page, hand)
     saved = book.path.read_text("utf-8")
-    for _ in range(2):
-        answer = book.answer(0)
-        answer.hover()
-        button(answer, "Copy the answer of .* in cell 1 as Markdown").click()
-        assert copied(page) == ANSWER
-        answer.locator("pre").hover()
-        button(answer, "Copy this code").click()
-        assert copied(page) == CODE
-        assert answer.locator(".groq-buttons").count() == 2
-        book.open()
+    check_copy(page, book.answer(0))
+    book.open()
+    check_copy(page, book.answer(0))
     assert book.path.read_text("utf-8") == saved
+    check_insert(book)
 
 
-def test_code_is_inserted_below_and_not_run(lab: Lab, page: Page, hand: Hand) -> None:
-    book = ended(NotebookPage, lab, page, hand)
-    book.answer(0).locator("pre").hover()
+def check_copy(page: Page, answer: Locator) -> None:
+    answer.hover()
+    button(answer, "Copy the answer of .* in cell 1 as Markdown").click()
+    assert copied(page) == ANSWER
+    answer.locator("pre").hover()
+    button(answer, "Copy this code").click()
+    assert copied(page) == CODE
+    assert answer.locator(".groq-buttons").count() == 2
+
+
+def check_insert(book: NotebookPage) -> None:
+    """The code goes into a new cell, which has the focus and is not run."""
     button(book.answer(0), "Insert this code below").click()
     book.until(lambda: book.page.locator(".jp-Notebook .jp-CodeCell").count() == 3)
-    assert book.cell(1).locator(".cm-content").inner_text() == CODE.rstrip("\n")
-    assert book.cell(1).locator(".cm-content").evaluate("e => e.contains(document.activeElement)")
+    editor = book.cell(1).locator(".cm-content")
+    assert editor.inner_text() == CODE.rstrip("\n")
+    book.until(lambda: editor.evaluate("e => e.contains(document.activeElement)"))
     assert book.cell(1).locator(".jp-InputPrompt").inner_text() == "[ ]:"
     assert book.cell(2).locator(".cm-content").inner_text() == "1 + 1"
 
 
-def test_by_keyboard(lab: Lab, page: Page, hand: Hand) -> None:
+def test_by_keyboard_and_without_a_kernel(lab: Lab, page: Page, hand: Hand) -> None:
     book = ended(NotebookPage, lab, page, hand)
+    notebook = nbformat.read(book.path, as_version=4)
+    gone = {"name": "gone", "display_name": "Gone", "language": "gone"}
+    notebook.metadata = {"kernelspec": gone, "language_info": {"name": "gone"}}
+    nbformat.write(notebook, book.path.with_name("gone.ipynb"))
+    page.goto(f"{lab.url}lab/tree/gone.ipynb?reset")
+    dialog = page.locator(".jp-Dialog")
+    dialog.get_by_role("button", name="No Kernel").click(timeout=60_000)
     first = button(book.answer(0), "Copy the answer")
     opacity = "e => getComputedStyle(e.parentElement).opacity"
     page.mouse.move(0, 0)
@@ -99,25 +110,7 @@ def test_by_keyboard(lab: Lab, page: Page, hand: Hand) -> None:
     assert first.evaluate(opacity) == "1"
     page.keyboard.press("Enter")
     assert copied(page) == ANSWER
-
-
-def test_without_a_kernel(lab: Lab, page: Page, hand: Hand) -> None:
-    book = ended(NotebookPage, lab, page, hand)
-    notebook = nbformat.read(book.path, as_version=4)
-    gone = {"name": "gone", "display_name": "Gone", "language": "gone"}
-    notebook.metadata = {"kernelspec": gone, "language_info": {"name": "gone"}}
-    nbformat.write(notebook, lab.folder / "notebooks" / "gone.ipynb")
-    page.goto(f"{lab.url}lab/tree/gone.ipynb?reset")
-    dialog = page.locator(".jp-Dialog")
-    dialog.get_by_role("button", name="No Kernel").click(timeout=60_000)
-    answer = page.locator(".groq-answer")
-    answer.hover()
-    button(answer, "Copy the answer").click()
-    assert copied(page) == ANSWER
-    answer.locator("pre").hover()
-    button(answer, "Insert this code below").click()
-    page.locator(".jp-Notebook .jp-CodeCell").nth(2).wait_for()
-    assert page.locator(".cm-content").nth(1).inner_text() == CODE.rstrip("\n")
+    check_insert(book)
 
 
 def test_run_again(lab: Lab, page: Page, server: Demo) -> None:
@@ -161,6 +154,7 @@ SPOOFS = {
 
 
 def test_what_is_no_answer_gets_no_buttons(lab: Lab, page: Page, server: Demo) -> None:
+    errors = errors_of(page)
     cells = [f"from IPython.display import HTML, display\n{spoof}" for spoof in SPOOFS.values()]
     book = NotebookPage(page, lab, lab.write("spoofs.ipynb", *cells, "%%groq\ncat names"))
     for number in range(len(cells) + 1):
@@ -169,6 +163,7 @@ def test_what_is_no_answer_gets_no_buttons(lab: Lab, page: Page, server: Demo) -
     book.answer(len(cells)).locator(".groq-buttons").first.wait_for(state="attached")
     for number in range(len(cells)):
         assert book.cell(number).locator(".groq-buttons").count() == 0
+    assert errors == []
 
 
 LONG = "%%groq -m demo/long\nSay much"
@@ -197,7 +192,7 @@ def test_an_interrupt_of_an_idle_kernel_stops_the_answers(
     book.until(lambda: "stopped after" in book.text(0) and "stopped after" in book.text(1))
 
 
-def test_stop_by_keyboard_and_menu(lab: Lab, page: Page, server: Demo) -> None:
+def test_stop_by_keyboard_menu_and_palette(lab: Lab, page: Page, server: Demo) -> None:
     book = NotebookPage(page, lab, lab.write("stops.ipynb", LONG, LONG, "1 + 1"))
     begin(book, 0, 1)
     status = page.locator("#jp-bottom-panel .groq-running, .jp-StatusBar-Widget .groq-running")
@@ -213,10 +208,6 @@ def test_stop_by_keyboard_and_menu(lab: Lab, page: Page, server: Demo) -> None:
     page.get_by_role("menuitem", name="Stop answer").click()
     book.until(lambda: running(server) == 0)
     book.until(lambda: not status.is_visible())
-
-
-def test_all_answers_are_stopped_from_the_palette(lab: Lab, page: Page, server: Demo) -> None:
-    book = NotebookPage(page, lab, lab.write("palette.ipynb", LONG, LONG, "1 + 1"))
     begin(book, 0, 1)
     page.keyboard.press("Control+Shift+c")
     page.keyboard.type("Stop all answers")
@@ -305,14 +296,6 @@ def errors_of(page: Page) -> list[str]:
     page.on("console", hear)
     page.on("pageerror", lambda error: errors.append(str(error)))
     return errors
-
-
-def test_the_console_has_no_error(lab: Lab, page: Page) -> None:
-    errors = errors_of(page)
-    book = NotebookPage(page, lab, lab.write("quiet.ipynb", "%%groq\ncat names"))
-    book.run(0)
-    book.until(lambda: "Semicolon" in book.text(0) and stops(page) == 0)
-    assert errors == []
 
 
 def test_where_only_the_kernel_has_the_package(

@@ -81,7 +81,7 @@ def book(lab: Lab, page: Page) -> NotebookPage:
     return NotebookPage(page, lab, lab.write("prose.ipynb", *cells))
 
 
-def test_a_prompt_is_coloured_as_prose(book: NotebookPage) -> None:
+def test_a_prompt_is_prose(book: NotebookPage, page: Page) -> None:
     book.until(lambda: is_prose(book, 0))
     assert not is_prose(book, 1)
     plain = colours(book, 0, "word")
@@ -91,10 +91,12 @@ def test_a_prompt_is_coloured_as_prose(book: NotebookPage) -> None:
     assert colours(book, 0, "'a'") == colours(book, 1, "'It is code'") != plain
     assert editor(book, 0).locator(".groq-expression").count() == 1
     assert editor(book, 2).locator(".groq-expression").count() == 0
+    check_that_it_follows_the_first_line(book, page)
+    check_tab(book, page)
+    check_a_fence(book, page)
 
 
-def test_it_follows_the_first_line(book: NotebookPage, page: Page) -> None:
-    book.until(lambda: is_prose(book, 0))
+def check_that_it_follows_the_first_line(book: NotebookPage, page: Page) -> None:
     edit(book, 0, "Control+Home")
     page.keyboard.type("#")
     assert not is_prose(book, 0)
@@ -136,8 +138,8 @@ def test_it_stays_when_the_cell_and_the_kernel_change(book: NotebookPage, page: 
     assert not is_prose(book, 1)
 
 
-def test_tab_completes_flags_and_nothing_in_prose(book: NotebookPage, page: Page) -> None:
-    book.until(lambda: is_prose(book, 0))
+def check_tab(book: NotebookPage, page: Page) -> None:
+    """It completes flags, and nothing in prose."""
     edit(book, 0)
     page.keyboard.press("Tab")
     page.wait_for_timeout(1000)
@@ -155,7 +157,8 @@ def test_tab_completes_flags_and_nothing_in_prose(book: NotebookPage, page: Page
     book.until(lambda: "--max-tokens" in line.inner_text())
 
 
-def test_code_in_a_fence_is_edited_as_code(book: NotebookPage, page: Page) -> None:
+def check_a_fence(book: NotebookPage, page: Page) -> None:
+    """Code in it is edited as code."""
     edit(book, 1, "Control+a")
     page.keyboard.type("%%groq\nWhy?\n```python\nif 'a':\n")
     page.keyboard.type("b")

@@ -388,7 +388,7 @@ class Answers {
     this.#reader.sees(answer);
     if (cell !== this.#expected || cell !== panel.content.activeCell) return;
     this.#expected = null;
-    root.scrollIntoView({ block: "nearest" });
+    root.dispatchEvent(new Event("groq-follow"));
   }
 }
 
