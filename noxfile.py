@@ -14,7 +14,6 @@ import nox
 
 nox.options.sessions = ["tests", "lint"]
 nox.options.reuse_existing_virtualenvs = True
-nox.options.default_venv_backend = "uv|virtualenv"  # uv is quicker, where it is installed
 
 # Many tests wait for a process; a file shares its server, kernel or browser.
 IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
