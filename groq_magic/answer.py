@@ -185,7 +185,7 @@ class _Receiver:
             case Queued():
                 self._change_to("waiting", item)
             case Asked():
-                self.note = item.note
+                self.note = self.note if self.end else item.note
                 self.times.restart()
                 self._change_to("connecting")
 

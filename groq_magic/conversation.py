@@ -170,9 +170,9 @@ class Conversation:
             raise InputError(f"{path} is not a chat that Conversation.save has written.") from None
 
     def add(self, turn: Turn, system: str | None = None) -> list[Answer]:
-        """Add a turn, which has its answer, but has not started it; return the dropped answers.
+        """Add a turn, which has its answer, but has not started it.
 
-        A turn that the same cell asked in an earlier run is replaced, the later turns are
+        Returns the dropped answers that had ended: their outputs must be made anew. A turn that the same cell asked in an earlier run is replaced, the later turns are
         dropped, and the answers of all these are stopped. ``system`` replaces the chat's
         system prompt; None keeps it.
         """
@@ -182,9 +182,10 @@ class Conversation:
             self.system = turn.system = self.system if system is None else system
             turn.note = _note(self.name, place + 1, len(dropped))
         answers = [old.answer for old in dropped if old.answer is not None]
+        ended = [answer for answer in answers if answer.ended]
         for answer in answers:
             answer.drop(f"No longer part of {self.name}: its turn {place + 1} was asked again")
-        return answers
+        return ended
 
     def _place_for(self, cell: Cell) -> int:
         """The index of the turn that the cell asked in another run, or of the next turn."""

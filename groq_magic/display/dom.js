@@ -150,6 +150,7 @@ export const outputOf = (root, note = "") => {
   copied.removeAttribute("data-state");
   copied.classList.remove("groq-ends-below");
   for (const node of copied.querySelectorAll(LIVE_ONLY)) node.remove();
+  for (const bar of copied.querySelectorAll(".groq-bar")) bar.replaceWith(...bar.childNodes);
   for (const formula of /** @type {NodeListOf<HTMLElement>} */ (
     copied.querySelectorAll("[data-source]")
   )) {
@@ -165,6 +166,5 @@ export const outputOf = (root, note = "") => {
   return {
     output_type: "display_data",
     data: { "text/html": html, "text/plain": text },
-    metadata: {},
   };
 };

@@ -511,7 +511,8 @@ class Watch {
 const replaceOutput = (manager, modelId, output) => {
   for (const { outputs } of manager?.context?.model?.cells ?? []) {
     for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
-      if (outputs.get(index).data?.[WIDGET]?.model_id === modelId) outputs.set(index, output);
+      if (outputs.get(index).data?.[WIDGET]?.model_id === modelId)
+        outputs.set(index, { metadata: outputs.get(index).metadata, ...output });
     }
   }
 };
@@ -619,6 +620,7 @@ class View {
     } else if (message.type === "text") {
       this.#requests.answered("text");
       if (this.#copyButton) copy(this.#copyButton, message.text, this.#view.text);
+      this.#copyButton = undefined; // a second reply, or another page's, copies nothing
     }
   };
 

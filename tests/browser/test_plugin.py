@@ -216,6 +216,17 @@ def test_stop_by_keyboard_menu_and_palette(lab: Lab, page: Page, server: Demo) -
     book.until(lambda: "stopped after" in book.text(0) and "stopped after" in book.text(1))
 
 
+def test_an_answer_whose_output_is_gone_does_not_run(lab: Lab, page: Page, server: Demo) -> None:
+    book = NotebookPage(page, lab, lab.write("cleared.ipynb", LONG))
+    begin(book, 0)
+    status = page.locator(".jp-StatusBar-Widget .groq-running")
+    assert status.inner_text() == "1 answer runs"
+    book.clear_outputs()
+    book.until(lambda: not status.is_visible())
+    assert book.save()["cells"][0]["outputs"] == []
+    book.interrupt()
+
+
 FILLER = "\n".join(f"# line {number}" for number in range(30))
 
 
@@ -377,7 +388,10 @@ def test_a_file_saved_in_mid_stream_has_the_text_so_far(lab: Lab, page: Page, ha
     assert "Not finished." in answer.inner_text()
     assert answer.locator("h2").inner_text() == "So"
     assert page.get_by_text("model not found").count() == 0
-    button(answer, "Copy the answer").wait_for(state="attached")
+    answer.hover()
+    button(answer, "Copy the answer").click()
+    assert "That is all." in copied(page)
+    assert not page.locator(".groq-running").is_visible()
 
 
 def shows(book: NotebookPage, number: int, words: str) -> bool:

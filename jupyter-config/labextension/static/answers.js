@@ -3,8 +3,8 @@
 /**
  * Answers in notebooks: buttons on them, commands that stop them, and a word in the status bar.
  *
- * Nothing that is saved is changed. An answer is an output that has both our class and our
- * metadata; what a model writes can have neither.
+ * An answer is an output that has both our class and our metadata; what a model writes can have
+ * neither. What is saved stays as it is, but for the text so far of an answer that still runs.
  *
  * @typedef {(name: string) => Promise<any>} Shared gives a package that JupyterLab shares
  * @typedef {(name: string) => Promise<any>} Load gives a module from beside this one
@@ -16,14 +16,15 @@
 
 const ANSWER = ".groq-answer";
 const COPY = ".groq-copy";
+const STOP_BUTTON = ".groq-stop"; // only a live answer has one
 const LIVE_TEXT = ".groq-text";
 const TEXT = ":scope > .jp-RenderedMarkdown";
 const ENDS = ["done", "stopped", "failed"];
 const INTERRUPTS = ["notebook:interrupt-kernel", "kernelmenu:interrupt"];
 const WIDGET = "application/vnd.jupyter.widget-view+json";
 const LOST = "Error displaying widget"; // in ipywidgets' words
-const UNFINISHED = "The notebook was saved while this answer came.";
-const SILENT = "silent-change"; // to JupyterLab: the change is no news for the page
+const UNFINISHED = "The notebook was saved while this answer was still arriving.";
+const SILENT = "silent-change"; // JupyterLab then changes no view
 const STOP = "groq-magic:stop";
 const STOP_ALL = "groq-magic:stop-all";
 const GO_TO = "groq-magic:go-to";
@@ -52,11 +53,19 @@ const answerAt = (root, panel) => {
   return { root, panel, ...found, model: String(made.model) };
 };
 
-/** @param {Answer} answer */
-const isRunning = ({ root, cell }) => !cell.isDisposed && !ENDS.includes(root.dataset.state ?? "");
+/**
+ * Whether it runs, and its output is still the one that shows it.
+ *
+ * @param {Answer} answer
+ */
+const isRunning = ({ root, cell, index, output }) =>
+  !cell.isDisposed &&
+  cell.outputArea.model.get(index) === output &&
+  !ENDS.includes(root.dataset.state ?? "");
 
 /** @param {Answer} answer */
-const stop = ({ root }) => /** @type {HTMLElement} */ (root.querySelector(".groq-stop")).click();
+const stop = ({ root }) =>
+  /** @type {HTMLElement | null} */ (root.querySelector(STOP_BUTTON))?.click();
 
 /**
  * Go to the next of these answers, from the active cell on.
@@ -67,7 +76,8 @@ const stop = ({ root }) => /** @type {HTMLElement} */ (root.querySelector(".groq
  */
 const goTo = async (running, tracker, shell) => {
   const next = running.findIndex(({ cell }) => cell === tracker.activeCell) + 1;
-  const { panel, cell } = running[next % running.length];
+  const { panel, cell } = running[next % running.length] ?? {};
+  if (!panel) return;
   shell.activateById(panel.id);
   panel.content.activeCellIndex = panel.content.widgets.indexOf(cell);
   await panel.content.scrollToCell(cell, "center");
@@ -90,9 +100,9 @@ class Buttons {
   /** @param {Answer} answer */
   dress(answer) {
     const { root, panel, cell, model } = answer;
-    const live = root.querySelector(".groq-bar");
+    const live = root.querySelector(STOP_BUTTON)?.parentElement;
     const place = this.#dom.element("div", "groq-buttons", live ?? root);
-    if (live) root.querySelector(".groq-stop")?.before(place);
+    if (live) root.querySelector(STOP_BUTTON)?.before(place);
     else root.prepend(place);
     const number = `cell ${panel.content.widgets.indexOf(cell) + 1}`;
     place.setAttribute("role", "group");
@@ -107,6 +117,7 @@ class Buttons {
     copy.addEventListener("click", () => this.#copy(copy, answer));
     const again = buttonIn(place, "", "Run again", `Run ${number} again for ${model}`);
     again.addEventListener("click", () => this.#runAgain(answer));
+    again.hidden = !answer.output.trusted; // a stranger's file cannot lure a click that runs it
     if (live)
       return root.querySelectorAll(COPY).forEach((button) => this.dressCode(button, answer));
     this.#dom.addCopyButtons(root);
@@ -135,7 +146,7 @@ class Buttons {
    */
   #copy(button, { root, output }) {
     const text = output.data["text/plain"];
-    if (root.querySelector(".groq-bar"))
+    if (root.querySelector(STOP_BUTTON))
       root.dispatchEvent(new CustomEvent("groq-copy", { detail: button }));
     else this.#dom.copy(button, text, root);
   }
@@ -290,9 +301,12 @@ class Answers {
     const observer = new MutationObserver((records) => this.#changed(records, panel));
     const what = { childList: true, subtree: true, attributeFilter: ["data-state"] };
     observer.observe(panel.content.node, what);
-    panel.disposed.connect(() => observer.disconnect());
+    panel.disposed.connect(() => {
+      observer.disconnect();
+      this.#count();
+    });
     panel.context.saveState.connect((/** @type {any} */ _, /** @type {string} */ state) => {
-      if (state === "started") this.#putIntoFile(panel);
+      if (state === "started" && !panel.isDisposed) this.#putIntoFile(panel);
     });
     this.#find(panel.content.node, panel);
   }
@@ -305,29 +319,33 @@ class Answers {
     for (const { addedNodes, target } of records) {
       for (const node of addedNodes) {
         if (node instanceof Element) this.#find(node, panel);
-        else if (node.textContent?.startsWith(LOST)) this.#showSaved(target, panel);
+        else if (node.textContent?.startsWith(LOST)) this.#mendLost(target, panel);
       }
     }
-    const count = this.running.length;
-    if (count === this.#running) return;
-    this.#running = count;
+    this.#count();
+  }
+
+  #count() {
     for (const [root, answer] of this.#live) if (!isRunning(answer)) this.#live.delete(root);
+    if (this.#live.size === this.#running) return;
+    this.#running = this.#live.size;
     this.#onChange();
   }
 
   /**
-   * Put what has come so far into the file, which is about to be saved. The outputs on the page
-   * hear nothing of it: the views would be made anew.
+   * Put what has come so far into the file, which is about to be saved. No view changes.
    *
    * @param {any} panel
    */
   #putIntoFile(panel) {
     for (const { root, cell, index, output } of this.running) {
-      if (!panel.content.widgets.includes(cell)) continue;
+      const { sharedModel } = cell.model;
+      const isSilent = "removeStreamOutput" in sharedModel && !panel.context.model.collaborative;
+      if (!isSilent || !panel.content.widgets.includes(cell)) continue;
       const saved = output.toJSON();
       const { data } = this.#dom.outputOf(root, this.#dom.noteOf("Not finished.", UNFINISHED));
       const outputs = [{ ...saved, data: { ...saved.data, ...data } }];
-      cell.model.sharedModel.updateOutputs(index, index + 1, outputs, SILENT);
+      sharedModel.updateOutputs(index, index + 1, outputs, SILENT);
     }
   }
 
@@ -340,7 +358,9 @@ class Answers {
    * @param {Node} node
    * @param {any} panel
    */
-  async #showSaved(node, panel) {
+  async #mendLost(node, panel) {
+    const isOurs = node instanceof Element && node.matches(".jupyter-widgets");
+    if (!isOurs || node.closest(ANSWER)) return;
     const { cell, index, output } = outputAt(node, panel) ?? {};
     if (!output?.metadata.groq) return;
     const id = output.data[WIDGET]?.model_id;
@@ -351,7 +371,8 @@ class Answers {
     if (!output.data["text/html"]) return;
     const renderer = panel.content.rendermime.createRenderer("text/html");
     await renderer.renderModel(output);
-    /** @type {Element} */ (node).replaceChildren(renderer.node);
+    node.replaceChildren(renderer.node);
+    panel.content.rendermime.latexTypesetter?.typeset(renderer.node);
   }
 
   /**
@@ -377,7 +398,7 @@ class Answers {
     if (!answer) return;
     this.#dressed.add(root);
     this.#buttons.dress(answer);
-    if (root.querySelector(".groq-bar")) this.#follow(answer);
+    if (root.querySelector(STOP_BUTTON)) this.#follow(answer);
     else this.#reader.goesOn(answer);
   }
 
@@ -479,7 +500,11 @@ export const plugin = async (shared, load) => {
       // Where the kernel is idle, an interrupt would do nothing: it stops the answers.
       commands.commandExecuted.connect((/** @type {any} */ _, /** @type {any} */ { id }) => {
         const panel = tracker.currentWidget;
-        if (!INTERRUPTS.includes(id) || panel?.sessionContext.session?.kernel?.status !== "idle")
+        if (
+          shell.currentWidget !== panel ||
+          !INTERRUPTS.includes(id) ||
+          panel?.sessionContext.session?.kernel?.status !== "idle"
+        )
           return;
         answers.running.filter((answer) => answer.panel === panel).forEach(stop);
       });

@@ -125,7 +125,9 @@ const proseOf = (codemirror, markdown, python) => {
   /** @param {any} view */
   const insertNewline = ({ dom, state, dispatch }) => {
     const isCompleting = dom.parentElement?.classList.contains("jp-mod-completer-active");
-    const isInCode = isInFence(state, state.selection.main.head);
+    const isInCode =
+      isInFence(state, state.selection.main.head) ||
+      dom.closest('[data-jp-interaction-mode="terminal"]'); // where Enter runs the cell
     if (isCompleting || isInCode || state.readOnly) return false;
     const change = state.replaceSelection(state.lineBreak);
     dispatch(state.update(change, { scrollIntoView: true, userEvent: "input" }));
@@ -229,11 +231,15 @@ const keepCompletersOut = (providers) => {
   for (const [id, provider] of providers) {
     if (id === KERNEL) continue;
     const fetch = provider.fetch.bind(provider);
-    provider.fetch = async (/** @type {any} */ request, /** @type {any} */ context) => {
+    provider.fetch = async (
+      /** @type {any} */ request,
+      /** @type {any} */ context,
+      /** @type {any[]} */ ...more
+    ) => {
       const doc = context.editor?.editor?.state?.doc;
       const { offset } = request;
       if (doc && isPrompt(doc)) return { start: offset, end: offset, items: [] };
-      return fetch(request, context);
+      return fetch(request, context, ...more);
     };
   }
 };
@@ -262,12 +268,13 @@ export const plugin = async (shared) => {
           return codemirror.EditorExtensionRegistry.createImmutableExtension(extension);
         },
       });
-      // In prose, Tab completes nothing. JupyterLab's binding is of an element further out.
+      // In prose, Tab completes nothing: this binding is nearer to the text than JupyterLab's.
       commands.addCommand(INDENT, {
         label: "Indent the prompt",
         execute: () => {
           const view = codemirror.EditorView.findFromDOM(document.activeElement);
-          view?.dispatch(view.state.replaceSelection(view.state.facet(codemirror.indentUnit)));
+          if (!view || view.state.readOnly || !view.state.selection.main.empty) return;
+          view.dispatch(view.state.replaceSelection(view.state.facet(codemirror.indentUnit)));
         },
       });
       commands.addKeyBinding({ command: INDENT, keys: ["Tab"], selector: ".groq-prose" });
