@@ -172,9 +172,10 @@ class Conversation:
     def add(self, turn: Turn, system: str | None = None) -> list[Answer]:
         """Add a turn, which has its answer, but has not started it.
 
-        Returns the dropped answers that had ended: their outputs must be made anew. A turn that the same cell asked in an earlier run is replaced, the later turns are
+        A turn that the same cell asked in an earlier run is replaced, the later turns are
         dropped, and the answers of all these are stopped. ``system`` replaces the chat's
-        system prompt; None keeps it.
+        system prompt; None keeps it. Returns the dropped answers that had ended, whose outputs
+        must be made anew.
         """
         with self._lock:
             place = self._place_for(turn.cell)

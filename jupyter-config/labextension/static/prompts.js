@@ -54,8 +54,8 @@ const partsOf = (text) => {
  * What the editor of a prompt has beside the editor of code.
  *
  * @param {any} codemirror the exports of its packages
- * @param {{language: any}} markdown
- * @param {{language: any}} python
+ * @param {{language: any}} [markdown] undefined until it is loaded
+ * @param {{language: any}} [python]
  */
 const proseOf = (codemirror, markdown, python) => {
   const { Decoration, EditorState, EditorView, Prec, ViewPlugin, keymap } = codemirror;
@@ -84,6 +84,7 @@ const proseOf = (codemirror, markdown, python) => {
    * @param {Range} expression
    */
   const tokensOf = (text, { from, to }) => {
+    if (!python) return [];
     const inner = text.slice(from + "{{".length, to - "}}".length);
     const start = to - "}}".length - inner.trimStart().length;
     const tree = python.language.parser.parse(inner.trim());
@@ -139,7 +140,7 @@ const proseOf = (codemirror, markdown, python) => {
     isInFence(state, position) ? [] : [{ closeBrackets: { brackets: [] } }];
 
   return [
-    Prec.highest(markdown.language.extension),
+    markdown ? Prec.highest(markdown.language.extension) : [],
     Prec.highest(keymap.of([{ key: "Enter", run: insertNewline }])),
     Prec.highest(EditorState.languageData.of(closesNoBrackets)),
     Prec.highest(
@@ -159,9 +160,10 @@ class Switch {
   #codemirror;
   #languages;
   #compartment;
-  #prose = NONE; // until it is needed
+  #prose;
   /** @type {Promise<void> | undefined} */
-  #loading;
+  #loading; // of the languages, when a prompt needs them first
+  #isLoaded = false;
 
   /**
    * @param {any} codemirror
@@ -171,6 +173,7 @@ class Switch {
     this.#codemirror = codemirror;
     this.#languages = languages;
     this.#compartment = new codemirror.Compartment();
+    this.#prose = proseOf(codemirror);
   }
 
   /** @param {string} source of the cell */
@@ -209,7 +212,7 @@ class Switch {
 
   /** @param {any} view */
   async #whenLoaded(view) {
-    if (this.#prose !== NONE || !isPrompt(view.state.doc)) return;
+    if (this.#isLoaded || !isPrompt(view.state.doc)) return;
     await (this.#loading ??= this.#load());
     const change = this.#change(view.state, view.state.doc);
     if (change && view.dom.isConnected) view.dispatch(change);
@@ -219,6 +222,7 @@ class Switch {
     const load = /** @param {string} mime */ (mime) => this.#languages.getLanguage(mime);
     const [markdown, python] = await Promise.all([MARKDOWN, PYTHON].map(load));
     this.#prose = proseOf(this.#codemirror, markdown.support, python.support);
+    this.#isLoaded = true;
   }
 }
 
