@@ -69,8 +69,7 @@ def stops(page: Page) -> int:
 
 def half_shown(kind: type[NotebookPage], page: Page, lab: Lab, hand: Hand) -> NotebookPage:
     """A notebook whose answer has come half way, saved."""
-    number = len(list((lab.folder / "notebooks").iterdir()))
-    book = kind(page, lab, lab.write(f"half{number}.ipynb", hand.cell))
+    book = kind(page, lab, lab.add(hand.cell))
     book.run(0)
     hand.say(HALF)
     book.until(lambda: "The first half," in book.text(0))

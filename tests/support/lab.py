@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -86,6 +87,7 @@ class Lab:
         self, folder: Path, env: dict[str, str], settings: dict[str, Any], *, has_plugin: bool
     ) -> None:
         self.folder = folder
+        self._numbers = count()
         self._log = folder / "server.log"
         home = folder / "home"
         environment = {
@@ -128,6 +130,10 @@ class Lab:
         )
         nbformat.write(notebook, path)
         return path
+
+    def add(self, *cells: str) -> Path:
+        """A notebook of these code cells under a name, and so with a kernel, of its own."""
+        return self.write(f"{next(self._numbers)}.ipynb", *cells)
 
     def close(self) -> None:
         self._process.terminate()
@@ -245,9 +251,11 @@ class NotebookPage:
         return "\n".join(found)
 
     def run(self, number: int) -> None:
-        """Run a cell without waiting for it."""
+        """Run a cell without waiting for its end."""
+        before = self._prompt(number)
         self.cell(number).focus()  # a click might miss: an answer above that grows moves it
         self.page.keyboard.press("Shift+Enter")
+        self.until(lambda: self._prompt(number) != before, 30)
 
     def restart_kernel(self) -> None:
         self._choose("Kernel", "Restart Kernel…")
@@ -258,7 +266,10 @@ class NotebookPage:
 
     def is_running(self, number: int) -> bool:
         """Whether a cell runs or is to run, whatever the kernel says of itself meanwhile."""
-        return "*" in self.cell(number).locator(".jp-InputPrompt").inner_text()
+        return "*" in self._prompt(number)
+
+    def _prompt(self, number: int) -> str:
+        return self.cell(number).locator(".jp-InputPrompt").inner_text()
 
     def is_idle(self) -> bool:
         # Of the status bar; the notebook's own indicator is idle before there is a kernel.
@@ -278,8 +289,15 @@ class NotebookPage:
     def until(self, met: Callable[[], Any], timeout: float = 120.0) -> None:
         deadline = time.monotonic() + timeout
         while not met():
-            assert time.monotonic() < deadline, self.page.locator(".jp-Notebook").all_inner_texts()
+            assert time.monotonic() < deadline, self._state()
             self.page.wait_for_timeout(50)
+
+    def _state(self) -> str:
+        """What the page shows, and what has the focus: for a test that waits in vain."""
+        focus = self.page.evaluate("document.activeElement?.outerHTML.slice(0, 200)")
+        dialogs = self.page.locator(".jp-Dialog").all_inner_texts()
+        texts = self.page.locator(".jp-Notebook").all_inner_texts()
+        return f"{texts}, dialogs {dialogs}, focus {focus}"
 
 
 class Notebook7Page(NotebookPage):
