@@ -8,6 +8,8 @@ from groq_magic.wire.protocol import Chunk, Delta, RateLimits, Responded, ToolCa
 from groq_magic.wire.sources import Source, sources_in
 from groq_magic.wire.think_tags import ThinkTags
 
+from .overlap import Overlap
+
 
 class SoFar(NamedTuple):
     """How many deltas count, and what follows them if no other chunk comes."""
@@ -43,6 +45,25 @@ class Accumulator:
         self._calls: dict[int, list[ToolCall]] = {}
         self._think_tags = ThinkTags()
         self._last: tuple[object, ...] = ()
+        self._before = SoFar()
+        self._overlap: Overlap | None = None
+
+    def to_resume(self, *, repeats: bool) -> Accumulator:
+        """One that begins with all that this one has.
+
+        With ``repeats`` the next text may begin with the end of this one, which is dropped.
+        """
+        resumed = Accumulator(self.model)
+        texts, reasoning = self.ended()
+        resumed._texts += texts
+        resumed._thoughts.add(reasoning and f"{reasoning}\n\n")
+        resumed.annotations += self.annotations
+        count = max(self.executed_tools, default=-1) + 1  # the next request counts from 0 again
+        tools = {index - count: tool for index, tool in self.executed_tools.items()}
+        resumed.executed_tools |= tools
+        resumed.so_far = resumed._before = SoFar(len(texts), len(resumed._thoughts))
+        resumed._overlap = Overlap("".join(texts)) if repeats else None
+        return resumed
 
     def respond(self, response: Responded) -> None:
         """Take what the headers of the response say."""
@@ -54,13 +75,15 @@ class Accumulator:
         delta = chunk.delta
         reasoning, text = self._think_tags.split(delta.content)
         self._thoughts.add(delta.reasoning + reasoning)
-        self._texts.add(text)
+        self._texts.add(self._overlap.feed(text) if self._overlap else text)
         if any(delta[2:]):  # few have more than text
             self._take_tools(delta)
         if chunk[1:] != self._last:  # most chunks of an answer repeat the same fields
             self._last = chunk[1:]
             self._take_fields(chunk)
         thought, text = self._think_tags.held
+        if self._overlap:
+            text = self._overlap.close(text)
         held = self._texts.held_with(text), self._thoughts.held_with(thought)
         self.so_far = SoFar(len(self._texts), len(self._thoughts), *held)
 
@@ -91,10 +114,11 @@ class Accumulator:
 
     @property
     def tokens(self) -> int:
-        """The server's count; until it comes, the number of deltas."""
+        """The server's count; until it comes, the number of deltas of this request."""
         usage = self.fields.usage
-        counted = usage.completion_tokens if usage else None
-        return self.so_far.texts + self.so_far.thoughts if counted is None else counted
+        if usage and usage.completion_tokens is not None:
+            return usage.completion_tokens
+        return sum(self.so_far[:2]) - sum(self._before[:2])
 
     def _take_tools(self, delta: Delta) -> None:
         self.annotations += delta.annotations

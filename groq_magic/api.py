@@ -25,9 +25,11 @@ from groq_magic.wire.protocol import (
     request_parameters,
 )
 
+from .accumulator import Accumulator
 from .answer import Answer
 from .conversation import Cell, Conversation, Turn, chat_named
 from .errors import InputError
+from .resuming import content_to_resume, messages_to_resume
 from .usage import learn_models, observe
 
 _MODELS_SECONDS = 1.0  # longest wait for the server's models, before the first image is sent
@@ -112,7 +114,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     )
     request.check_images(messages)
     if chat is None:
-        answer = request.answer(request.send(messages)).start()
+        answer = request.ask(messages)
     elif isinstance(prompt, str):
         answer = _ask_in(chat, messages[0], system, request)
     else:
@@ -133,13 +135,23 @@ class _Request(NamedTuple):
     endpoint: Endpoint
     parse: Callable[[str], Any]
 
+    def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
+        source = self.send([*messages, *(messages_to_resume(before) if before else ())])
+        return self.answer(source, lambda _, ended: self.ask(messages, ended), before).start()
+
     def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
         return self.client.stream(self.endpoint, request_body(messages, self.parameters))
 
-    def answer(self, source: AsyncGenerator[Item]) -> Answer:
+    def answer(
+        self,
+        source: AsyncGenerator[Item],
+        resume: Callable[[Answer, Accumulator], Answer],
+        before: Accumulator | None,
+    ) -> Answer:
         return Answer(
             source,
-            model=self.parameters["model"],
+            content=content_to_resume(before) if before else Accumulator(self.parameters["model"]),
+            resume=resume,
             parameters=self.parameters,
             parse=self.parse,
             show=_show_once,
@@ -172,7 +184,7 @@ def _ask_in(
 ) -> Answer:
     conversation = chat if isinstance(chat, Conversation) else chat_named(chat)
     turn = Turn(prompt, cell=_running_cell())
-    turn.answer = answer = request.answer(_items(conversation, turn, request))
+    answer = _answer_in(conversation, turn, request)
     with answer:  # an interrupt stops it, since later turns wait for it
         dropped = conversation.add(turn, system)
         answer.start()
@@ -181,7 +193,27 @@ def _ask_in(
     return answer
 
 
-async def _items(conversation: Conversation, turn: Turn, request: _Request) -> AsyncGenerator[Item]:
+def _answer_in(
+    conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None = None
+) -> Answer:
+    source = _items(conversation, turn, request, before)
+    resume = partial(_resume_in, conversation, turn, request)
+    turn.answer = request.answer(source, resume, before)
+    return turn.answer
+
+
+def _resume_in(
+    conversation: Conversation, turn: Turn, request: _Request, ended: Answer, before: Accumulator
+) -> Answer:
+    if turn not in conversation.turns or turn.answer is not ended:
+        raise InputError(f"{conversation.name} does not have this answer any longer. Ask again.")
+    with _answer_in(conversation, turn, request, before) as answer:
+        return answer.start()
+
+
+async def _items(
+    conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None
+) -> AsyncGenerator[Item]:
     """Wait until the earlier turns have ended, which the messages depend on; then send them."""
     for earlier in conversation.before(turn):
         if earlier.answer is not None and not earlier.answer.ended:
@@ -192,6 +224,8 @@ async def _items(conversation: Conversation, turn: Turn, request: _Request) -> A
     messages, note = conversation.messages_for(turn, model, request.context())
     request.check_model(messages)  # the images of earlier turns
     yield Asked(note)
+    if before:  # the turn's text so far is among the messages
+        messages += messages_to_resume(before)[1:]
     async with aclosing(request.send(messages)) as items:
         async for item in items:
             yield item

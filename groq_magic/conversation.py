@@ -15,8 +15,9 @@ from groq_magic.prompt.images import MOST_CHARACTERS, encoded_size, is_ours, mos
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Message, ToolCall
 
-from .answer import Answer, State
+from .answer import Answer
 from .errors import InputError, ParseError
+from .receiver import State
 
 T = TypeVar("T")
 DEFAULT_CHAT = "chat"

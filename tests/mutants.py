@@ -329,7 +329,7 @@ MUTANTS = [
         "unit/test_parsing.py::test_a_long_message_of_a_server_is_cut_where_it_is_shown",
     ),
     Mutant(
-        "answer.py",
+        "receiver.py",
         "        self.job.cancel_here()\n",
         "",
         "network/test_answer.py::test_stop_closes_the_connection",
@@ -470,7 +470,7 @@ MUTANTS = [
     ),
     # An interrupt, a fork and an exit leave nothing behind.
     Mutant(
-        "answer.py",
+        "receiver.py",
         _STOP,
         '            self._enter("stopped")\n            runtime.loop.call(self._stop_here)\n',
         "network/test_answer.py::test_an_interrupt_at_any_line_leaves_nothing_held",
@@ -494,13 +494,13 @@ MUTANTS = [
         "network/test_answer.py::test_an_interrupt_at_any_line_of_stream_leaves_no_request",
     ),
     Mutant(
-        "answer.py",
+        "receiver.py",
         "            _forget_request(error)\n",
         "            pass\n",
         "network/test_answer.py::test_a_failed_answer_keeps_neither_its_request_nor_its_frames",
     ),
     Mutant(
-        "answer.py",
+        "receiver.py",
         "            _forget_request(error)\n",
         "            pass\n",
         "network/test_answer.py::test_failed_answers_let_go_of_large_prompts",

@@ -21,7 +21,8 @@ choose an answer from ``answers.md``. Any model name works; these behave differe
     demo/filter             an answer that the server's filter ends
 
 The last five are played from ``streams.json``. A request with ``"stream": false`` gets the
-whole answer at its end.
+whole answer at its end. After an assistant's message at the end of the request comes the rest
+of its answer; if a user's message asks to go on, its last line comes again.
 
 With ``--keep-requests``, ``/demo/requests`` in place of ``/openai/v1`` lists the requests:
 ``body``, ``tokens`` sent, ``state`` ("streaming", "done", or "closed" by the client), and
@@ -51,6 +52,8 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
+
+from groq_magic.resuming import GO_ON
 
 _LIKE_A_MODEL: dict[str, Any] = {
     "object": "model",
@@ -326,7 +329,7 @@ def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, Any]],
         return [("content", token) for token in _long(body, limit or 8000)], "stop"
     thought = _THOUGHT if model == "demo/reasoning" else ""
     tokens = [("reasoning", token) for token in _tokenised(thought)]
-    tokens += [("content", token) for token in _tokenised(_chosen(body) or _answers()["fallback"])]
+    tokens += [("content", token) for token in _tokenised(_rest(body))]
     if limit and limit < len(tokens):
         return tokens[:limit], "length"
     return tokens, "stop"
@@ -358,6 +361,19 @@ def _long(body: dict[str, Any], count: int) -> list[str]:
     text = _chosen(body) or "\n".join(_answers().values())
     end = _tokenised("\n\nThe end.")
     return [*islice(cycle(_tokenised(text + "\n")), max(0, count - len(end))), *end][-count:]
+
+
+def _rest(body: dict[str, Any]) -> str:
+    """The chosen answer, or what follows the part of it that the request ends with."""
+    *asked, last = body["messages"]
+    goes_on = last["content"] == GO_ON
+    if goes_on:
+        *asked, last = asked
+    whole = _chosen({"messages": asked} if last["role"] == "assistant" else body)
+    whole = whole or _answers()["fallback"]
+    if last["role"] != "assistant" or not whole.startswith(said := _text(last)):
+        return whole
+    return whole[said.rfind("\n") + 1 if goes_on else len(said) :]
 
 
 def _chosen(body: dict[str, Any]) -> str | None:

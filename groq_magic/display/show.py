@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from uuid import uuid4
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from IPython import get_ipython
 from IPython.display import display, update_display
@@ -17,7 +17,7 @@ from groq_magic.errors import GroqError, printable
 from groq_magic.runtime import runtime
 
 from .beside import plain_beside
-from .frontend import is_terminal, somebody_watches
+from .frontend import is_terminal, running_cell, somebody_watches
 from .live import LiveView
 from .static import static_bundle
 from .status import line_of, note_of, show_reasoning
@@ -32,6 +32,7 @@ class _Shown:
         self.last_run: WeakKeyDictionary[Answer, int | None] = WeakKeyDictionary()
         self.recent: deque[Answer] = deque(maxlen=_KEPT)
         self.display_ids: WeakKeyDictionary[Answer, list[str]] = WeakKeyDictionary()
+        self.by_cell: WeakValueDictionary[str, Answer] = WeakValueDictionary()
 
     def new_display_id(self, answer: Answer) -> str:
         display_id = uuid4().hex
@@ -54,6 +55,8 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     shown.last_run[answer] = getattr(shell, "execution_count", None)
     if answer not in shown.recent:
         shown.recent.append(answer)
+    if cell := running_cell()[0]:
+        shown.by_cell[cell] = answer
     if is_terminal(shell, wait=bool(wait)):
         _print(answer)
         return True
@@ -94,6 +97,16 @@ def last_answer() -> Answer | None:
     """The answer whose first display is the newest; None if none was displayed."""
     recent = runtime.own(_Shown).recent
     return recent[-1] if recent else None
+
+
+def answer_of_cell() -> Answer | None:
+    """The last answer that the running cell has shown, where the frontend names the cell."""
+    return runtime.own(_Shown).by_cell.get(running_cell()[0] or "")
+
+
+def can_resume(cell: str) -> bool:
+    """Whether this process has an answer of that cell: the plugin asks before it runs the cell."""
+    return cell in runtime.own(_Shown).by_cell
 
 
 def _show_at_end(answer: Answer) -> None:

@@ -120,6 +120,9 @@ class GroqMagic(FlagSettings):
         from groq_magic.api import stream
 
         given = flags.parse(line, self._namespace)
+        if given.pop("resume", False):
+            answer = _answer_to_resume(cell).resume()
+            return self._named(given.get("out"), answer), given.get("wait", self.wait)
         arguments = self.settings() | given
         chat = given.get("chat")
         if chat is not None and chat.system is not None:
@@ -130,10 +133,23 @@ class GroqMagic(FlagSettings):
         flags.use_built_in_tools(arguments)
         arguments["images"] = list(map(self._namespace.image, given.get("images", ())))
         text = cell if raw else self._namespace.fill_cell(cell, arguments["images"])
-        answer = stream(text, **arguments)
-        if out and self.shell:
-            self.shell.user_ns[out] = answer
-        return answer, wait
+        return self._named(out, stream(text, **arguments)), wait
+
+    def _named(self, name: str | None, answer: Answer) -> Answer:
+        if name and self.shell:
+            self.shell.user_ns[name] = answer
+        return answer
+
+
+def _answer_to_resume(cell: str) -> Answer:
+    """The answer of the running cell; for an empty cell without one, the last of the notebook."""
+    from groq_magic.display.show import answer_of_cell, last_answer
+
+    if answer := answer_of_cell() or (None if cell.strip() else last_answer()):
+        return answer
+    if cell.strip():
+        raise InputError("--continue takes no prompt, except in the cell whose answer it resumes.")
+    raise InputError("--continue: there is no answer yet. Ask first.")
 
 
 @contextmanager

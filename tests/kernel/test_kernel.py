@@ -624,7 +624,7 @@ def test_a_broken_painting_still_ends_in_the_text(kernel: Kernel) -> None:
         "    while not is_shown: await asyncio.sleep(0.01)\n"
         "    yield Chunk(Delta(content='a\\x1b[31mb'), finish_reason='stop')\n"
         "from groq_magic.display.show import show\n"
-        "answer = Answer(chunks(), model='m').start(); show(answer)\n"
+        "answer = Answer(chunks()).start(); show(answer)\n"
         "is_shown.append(True); answer.wait(); None"
     )
     plain = kernel.until_static(run)["content"]["data"]
@@ -647,7 +647,7 @@ def test_reasoning_that_failed_once_to_be_rendered_is_there_once(kernel: Kernel)
         "    yield Chunk(Delta('', 'Hm one.\\n\\nHm two.'))\n"
         "    while not failed.is_set(): await asyncio.sleep(0.01)\n"
         "    yield Chunk(Delta('Yes.'), finish_reason='stop')\n"
-        "show(Answer(chunks(), model='m').start())"
+        "show(Answer(chunks()).start())"
     )
     data = kernel.until_static(run)["content"]["data"]
     kernel.run("StreamingMarkdown.flush = flush")

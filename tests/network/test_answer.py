@@ -22,7 +22,9 @@ from typing import Any
 import pytest
 
 from groq_magic import APIError, Conversation, IncompleteStreamError, Source, stream
-from groq_magic.answer import Answer, _Times, running
+from groq_magic.accumulator import Accumulator
+from groq_magic.answer import Answer, running
+from groq_magic.receiver import Times
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Chunk, Delta, Done, Item, Responded, ToolCall
 from tests.support.asker import on_the_loop, tasks
@@ -34,7 +36,7 @@ WHOLE = (Responded("req_1"), chunk("a"), chunk("b"), chunk(finish_reason="stop")
 
 
 def test_done() -> None:
-    answer = Answer(items(*WHOLE), model="m").start()
+    answer = Answer(items(*WHOLE), content=Accumulator("m")).start()
     assert answer.result(30) == "ab"
     assert (answer.state, answer.finish_reason, answer.error) == ("done", "stop", None)
     assert (answer.request_id, answer.model) == ("req_1", "m")
@@ -225,7 +227,7 @@ def test_an_error_that_is_raised_again_is_as_long_as_before() -> None:
 
 
 def test_text_before_the_reasoning_is_the_first_token_and_makes_no_negative_time() -> None:
-    times = _Times(iter([0.0, 1.0, 3.0, 9.0]).__next__)
+    times = Times(iter([0.0, 1.0, 3.0, 9.0]).__next__)
     times.note("text")
     times.note("reasoning")
     assert (times.time_to_first_token, times.is_thinking, times.thinking_seconds) == (1, False, 0)
@@ -233,7 +235,7 @@ def test_text_before_the_reasoning_is_the_first_token_and_makes_no_negative_time
 
 def test_the_time_of_a_turn_counts_from_its_request_and_ends_once() -> None:
     now = [0.0]
-    times = _Times(lambda: now[0])
+    times = Times(lambda: now[0])
     assert (times.time_to_first_token, times.thinking_seconds, times.seconds) == (None, None, 0)
     now[0] = 5.0
     times.restart()
@@ -522,7 +524,7 @@ def test_stop_from_the_background_loop_itself() -> None:
 
 
 def test_its_repr_is_short() -> None:
-    answer = Answer(items(chunk("x" * 1000, finish_reason="stop")), model="m").start()
+    answer = Answer(items(chunk("x" * 1000, finish_reason="stop")), content=Accumulator("m")).start()
     answer.wait(30)
     assert repr(answer) == f"<Answer done from m: '{'x' * 57}...'>"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from groq_magic.accumulator import Accumulator
 from groq_magic.answer import Answer
 from groq_magic.display.show import show
 from groq_magic.display.static import static_bundle
@@ -30,7 +31,7 @@ RUN = {"index": 0, "type": "python", "arguments": '{"code": "a = 1\\nprint(a)"}'
 
 
 def ended(*given: Any, **parameters: Any) -> Answer:
-    answer = Answer(items(*given), model="m", parameters=parameters).start()
+    answer = Answer(items(*given), content=Accumulator("m"), parameters=parameters).start()
     answer.wait(30)
     return answer
 
@@ -109,7 +110,7 @@ def test_a_run_has_its_code_its_output_and_its_images() -> None:
 
 def test_a_tool_that_runs_is_said_instead_of_thinking() -> None:
     answer = Answer(
-        items(Chunk(Delta(reasoning="Hm")), ran(**SEARCH), 60.0), model="m", parameters={}
+        items(Chunk(Delta(reasoning="Hm")), ran(**SEARCH), 60.0), content=Accumulator("m"), parameters={}
     ).start()
     try:
         until(lambda: answer.executed_tools)
@@ -162,7 +163,7 @@ def test_the_advice_after_a_cut_is_a_number_that_fits(
     usage = Usage(prompt_tokens=100, completion_tokens=1000)
     try:
         end = chunk("a", finish_reason="length", usage=usage)
-        answer = Answer(items(Responded(None, headers), end), model="cut").start()
+        answer = Answer(items(Responded(None, headers), end), content=Accumulator("cut")).start()
         answer.wait(30)
         note = note_of(answer)
     finally:
@@ -303,7 +304,7 @@ COMPOUND = (
 def test_the_tools_in_the_reasoning_of_compound_models_are_shown_as_tools_alone() -> None:
     def thinking(model: str, end: int) -> Answer:
         given = Chunk(Delta(reasoning=COMPOUND[:end]), model=model), 60.0
-        answer = Answer(items(*given), model=model, parameters={}).start()
+        answer = Answer(items(*given), content=Accumulator(model), parameters={}).start()
         while answer.reasoning != COMPOUND[:end]:
             answer.wait(0.01)
         return answer

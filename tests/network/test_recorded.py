@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from groq_magic import stream
+from groq_magic.accumulator import Accumulator
 from groq_magic.answer import Answer
 from groq_magic.display.static import static_bundle
 from groq_magic.wire.parsing import BodyReader
@@ -39,7 +40,7 @@ every_stream = pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.st
 @every_stream
 @pytest.mark.parametrize("cutting", CUTS)
 def test_a_stream_in_any_cut(path: Path, cutting: str) -> None:
-    answer = Answer(read(CUTS[cutting](path.read_bytes())), model="as asked").start()
+    answer = Answer(read(CUTS[cutting](path.read_bytes())), content=Accumulator("as asked")).start()
     assert answer.wait(60)
     check(answer, path)
 
@@ -72,7 +73,7 @@ def test_a_refusal(path: Path) -> None:
 
 @every_stream
 def test_the_table_of_fields_is_true(path: Path) -> None:
-    answer = Answer(read([path.read_bytes()]), model="as asked").start()
+    answer = Answer(read([path.read_bytes()]), content=Accumulator("as asked")).start()
     assert answer.wait(30)
     metadata = list(leaves(static_bundle(answer)[1]))
     for field, value in last_values(path).items():

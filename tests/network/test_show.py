@@ -18,6 +18,7 @@ from nbconvert import LatexExporter, MarkdownExporter, RSTExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from groq_magic import InputError
+from groq_magic.accumulator import Accumulator
 from groq_magic.answer import Answer
 from groq_magic.display.show import show
 from groq_magic.display.static import static_bundle
@@ -41,7 +42,7 @@ class Allowed(HTMLParser):
 
 def ended(*given: Any, model: str = "m") -> Answer:
     answer = Answer(
-        items(*given), model=model, parameters={"model": model, "temperature": 0.5}
+        items(*given), content=Accumulator(model), parameters={"model": model, "temperature": 0.5}
     ).start()
     answer.wait(30)
     return answer
@@ -77,7 +78,7 @@ def test_done() -> None:
 def test_metadata_hold_no_text_of_a_parameter() -> None:
     plain = {"model": "m", "top_k": 4, "top_p": 0.5, "store": False, "reasoning_effort": "low"}
     texts = {"stop": ["tok_1"], "user": "tok_2", "tools": [{"headers": {"x": "tok_3"}}]}
-    answer = Answer(items(chunk("a")), model="m", parameters={**plain, **texts}).start()
+    answer = Answer(items(chunk("a")), content=Accumulator("m"), parameters={**plain, **texts}).start()
     answer.wait()
     assert static_bundle(answer)[1]["groq"]["parameters"] == plain
     assert answer.parameters == {**plain, **texts}
@@ -93,7 +94,7 @@ def test_without_the_servers_time_the_speed_is_about_right_and_says_so() -> None
 
 
 def test_stopped_keeps_and_says_so() -> None:
-    answer = Answer(items(chunk("half a"), 60.0), model="m").start()
+    answer = Answer(items(chunk("half a"), 60.0), content=Accumulator("m")).start()
     next(iter(answer))
     answer.stop()
     data, metadata = static_bundle(answer)
@@ -103,7 +104,7 @@ def test_stopped_keeps_and_says_so() -> None:
 
 
 def test_stopped_before_anything_came() -> None:
-    answer = Answer(items(60.0), model="m").start()
+    answer = Answer(items(60.0), content=Accumulator("m")).start()
     answer.stop()
     assert "No text has arrived." in html(answer)
 
@@ -229,7 +230,7 @@ def test_an_interrupt_while_it_prints_stops_the_answer(capsys: pytest.CaptureFix
         def write(self, text: str) -> int:
             raise KeyboardInterrupt
 
-    answer = Answer(items(chunk("a"), 60.0), model="m").start()
+    answer = Answer(items(chunk("a"), 60.0), content=Accumulator("m")).start()
     with redirect_stdout(Screen()), pytest.raises(KeyboardInterrupt):
         show(answer)
     assert answer.state == "stopped"

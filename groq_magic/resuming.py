@@ -1,0 +1,40 @@
+"""How the rest of an answer that was stopped or cut is asked for.
+
+Groq's models write on where the last message ends, if that is the assistant's own
+(https://console.groq.com/docs/prefilling). Models that think first, and systems of models, take
+such a message for a complete one: they are asked to go on, and what they repeat is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+
+from groq_magic.wire.protocol import Message
+
+from .accumulator import Accumulator
+
+GO_ON = (
+    "Your last message was cut off. Continue it: write its last line again, exactly as it is, "
+    "and go on from there. Write no introduction, and open no code block that is open already."
+)
+
+
+def messages_to_resume(before: Accumulator) -> list[Message]:
+    """What follows the messages of the first request: the text so far, and mostly nothing else."""
+    if not (text := _text(before)):
+        return []
+    said = [Message("assistant", text)]
+    return said if _takes_prefill(before) else [*said, Message("user", GO_ON)]
+
+
+def content_to_resume(before: Accumulator) -> Accumulator:
+    """What the resumed answer begins with."""
+    return before.to_resume(repeats=bool(_text(before)) and not _takes_prefill(before))
+
+
+def _takes_prefill(before: Accumulator) -> bool:
+    return not (before.reasoning or re.search("gpt-oss|compound", before.model))
+
+
+def _text(before: Accumulator) -> str:
+    return "".join(before.ended()[0])
