@@ -94,6 +94,6 @@ def browser() -> Iterator[Profile]:
 
 @pytest.fixture
 def page(browser: Profile) -> Iterator[Page]:
-    page = browser.new_page()
+    page = browser.take()
     yield page
-    page.close()
+    browser.give_back(page)

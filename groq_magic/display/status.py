@@ -111,7 +111,7 @@ def note_of(answer: Answer) -> Note | None:
     if answer.state == "failed":
         return Note("Failed.", str(answer.error), _RED)
     if answer.state == "stopped":
-        rest = "Run the cell again for all of it." if answer.tokens else "No text has arrived."
+        rest = "%%groq --continue goes on." if answer.text else "No text has arrived."
         return Note("Stopped.", rest, _GREY)
     return _note_of_reason(answer) if answer.state == "done" else None
 
@@ -144,7 +144,7 @@ def _more(answer: Answer) -> str:
     left = minute and minute - (usage.prompt_tokens or 0 if usage else 0)
     more = min(filter(None, (4 * answer.tokens, longest, left)), default=0)
     if more <= answer.tokens:
-        return "No longer answer fits: ask the model to continue, or for a shorter answer."
+        return "No longer answer fits: %%groq --continue goes on, or ask for a shorter answer."
     return f"Ask for more with --max-tokens {more}."
 
 

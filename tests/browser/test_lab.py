@@ -163,8 +163,8 @@ def test_the_file_is_valid_in_each_state_and_keeps_no_variable(
     assert secret not in book.path.read_text("utf-8")
 
 
-def test_no_attack_gets_through(lab: Lab, browser: Profile) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 30_000})  # all cells are shown
+def test_no_attack_gets_through(lab: Lab, page: Page) -> None:
+    page.set_viewport_size({"width": 1100, "height": 30_000})  # all cells are shown
     cells = [
         "from groq_magic.markdown import render\n"
         "from IPython.display import display\n"
@@ -193,7 +193,6 @@ def test_no_attack_gets_through(lab: Lab, browser: Profile) -> None:
     names = {name for one in shown.all() for name in one.evaluate(handlers)}
     assert [name for name in names if name.startswith("on")] == []
     assert all(url.startswith((lab.url, "data:", "blob:")) for url in requests)
-    page.close()
 
 
 def test_no_formula_changes_another(lab: Lab, page: Page) -> None:

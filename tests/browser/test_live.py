@@ -10,15 +10,15 @@ from playwright.sync_api import Locator, Page
 from groq_magic.demo.server import _tokens_of
 from tests.support.demo import Demo
 from tests.support.hand import Hand, shown, stops
-from tests.support.lab import Lab, Notebook7Page, NotebookPage, Profile
+from tests.support.lab import Lab, Notebook7Page, NotebookPage
 from tests.support.peer import Connection, peer
 
 TOKENS_PER_SECOND = 300
 
 
-def test_twenty_answers_at_once(lab: Lab, browser: Profile, server: Demo) -> None:
+def test_twenty_answers_at_once(lab: Lab, page: Page, server: Demo) -> None:
     """Run All in a window of the usual size: most of the cells are out of sight."""
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page.set_viewport_size({"width": 1100, "height": 900})
     topics = ("events", "cats", "table", "code", "math")
     cells = [
         f"%%groq -m demo/long --max-tokens {2000 + number}\n{topics[number % 5]} {number}"
@@ -38,11 +38,10 @@ def test_twenty_answers_at_once(lab: Lab, browser: Profile, server: Demo) -> Non
         assert output["data"]["text/plain"] == text
     book.cell(19).scroll_into_view_if_needed()
     book.answer(19).get_by_text("The end.").wait_for()
-    page.close()
 
 
-def test_all_that_are_in_sight_stream_at_once(lab: Lab, browser: Profile) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 12_000})
+def test_all_that_are_in_sight_stream_at_once(lab: Lab, page: Page) -> None:
+    page.set_viewport_size({"width": 1100, "height": 12_000})
     with ExitStack() as stack:
         hands = [Hand(stack.enter_context(peer(Connection.until_closed))) for _ in range(20)]
         path = lab.write("sight.ipynb", *(hand.cell for hand in hands))
@@ -53,7 +52,6 @@ def test_all_that_are_in_sight_stream_at_once(lab: Lab, browser: Profile) -> Non
         for number in range(20):
             book.answer(number).get_by_text(f"Number {number}.").wait_for()
         assert stops(page) == 20
-    page.close()
 
 
 def limited(connection: Connection) -> None:
@@ -106,9 +104,9 @@ print("{"wide " * 40}")
 
 
 def test_on_a_narrow_page_the_header_wraps_and_stop_is_there(
-    lab: Lab, browser: Profile, hand: Hand
+    lab: Lab, page: Page, hand: Hand
 ) -> None:
-    page = browser.new_page(viewport={"width": 420, "height": 800})
+    page.set_viewport_size({"width": 420, "height": 800})
     book = Notebook7Page(page, lab, lab.write("narrow.ipynb", hand.cell))
     book.run(0)
     answer = book.answer(0)
@@ -125,11 +123,10 @@ def test_on_a_narrow_page_the_header_wraps_and_stop_is_there(
     assert box["x"] + box["width"] <= 420
     stop.click()
     assert hand.has_been_left()
-    page.close()
 
 
-def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Profile, hand: Hand) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
+def test_the_keyboard_unfolds_and_copies(lab: Lab, page: Page, hand: Hand) -> None:
+    page.set_viewport_size({"width": 1100, "height": 900})
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     book = NotebookPage(page, lab, lab.write("keyboard.ipynb", hand.cell))
     book.run(0)
@@ -155,7 +152,6 @@ def test_the_keyboard_unfolds_and_copies(lab: Lab, browser: Profile, hand: Hand)
     book.until(thought.is_hidden)
     page.keyboard.press("Space")
     book.until(thought.is_visible)
-    page.close()
 
 
 def test_the_reasoning_unfolds_and_folds(lab: Lab, page: Page, hand: Hand) -> None:
@@ -178,8 +174,8 @@ def test_the_reasoning_unfolds_and_folds(lab: Lab, page: Page, hand: Hand) -> No
     assert thought.locator("strong").inner_text() == "me"
 
 
-def test_code_is_copied(lab: Lab, browser: Profile, hand: Hand) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
+def test_code_is_copied(lab: Lab, page: Page, hand: Hand) -> None:
+    page.set_viewport_size({"width": 1100, "height": 900})
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     book = NotebookPage(page, lab, lab.write("copy.ipynb", hand.cell))
     book.run(0)
@@ -191,7 +187,6 @@ def test_code_is_copied(lab: Lab, browser: Profile, hand: Hand) -> None:
     book.until(lambda: page.evaluate("navigator.clipboard.readText()").strip() != "")
     assert page.evaluate("navigator.clipboard.readText()") == "print(1 < 2)\n\nprint(3)\n"
     assert "Copy" not in book.answer(0).inner_text()  # the text is the answer's alone
-    page.close()
 
 
 def test_formulas_are_typeset_while_it_streams(lab: Lab, page: Page, hand: Hand) -> None:
@@ -245,9 +240,9 @@ BELOW = """
 
 
 def test_the_last_line_is_followed_while_the_reader_is_there(
-    lab: Lab, browser: Profile, hand: Hand
+    lab: Lab, page: Page, hand: Hand
 ) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 700})
+    page.set_viewport_size({"width": 1100, "height": 700})
     book = NotebookPage(page, lab, lab.write("follow.ipynb", hand.cell))
     book.run(0)
     answer = book.answer(0)
@@ -282,4 +277,3 @@ def test_the_last_line_is_followed_while_the_reader_is_there(
     hand.say(*lines(120, 160))
     book.until(lambda: answer.get_by_text("Line 159.").count() == 1)
     book.until(is_at_the_end)
-    page.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Locator, Page
 
 from tests.support.demo import Demo
-from tests.support.hand import Hand, in_both, stops
+from tests.support.hand import Hand, half_shown, in_both, stops
 from tests.support.lab import Lab, NotebookPage, Profile, running_lab
+from tests.support.peer import Connection, peer
 
 TOKENS_PER_SECOND = 300
 CODE = "def hello():\n    return 'world'\n"
@@ -32,12 +32,9 @@ def copied(page: Page) -> str:
     return text
 
 
-@pytest.fixture
-def page(browser: Profile) -> Iterator[Page]:
-    page = browser.new_page()
+@pytest.fixture(autouse=True)
+def _clipboard(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    yield page
-    page.close()
 
 
 def ended(kind: type[NotebookPage], lab: Lab, page: Page, hand: Hand) -> NotebookPage:
@@ -124,6 +121,51 @@ def test_run_again(lab: Lab, page: Page, server: Demo) -> None:
     server.until("done", count)
     book.until(lambda: "Semicolon" in book.text(0) and stops(page) == 0)
     assert book.text(1) == ""
+
+
+def test_a_stopped_answer_is_continued_in_place(lab: Lab, page: Page) -> None:
+    with peer(Connection.until_closed) as server:
+        hand, rest = Hand(server), Hand(server, 1)
+        cell = f"%config GroqMagic.base_url = {server.base_url!r}"
+        book = NotebookPage(page, lab, lab.add(cell, "%%groq -m llama -o answer\nSome code"))
+        book.run(0)
+        book.run(1)
+        begun, more = "So:\n\n```python\ndef f():\n    retu", "rn 1\n```\n\nThat is all.\n"
+        hand.say(begun)
+        book.until(lambda: "retu" in book.text(1))
+        page.locator(".groq-stop").click()
+        book.until(lambda: "Stopped." in book.text(1))
+        book.answer(1).hover()
+        button(book.answer(1), "Continue the answer of llama in cell 2").click()
+        asked = rest.asked().request.json["messages"]
+        book.until(lambda: stops(page) == 1)
+        assert "retu" in book.text(1)
+        rest.say(more)
+        book.until(lambda: "return 1" in book.text(1))
+        rest.end()
+        book.until(lambda: "That is all." in book.text(1) and stops(page) == 0)
+        assert asked[-1] == {"role": "assistant", "content": begun}
+        assert (
+            book.cell(1).locator(".cm-content").inner_text()
+            == "%%groq -m llama -o answer\nSome code"
+        )
+        assert book.answer(1).locator("pre").count() == 1
+        assert button(book.answer(1), "Continue").count() == 0
+
+
+def test_an_answer_that_the_kernel_has_lost_is_not_continued(
+    lab: Lab, page: Page, hand: Hand
+) -> None:
+    book = half_shown(NotebookPage, page, lab, hand)
+    page.locator(".groq-stop").click()
+    book.until(lambda: "Stopped." in book.text(0))
+    book.restart_kernel()
+    book.until_idle()
+    book.answer(0).hover()
+    button(book.answer(0), "Continue").click()
+    lost = "The kernel does not have this answer any longer. Run the cell again."
+    book.until(lambda: page.get_by_title(lost).count() == 1)
+    assert "The first half," in book.text(0)
 
 
 def test_a_live_answer_is_copied_as_markdown(lab: Lab, page: Page, hand: Hand) -> None:
@@ -230,8 +272,8 @@ def test_an_answer_whose_output_is_gone_does_not_run(lab: Lab, page: Page, serve
 FILLER = "\n".join(f"# line {number}" for number in range(30))
 
 
-def test_the_answer_of_a_run_cell_comes_into_sight(lab: Lab, browser: Profile, hand: Hand) -> None:
-    page = browser.new_page(viewport={"width": 1000, "height": 700})
+def test_the_answer_of_a_run_cell_comes_into_sight(lab: Lab, page: Page, hand: Hand) -> None:
+    page.set_viewport_size({"width": 1000, "height": 700})
     cells = [FILLER, f"{FILLER}\n{hand.cell}", FILLER]
     book = NotebookPage(page, lab, lab.write("below.ipynb", *cells))
     editor = book.cell(1).locator(".cm-content")
@@ -244,7 +286,6 @@ def test_the_answer_of_a_run_cell_comes_into_sight(lab: Lab, browser: Profile, h
     last = book.answer(1).get_by_text("Line 59.")
     last.wait_for()
     book.until(lambda: is_in_sight(last))
-    page.close()
 
 
 def is_in_sight(node: Locator) -> bool:
@@ -252,8 +293,8 @@ def is_in_sight(node: Locator) -> bool:
     return box is not None and 0 < box["y"] < 700 - box["height"]
 
 
-def test_a_caret_below_a_growing_answer_stays(lab: Lab, browser: Profile, hand: Hand) -> None:
-    page = browser.new_page(viewport={"width": 1000, "height": 700})
+def test_a_caret_below_a_growing_answer_stays(lab: Lab, page: Page, hand: Hand) -> None:
+    page.set_viewport_size({"width": 1000, "height": 700})
     book = NotebookPage(page, lab, lab.write("caret.ipynb", hand.cell, "# here", FILLER))
     book.run(0)
     hand.say("A beginning.\n\n")
@@ -269,13 +310,10 @@ def test_a_caret_below_a_growing_answer_stays(lab: Lab, browser: Profile, hand: 
         assert box is not None
         tops.add(round(box["y"]))
     assert max(tops) - min(tops) <= 1
-    page.close()
 
 
-def test_a_reader_further_up_can_jump_to_the_latest_line(
-    lab: Lab, browser: Profile, hand: Hand
-) -> None:
-    page = browser.new_page(viewport={"width": 1000, "height": 700})
+def test_a_reader_further_up_can_jump_to_the_latest_line(lab: Lab, page: Page, hand: Hand) -> None:
+    page.set_viewport_size({"width": 1000, "height": 700})
     book = NotebookPage(page, lab, lab.write("jump.ipynb", hand.cell))
     book.run(0)
     hand.say(*(f"Line {number}.\n\n" for number in range(60)))
@@ -293,7 +331,6 @@ def test_a_reader_further_up_can_jump_to_the_latest_line(
     hand.say("Line 61.\n\n")
     book.until(lambda: is_in_sight(book.answer(0).get_by_text("Line 61.")))
     book.until(lambda: not jump.is_visible())
-    page.close()
 
 
 def errors_of(page: Page) -> list[str]:
@@ -302,7 +339,7 @@ def errors_of(page: Page) -> list[str]:
 
     def hear(message: ConsoleMessage) -> None:
         if message.type == "error" and "voila" not in message.text:
-            errors.append(message.text)
+            errors.append(f"{message.text} {message.location}")
 
     page.on("console", hear)
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -124,6 +124,38 @@ def test_a_stopped_turn_keeps_what_it_has(chat: Chat) -> None:
     assert chat.sent()[-2:] == [("user", "math"), ("user", "poem")]
 
 
+def test_a_cut_turn_is_continued_in_its_cell(chat: Chat) -> None:
+    kernel = chat.kernel
+    chat.ask("one", "cat names")
+    prompt = "-m llama-3.3 -c --max-tokens 10"
+    chat.ask("two", "math", prompt)
+    begun = chat.text("two")
+    note = chat.ask("two", "math", f"--continue {prompt}")
+    assert note == "Turn 2 of chat."
+    assert chat.sent()[-2:] == [("user", "math"), ("assistant", begun)]
+    assert chat.text("two").startswith(begun)
+    assert len(chat.text("two")) > len(begun)
+    turns = kernel.run("from groq_magic.conversation import chat_named; print(chat_named('chat'))")
+    assert "2 turns" in turns.stdout
+
+
+def test_an_empty_cell_continues_the_last_answer(chat: Chat) -> None:
+    kernel = chat.kernel
+    refused = kernel.run("%%groq --continue", cell="none")
+    assert "--continue: there is no answer yet. Ask first." in refused.error
+    kernel.run("%%groq -m llama-3.3 --max-tokens 10 --wait -o cut\nmath", cell="one")
+    refused = kernel.run("%%groq --continue\nmath", cell="other")
+    assert "takes no prompt, except in the cell whose answer it resumes" in refused.error
+    run = kernel.run("%%groq --continue --wait -o more", cell="other")
+    text = kernel.until_static(run)["content"]["data"]["text/plain"]
+    begun, continued = chat.text("cut"), chat.text("more")
+    assert text == continued
+    assert continued.startswith(begun)
+    kernel.run("%%groq --wait\ncat names", cell="three")
+    refused = kernel.run("%%groq --continue", cell="three")
+    assert "The answer is complete, or nothing of it came. Ask again." in refused.error
+
+
 def test_a_failed_turn_keeps_what_it_has(chat: Chat) -> None:
     chat.kernel.run("%%groq -c -m demo/mid-stream-error -o broken\ncat names", cell="one")
     chat.kernel.run("broken.wait()")

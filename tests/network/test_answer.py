@@ -524,7 +524,9 @@ def test_stop_from_the_background_loop_itself() -> None:
 
 
 def test_its_repr_is_short() -> None:
-    answer = Answer(items(chunk("x" * 1000, finish_reason="stop")), content=Accumulator("m")).start()
+    answer = Answer(
+        items(chunk("x" * 1000, finish_reason="stop")), content=Accumulator("m")
+    ).start()
     answer.wait(30)
     assert repr(answer) == f"<Answer done from m: '{'x' * 57}...'>"
 

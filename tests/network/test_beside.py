@@ -110,7 +110,9 @@ def test_a_run_has_its_code_its_output_and_its_images() -> None:
 
 def test_a_tool_that_runs_is_said_instead_of_thinking() -> None:
     answer = Answer(
-        items(Chunk(Delta(reasoning="Hm")), ran(**SEARCH), 60.0), content=Accumulator("m"), parameters={}
+        items(Chunk(Delta(reasoning="Hm")), ran(**SEARCH), 60.0),
+        content=Accumulator("m"),
+        parameters={},
     ).start()
     try:
         until(lambda: answer.executed_tools)

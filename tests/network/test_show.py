@@ -78,7 +78,9 @@ def test_done() -> None:
 def test_metadata_hold_no_text_of_a_parameter() -> None:
     plain = {"model": "m", "top_k": 4, "top_p": 0.5, "store": False, "reasoning_effort": "low"}
     texts = {"stop": ["tok_1"], "user": "tok_2", "tools": [{"headers": {"x": "tok_3"}}]}
-    answer = Answer(items(chunk("a")), content=Accumulator("m"), parameters={**plain, **texts}).start()
+    answer = Answer(
+        items(chunk("a")), content=Accumulator("m"), parameters={**plain, **texts}
+    ).start()
     answer.wait()
     assert static_bundle(answer)[1]["groq"]["parameters"] == plain
     assert answer.parameters == {**plain, **texts}

@@ -28,8 +28,10 @@ def shown(peer: Peer) -> str:
 class Hand:
     """A server that says what the test wants, when it wants."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, number: int = 0) -> None:
+        """It answers the request of that number."""
         self._peer = peer
+        self._number = number
         self.cell = shown(peer)
 
     def say(self, *pieces: str) -> None:
@@ -51,7 +53,7 @@ class Hand:
 
     def asked(self) -> Connection:
         """The request, before anything has been said to it."""
-        return self._peer.connection(timeout=30)
+        return self._peer.connection(self._number, timeout=30)
 
     def has_been_left(self) -> bool:
         return self.asked().closed.wait(30)

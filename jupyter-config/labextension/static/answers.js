@@ -24,6 +24,7 @@ const INTERRUPTS = ["notebook:interrupt-kernel", "kernelmenu:interrupt"];
 const WIDGET = "application/vnd.jupyter.widget-view+json";
 const LOST = "Error displaying widget"; // in ipywidgets' words
 const UNFINISHED = "The notebook was saved while this answer was still arriving.";
+const NOT_KNOWN = "The kernel does not have this answer any longer. Run the cell again.";
 const SILENT = "silent-change"; // JupyterLab then changes no view
 const STOP = "groq-magic:stop";
 const STOP_ALL = "groq-magic:stop-all";
@@ -83,18 +84,45 @@ const goTo = async (running, tracker, shell) => {
   await panel.content.scrollToCell(cell, "center");
 };
 
+/**
+ * Whether a part of an answer that has ended is missing, and the reader may run its cell.
+ *
+ * @param {Answer} answer
+ */
+const isCut = ({ output }) => {
+  const { state, finish_reason: reason } = output.metadata.groq;
+  const isEarly = state === "stopped" || state === "failed" || reason === "length";
+  return isEarly && output.trusted && Boolean(output.data["text/plain"]);
+};
+
+/**
+ * Whether the kernel has the answer of a cell, which a run of the cell would remove.
+ *
+ * @param {any} kernel
+ * @param {string} id
+ */
+const canResume = async (kernel, id) => {
+  const show = '__import__("groq_magic.display.show", fromlist=["can_resume"])';
+  const user_expressions = { known: `${show}.can_resume(${JSON.stringify(id)})` };
+  const reply = await kernel?.requestExecute({ code: "", silent: true, user_expressions }).done;
+  return reply?.content.user_expressions?.known?.data?.["text/plain"] === "True";
+};
+
 /** The buttons on an answer and on its code. */
 class Buttons {
   #dom;
   #notebookActions;
+  #outputArea;
 
   /**
    * @param {Dom} dom
    * @param {any} notebookActions
+   * @param {any} outputArea
    */
-  constructor(dom, notebookActions) {
+  constructor(dom, notebookActions, outputArea) {
     this.#dom = dom;
     this.#notebookActions = notebookActions;
+    this.#outputArea = outputArea;
   }
 
   /** @param {Answer} answer */
@@ -118,6 +146,11 @@ class Buttons {
     const again = buttonIn(place, "", "Run again", `Run ${number} again for ${model}`);
     again.addEventListener("click", () => this.#runAgain(answer));
     again.hidden = !answer.output.trusted; // a stranger's file cannot lure a click that runs it
+    if (isCut(answer)) {
+      const name = `Continue the answer of ${model} in ${number}`;
+      const goOn = buttonIn(place, "", "Continue", name);
+      goOn.addEventListener("click", () => this.#goOn(goOn, answer));
+    }
     if (live)
       return root.querySelectorAll(COPY).forEach((button) => this.dressCode(button, answer));
     this.#dom.addCopyButtons(root);
@@ -155,6 +188,24 @@ class Buttons {
   #runAgain({ panel, cell }) {
     this.#select(panel.content, cell);
     return this.#notebookActions.run(panel.content, panel.sessionContext);
+  }
+
+  /**
+   * Run the cell with `--continue`, which its text does not have: the answer grows on in place.
+   *
+   * @param {HTMLElement} button
+   * @param {Answer} answer
+   */
+  async #goOn(button, { panel, cell }) {
+    const { sessionContext } = panel;
+    if (!(await canResume(sessionContext.session?.kernel, cell.model.id))) {
+      button.title = NOT_KNOWN;
+      return this.#dom.say(NOT_KNOWN);
+    }
+    const code = cell.model.sharedModel.getSource().replace("%%groq", "%%groq --continue");
+    await this.#outputArea.execute(code, cell.outputArea, sessionContext, {
+      cellId: cell.model.id,
+    });
   }
 
   /**
@@ -446,6 +497,7 @@ const makeStatus = async (shared, commands) => {
  */
 export const plugin = async (shared, load) => {
   const { INotebookTracker, NotebookActions } = await shared("@jupyterlab/notebook");
+  const { OutputArea } = await shared("@jupyterlab/outputarea");
   const { ICommandPalette } = await shared("@jupyterlab/apputils");
   const { IStatusBar } = await shared("@jupyterlab/statusbar");
   const dom = await load("dom.js");
@@ -463,7 +515,7 @@ export const plugin = async (shared, load) => {
         status.show(answers.running.length);
         commands.notifyCommandChanged();
       };
-      const answers = new Answers(new Buttons(dom, NotebookActions), dom, changed);
+      const answers = new Answers(new Buttons(dom, NotebookActions, OutputArea), dom, changed);
       tracker.forEach((/** @type {any} */ panel) => answers.watch(panel));
       tracker.widgetAdded.connect((/** @type {any} */ _, /** @type {any} */ panel) =>
         answers.watch(panel),
