@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Locator, Page
 
 from tests.support.demo import Demo
-from tests.support.hand import Hand, half_shown, in_both, stops
+from tests.support.hand import Hand, in_both, stops
 from tests.support.lab import Lab, NotebookPage, Profile, running_lab
 from tests.support.peer import Connection, peer
 
@@ -123,32 +123,37 @@ def test_run_again(lab: Lab, page: Page, server: Demo) -> None:
     assert book.text(1) == ""
 
 
+BEGUN, MORE = "So:\n\n```python\ndef f():\n    retu", "rn 1\n```\n\nThat is all.\n"
+
+
+def stopped(lab: Lab, page: Page, hand: Hand) -> NotebookPage:
+    """A notebook whose second cell has a stopped answer, with the pointer on it."""
+    cell = f"%config GroqMagic.base_url = {hand.base_url!r}"
+    book = NotebookPage(page, lab, lab.add(cell, "%%groq -m llama -o answer\nSome code"))
+    book.run(0)
+    book.run(1)
+    hand.say(BEGUN)
+    book.until(lambda: "retu" in book.text(1))
+    page.locator(".groq-stop").click()
+    book.until(lambda: "Stopped." in book.text(1))
+    book.answer(1).hover()
+    return book
+
+
 def test_a_stopped_answer_is_continued_in_place(lab: Lab, page: Page) -> None:
     with peer(Connection.until_closed) as server:
-        hand, rest = Hand(server), Hand(server, 1)
-        cell = f"%config GroqMagic.base_url = {server.base_url!r}"
-        book = NotebookPage(page, lab, lab.add(cell, "%%groq -m llama -o answer\nSome code"))
-        book.run(0)
-        book.run(1)
-        begun, more = "So:\n\n```python\ndef f():\n    retu", "rn 1\n```\n\nThat is all.\n"
-        hand.say(begun)
-        book.until(lambda: "retu" in book.text(1))
-        page.locator(".groq-stop").click()
-        book.until(lambda: "Stopped." in book.text(1))
-        book.answer(1).hover()
+        book, rest = stopped(lab, page, Hand(server)), Hand(server, 1)
+        source = book.cell(1).locator(".cm-content").inner_text()
         button(book.answer(1), "Continue the answer of llama in cell 2").click()
         asked = rest.asked().request.json["messages"]
         book.until(lambda: stops(page) == 1)
         assert "retu" in book.text(1)
-        rest.say(more)
+        rest.say(MORE)
         book.until(lambda: "return 1" in book.text(1))
         rest.end()
         book.until(lambda: "That is all." in book.text(1) and stops(page) == 0)
-        assert asked[-1] == {"role": "assistant", "content": begun}
-        assert (
-            book.cell(1).locator(".cm-content").inner_text()
-            == "%%groq -m llama -o answer\nSome code"
-        )
+        assert asked[-1] == {"role": "assistant", "content": BEGUN}
+        assert book.cell(1).locator(".cm-content").inner_text() == source
         assert book.answer(1).locator("pre").count() == 1
         assert button(book.answer(1), "Continue").count() == 0
 
@@ -156,16 +161,14 @@ def test_a_stopped_answer_is_continued_in_place(lab: Lab, page: Page) -> None:
 def test_an_answer_that_the_kernel_has_lost_is_not_continued(
     lab: Lab, page: Page, hand: Hand
 ) -> None:
-    book = half_shown(NotebookPage, page, lab, hand)
-    page.locator(".groq-stop").click()
-    book.until(lambda: "Stopped." in book.text(0))
+    book = stopped(lab, page, hand)
     book.restart_kernel()
     book.until_idle()
-    book.answer(0).hover()
-    button(book.answer(0), "Continue").click()
+    book.answer(1).hover()
+    button(book.answer(1), "Continue").click()
     lost = "The kernel does not have this answer any longer. Run the cell again."
     book.until(lambda: page.get_by_title(lost).count() == 1)
-    assert "The first half," in book.text(0)
+    assert "retu" in book.text(1)
 
 
 def test_a_live_answer_is_copied_as_markdown(lab: Lab, page: Page, hand: Hand) -> None:

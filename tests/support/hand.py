@@ -33,6 +33,7 @@ class Hand:
         self._peer = peer
         self._number = number
         self.cell = shown(peer)
+        self.base_url = peer.base_url
 
     def say(self, *pieces: str) -> None:
         for piece in pieces:

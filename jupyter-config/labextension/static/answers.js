@@ -24,6 +24,7 @@ const INTERRUPTS = ["notebook:interrupt-kernel", "kernelmenu:interrupt"];
 const WIDGET = "application/vnd.jupyter.widget-view+json";
 const LOST = "Error displaying widget"; // in ipywidgets' words
 const UNFINISHED = "The notebook was saved while this answer was still arriving.";
+const MAGIC = "%%groq";
 const NOT_KNOWN = "The kernel does not have this answer any longer. Run the cell again.";
 const SILENT = "silent-change"; // JupyterLab then changes no view
 const STOP = "groq-magic:stop";
@@ -85,14 +86,15 @@ const goTo = async (running, tracker, shell) => {
 };
 
 /**
- * Whether a part of an answer that has ended is missing, and the reader may run its cell.
+ * Whether a part of a cell's answer is missing, and the reader may run the cell.
  *
  * @param {Answer} answer
  */
-const isCut = ({ output }) => {
+const isCut = ({ cell, output }) => {
   const { state, finish_reason: reason } = output.metadata.groq;
   const isEarly = state === "stopped" || state === "failed" || reason === "length";
-  return isEarly && output.trusted && Boolean(output.data["text/plain"]);
+  const isOfMagic = cell.model.sharedModel.getSource().startsWith(MAGIC);
+  return isEarly && isOfMagic && output.trusted && Boolean(output.data["text/plain"]);
 };
 
 /**
@@ -202,7 +204,7 @@ class Buttons {
       button.title = NOT_KNOWN;
       return this.#dom.say(NOT_KNOWN);
     }
-    const code = cell.model.sharedModel.getSource().replace("%%groq", "%%groq --continue");
+    const code = cell.model.sharedModel.getSource().replace(MAGIC, `${MAGIC} --continue`);
     await this.#outputArea.execute(code, cell.outputArea, sessionContext, {
       cellId: cell.model.id,
     });
