@@ -136,7 +136,8 @@ class _Request(NamedTuple):
     parse: Callable[[str], Any]
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
-        source = self.send([*messages, *(messages_to_resume(before) if before else ())])
+        more = messages_to_resume(before, self.parameters["model"]) if before else []
+        source = self.send([*messages, *more])
         return self.answer(source, lambda _, ended: self.ask(messages, ended), before).start()
 
     def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
@@ -148,9 +149,10 @@ class _Request(NamedTuple):
         resume: Callable[[Answer, Accumulator], Answer],
         before: Accumulator | None,
     ) -> Answer:
+        model = self.parameters["model"]
         return Answer(
             source,
-            content=content_to_resume(before) if before else Accumulator(self.parameters["model"]),
+            content=content_to_resume(before, model) if before else Accumulator(model),
             resume=resume,
             parameters=self.parameters,
             parse=self.parse,
@@ -225,7 +227,7 @@ async def _items(
     request.check_model(messages)  # the images of earlier turns
     yield Asked(note)
     if before:  # the turn's text so far is among the messages
-        messages += messages_to_resume(before)[1:]
+        messages += messages_to_resume(before, model)[1:]
     async with aclosing(request.send(messages)) as items:
         async for item in items:
             yield item

@@ -19,22 +19,16 @@ GO_ON = (
 )
 
 
-def messages_to_resume(before: Accumulator) -> list[Message]:
+def messages_to_resume(before: Accumulator, model: str) -> list[Message]:
     """What follows the messages of the first request: the text so far, and mostly nothing else."""
-    if not (text := _text(before)):
-        return []
-    said = [Message("assistant", text)]
-    return said if _takes_prefill(before) else [*said, Message("user", GO_ON)]
+    said = [Message("assistant", "".join(before.ended()[0]))]
+    return said if _takes_prefill(before, model) else [*said, Message("user", GO_ON)]
 
 
-def content_to_resume(before: Accumulator) -> Accumulator:
+def content_to_resume(before: Accumulator, model: str) -> Accumulator:
     """What the resumed answer begins with."""
-    return before.to_resume(repeats=bool(_text(before)) and not _takes_prefill(before))
+    return before.to_resume(repeats=not _takes_prefill(before, model))
 
 
-def _takes_prefill(before: Accumulator) -> bool:
-    return not (before.reasoning or re.search("gpt-oss|compound", before.model))
-
-
-def _text(before: Accumulator) -> str:
-    return "".join(before.ended()[0])
+def _takes_prefill(before: Accumulator, model: str) -> bool:
+    return not (before.reasoning or re.search("gpt-oss|compound", model))

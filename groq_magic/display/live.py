@@ -60,7 +60,6 @@ class LiveView:
         self._output: tuple[dict[str, str], dict[str, Any]] = {}, {}
         self._display_id = display_id
         self._channel = Channel(answer, self._on_message)
-        self._render()  # a resumed answer has a text at once
         self._channel.set_early(self._snapshot())
         made = {"groq": {"model": answer.model, "state": answer.state}}
         display(self._placeholder(), metadata=made, raw=True, display_id=self._display_id)

@@ -13,7 +13,7 @@ from IPython import get_ipython
 from IPython.display import display, update_display
 
 from groq_magic.answer import Answer
-from groq_magic.errors import GroqError, printable
+from groq_magic.errors import GroqError, InputError, printable
 from groq_magic.runtime import runtime
 
 from .beside import plain_beside
@@ -99,9 +99,14 @@ def last_answer() -> Answer | None:
     return recent[-1] if recent else None
 
 
-def answer_of_cell() -> Answer | None:
-    """The last answer that the running cell has shown, where the frontend names the cell."""
-    return runtime.own(_Shown).by_cell.get(running_cell()[0] or "")
+def resume_here() -> Answer:
+    """Resume the last answer that the running cell has shown, where the frontend names the cell.
+
+    Raises `InputError` if there is none.
+    """
+    if answer := runtime.own(_Shown).by_cell.get(running_cell()[0] or ""):
+        return answer.resume()
+    raise InputError("This cell has no answer to go on with. For the last one: %groq continue")
 
 
 def can_resume(cell: str) -> bool:

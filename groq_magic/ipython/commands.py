@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from groq_magic.answer import Answer, running
 from groq_magic.conversation import chats, forget
-from groq_magic.display.show import last_answer, show_last
+from groq_magic.display.show import last_answer, show, show_last
 from groq_magic.errors import InputError, printable
 from groq_magic.markdown import code_blocks
 from groq_magic.wire.endpoint import Endpoint, keep_key, use_endpoint
@@ -112,6 +112,14 @@ def _stopped(answer: Answer) -> str:
 @command("last [N]", "show the last N answers again; default: 1")
 def _last(call: Call) -> None:
     if not show_last(int(call.argument or 1), reasoning=call.settings.get("show_reasoning")):
+        print(_NO_ANSWER)
+
+
+@command("continue", "go on with the last answer, if it was stopped or cut")
+def _continue(call: Call) -> None:
+    if answer := last_answer():
+        show(answer.resume(), reasoning=call.settings.get("show_reasoning"))
+    else:
         print(_NO_ANSWER)
 
 

@@ -71,7 +71,7 @@ CELL_FLAGS = (
     Flag("--param", "KEY=JSON", "any other parameter of the API; repeatable", list),
     Flag("-s --system", "TEXT", "the system prompt; the flag also takes @FILE"),
     Flag("-c --chat", "[CHAT]", "go on with the notebook's chat, or this one", is_setting=False),
-    Flag("--continue", "", "go on with a stopped or cut answer", bool, "resume", is_setting=False),
+    Flag("--continue", "", "go on with this cell's answer", bool, "resume", is_setting=False),
     Flag("--image", "PATH", "a file, address or variable; repeatable", list, "images"),
     Flag("--search", "", "let a gpt-oss model search the web", bool, is_setting=False),
     Flag("--python", "", "let a gpt-oss model run Python at Groq", bool, is_setting=False),

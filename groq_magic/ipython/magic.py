@@ -118,10 +118,11 @@ class GroqMagic(FlagSettings):
     def _ask(self, line: str, cell: str) -> tuple[Answer, bool | None]:
         """The answer, and whether the cell waits for its end."""
         from groq_magic.api import stream
+        from groq_magic.display.show import resume_here
 
         given = flags.parse(line, self._namespace)
         if given.pop("resume", False):
-            answer = _answer_to_resume(cell).resume()
+            answer = resume_here()
             return self._named(given.get("out"), answer), given.get("wait", self.wait)
         arguments = self.settings() | given
         chat = given.get("chat")
@@ -139,17 +140,6 @@ class GroqMagic(FlagSettings):
         if name and self.shell:
             self.shell.user_ns[name] = answer
         return answer
-
-
-def _answer_to_resume(cell: str) -> Answer:
-    """The answer of the running cell; for an empty cell without one, the last of the notebook."""
-    from groq_magic.display.show import answer_of_cell, last_answer
-
-    if answer := answer_of_cell() or (None if cell.strip() else last_answer()):
-        return answer
-    if cell.strip():
-        raise InputError("--continue takes no prompt, except in the cell whose answer it resumes.")
-    raise InputError("--continue: there is no answer yet. Ask first.")
 
 
 @contextmanager

@@ -146,8 +146,7 @@ def test_a_stopped_answer_is_continued_in_place(lab: Lab, page: Page) -> None:
         source = book.cell(1).locator(".cm-content").inner_text()
         button(book.answer(1), "Continue the answer of llama in cell 2").click()
         asked = rest.asked().request.json["messages"]
-        book.until(lambda: stops(page) == 1)
-        assert "retu" in book.text(1)
+        book.until(lambda: stops(page) == 1 and "retu" in book.text(1))
         rest.say(MORE)
         book.until(lambda: "return 1" in book.text(1))
         rest.end()

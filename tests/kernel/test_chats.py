@@ -139,21 +139,19 @@ def test_a_cut_turn_is_continued_in_its_cell(chat: Chat) -> None:
     assert "2 turns" in turns.stdout
 
 
-def test_an_empty_cell_continues_the_last_answer(chat: Chat) -> None:
+def test_a_command_continues_the_last_answer(chat: Chat) -> None:
     kernel = chat.kernel
-    refused = kernel.run("%%groq --continue", cell="none")
-    assert "--continue: there is no answer yet. Ask first." in refused.error
+    assert "There is no answer in this kernel yet" in kernel.run("%groq continue").stdout
     kernel.run("%%groq -m llama-3.3 --max-tokens 10 --wait -o cut\nmath", cell="one")
     refused = kernel.run("%%groq --continue\nmath", cell="other")
-    assert "takes no prompt, except in the cell whose answer it resumes" in refused.error
-    run = kernel.run("%%groq --continue --wait -o more", cell="other")
+    assert "has no answer to go on with. For the last one: %groq continue" in refused.stdout
+    run = kernel.run("%groq continue", cell="other")
     text = kernel.until_static(run)["content"]["data"]["text/plain"]
-    begun, continued = chat.text("cut"), chat.text("more")
-    assert text == continued
-    assert continued.startswith(begun)
+    assert text.startswith(chat.text("cut"))
+    assert len(text) > len(chat.text("cut"))
     kernel.run("%%groq --wait\ncat names", cell="three")
-    refused = kernel.run("%%groq --continue", cell="three")
-    assert "The answer is complete, or nothing of it came. Ask again." in refused.error
+    refused = kernel.run("%groq continue", cell="four")
+    assert "The answer is complete, or nothing of it came. Ask again." in refused.stdout
 
 
 def test_a_failed_turn_keeps_what_it_has(chat: Chat) -> None:

@@ -129,7 +129,7 @@ def test_the_status_shows_the_source_of_the_key_and_not_the_key(
         ("%groq modles", "Did you mean %groq models? Commands: models, stop [all], last [N]"),
         (
             "%groq qqq",
-            "%groq qqq is not a command. Commands: models, stop [all], last [N], code [N]",
+            "%groq qqq is not a command. Commands: models, stop [all], last [N], continue",
         ),
         ("%groq models all", "Usage: %groq models: the server's models"),
         ("%groq stop it", "Usage: %groq stop [all]: stop the newest answer, or all answers."),
@@ -408,7 +408,7 @@ def knowing(kernel: Kernel) -> Kernel:
         ("%%groq --wait --model=demo/sl", "demo/sl", ["demo/slow"]),
         ("%%groq --re", "--re", ["--reasoning-effort", "--reasoning-format"]),
         ("%%groq -m demo/slow --no", "--no", ["--no-wait"]),
-        ("%groq ", "", "chats code demo forget last login models stop".split()),
+        ("%groq ", "", "chats code continue demo forget last login models stop".split()),
         ("%groq l", "l", ["last", "login"]),
         ("%groq stop ", "", ["all"]),
         ("%groq demo o", "o", ["off"]),

@@ -299,7 +299,6 @@ class NotebookPage:
             self.until(lambda: self._is_taken(number, before), _UNREAD_SECONDS)
         except AssertionError:
             self.page.evaluate(_CONNECT, self.path.name)
-            self.until(lambda: self._is_taken(number, before))
 
     def _is_taken(self, number: int, before: str) -> bool:
         """Whether the kernel has read the request that runs a cell.
@@ -308,7 +307,9 @@ class NotebookPage:
         https://github.com/ipython/ipykernel/issues/1554
         """
         prompt = self._prompt(number)
-        return prompt != before and not ("*" in prompt and self.is_idle())
+        outputs = self.cell(number).locator(".jp-OutputArea-output").count()
+        # A kernel with subshells may say that it is idle while a cell runs.
+        return prompt != before and ("*" not in prompt or outputs > 0 or not self.is_idle())
 
     def restart_kernel(self) -> None:
         self._choose("Kernel", "Restart Kernel…")
