@@ -118,7 +118,13 @@ class Accumulator:
         usage = self.fields.usage
         if usage and usage.completion_tokens is not None:
             return usage.completion_tokens
-        return sum(self.so_far[:2]) - sum(self._before[:2])
+        return sum(self.came)
+
+    @property
+    def came(self) -> tuple[int, int]:
+        """How many deltas of the text and of the reasoning came with this request."""
+        so_far, before = self.so_far, self._before
+        return so_far.texts - before.texts, so_far.thoughts - before.thoughts
 
     def _take_tools(self, delta: Delta) -> None:
         self.annotations += delta.annotations

@@ -212,9 +212,10 @@ class Receiver:
         is_first = self._state != "streaming"
         self._state = "streaming"
         self.content.take(chunk)
-        if self.content.so_far.thoughts:
+        texts, thoughts = self.content.came
+        if thoughts:
             self.times.note("reasoning")
-        if self.content.so_far.texts:
+        if texts:
             self.times.note("text")
         self._advance()
         if is_first:

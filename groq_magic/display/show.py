@@ -102,10 +102,14 @@ def last_answer() -> Answer | None:
 def resume_here() -> Answer:
     """Resume the last answer that the running cell has shown, where the frontend names the cell.
 
-    Raises `InputError` if there is none.
+    Raises `InputError` if there is none, or nothing is missing; the answer is then shown again.
     """
     if answer := runtime.own(_Shown).by_cell.get(running_cell()[0] or ""):
-        return answer.resume()
+        try:
+            return answer.resume()
+        except InputError:
+            show(answer)  # the run of the cell has removed its output
+            raise
     raise InputError("This cell has no answer to go on with. For the last one: %groq continue")
 
 

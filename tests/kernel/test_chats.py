@@ -149,7 +149,11 @@ def test_a_command_continues_the_last_answer(chat: Chat) -> None:
     text = kernel.until_static(run)["content"]["data"]["text/plain"]
     assert text.startswith(chat.text("cut"))
     assert len(text) > len(chat.text("cut"))
-    kernel.run("%%groq --wait\ncat names", cell="three")
+    kernel.run("%%groq --wait -o whole\ncat names", cell="three")
+    again = kernel.run("%%groq --continue\ncat names", cell="three")
+    (kept,) = again.of_type("display_data")
+    assert kept["content"]["data"]["text/plain"] == chat.text("whole")
+    assert "The answer is complete" in again.stdout
     refused = kernel.run("%groq continue", cell="four")
     assert "The answer is complete, or nothing of it came. Ask again." in refused.stdout
 

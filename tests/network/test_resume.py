@@ -83,6 +83,7 @@ def test_reasoning_goes_on_below_and_tokens_are_those_of_the_request() -> None:
         assert answer.result(30) == "One, two, three."
         assert server.connection(1).request.json["messages"][-1]["content"] == GO_ON
     assert answer.reasoning == "Hm.\n\nHm."
+    assert answer.thinking_seconds is not None
     assert answer.tokens == 2
 
 
