@@ -157,7 +157,7 @@ class Answer:
         self._receiver.stop()
 
     def resume(self) -> Answer:
-        """Ask for the rest of an answer that was stopped or cut: a new one begins with this one.
+        """Ask for the rest of a stopped or cut answer; the new answer begins with this text.
 
         Raises `InputError` if nothing is missing, and if its chat does not have it any longer.
 
@@ -168,7 +168,7 @@ class Answer:
         """
         if not self.ended:
             raise InputError("The answer still runs. Stop it first, or wait for its end.")
-        if self._resume is None:
+        if self._resume is None or not self._receiver.is_cut:
             raise InputError("The answer is complete, or nothing of it came. Ask again.")
         return self._resume(self, self._receiver.content)
 
@@ -270,7 +270,7 @@ class Answer:
         return f"<Answer {self.state} from {self.model}: {shown!r}>"
 
     def _observe(self, ended: bool) -> None:  # noqa: FBT001  # as the receiver calls it
-        if ended and not (self.text and (self.state != "done" or self.finish_reason == "length")):
+        if ended and not self._receiver.is_cut:
             self._resume = None  # lets go of the prompt, which may be large
         self._observer(self, ended)
 

@@ -136,7 +136,7 @@ class _Request(NamedTuple):
     parse: Callable[[str], Any]
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
-        more = messages_to_resume(before, self.parameters["model"]) if before else []
+        more = messages_to_resume(before, self.parameters) if before else []
         source = self.send([*messages, *more])
         return self.answer(source, lambda _, ended: self.ask(messages, ended), before).start()
 
@@ -149,10 +149,10 @@ class _Request(NamedTuple):
         resume: Callable[[Answer, Accumulator], Answer],
         before: Accumulator | None,
     ) -> Answer:
-        model = self.parameters["model"]
+        asked = self.parameters
         return Answer(
             source,
-            content=content_to_resume(before, model) if before else Accumulator(model),
+            content=content_to_resume(before, asked) if before else Accumulator(asked["model"]),
             resume=resume,
             parameters=self.parameters,
             parse=self.parse,
@@ -227,7 +227,7 @@ async def _items(
     request.check_model(messages)  # the images of earlier turns
     yield Asked(note)
     if before:  # the turn's text so far is among the messages
-        messages += messages_to_resume(before, model)[1:]
+        messages += messages_to_resume(before, request.parameters)[1:]
     async with aclosing(request.send(messages)) as items:
         async for item in items:
             yield item

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_LONGEST = 2000  # characters of a repetition
+_LONGEST = 4000  # characters of a repetition
 
 
 class Overlap:

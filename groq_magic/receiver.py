@@ -126,6 +126,12 @@ class Receiver:
         error = self.end and self.end.error
         return error.failed_generation if isinstance(error, APIError) else None
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has ended with a part of its text."""
+        is_whole = self.state == "done" and self.content.fields.finish_reason != "length"
+        return bool(self.end and self.end.texts) and not is_whole
+
     def deltas(self, start: int = 0) -> list[str]:
         """The deltas of the text from number ``start`` on."""
         return self.end.texts[start:] if self.end else self.content.deltas(start)

@@ -8,6 +8,8 @@ such a message for a complete one: they are asked to go on, and what they repeat
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from groq_magic.wire.protocol import Message
 
@@ -19,16 +21,17 @@ GO_ON = (
 )
 
 
-def messages_to_resume(before: Accumulator, model: str) -> list[Message]:
+def messages_to_resume(before: Accumulator, parameters: Mapping[str, Any]) -> list[Message]:
     """What follows the messages of the first request: the text so far, and mostly nothing else."""
     said = [Message("assistant", "".join(before.ended()[0]))]
-    return said if _takes_prefill(before, model) else [*said, Message("user", GO_ON)]
+    return said if _takes_prefill(before, parameters) else [*said, Message("user", GO_ON)]
 
 
-def content_to_resume(before: Accumulator, model: str) -> Accumulator:
+def content_to_resume(before: Accumulator, parameters: Mapping[str, Any]) -> Accumulator:
     """What the resumed answer begins with."""
-    return before.to_resume(repeats=not _takes_prefill(before, model))
+    return before.to_resume(repeats=not _takes_prefill(before, parameters))
 
 
-def _takes_prefill(before: Accumulator, model: str) -> bool:
-    return not (before.reasoning or re.search("gpt-oss|compound", model))
+def _takes_prefill(before: Accumulator, parameters: Mapping[str, Any]) -> bool:
+    thinks = before.reasoning or parameters.get("reasoning_format") == "hidden"
+    return not (thinks or re.search("gpt-oss|compound", parameters["model"]))

@@ -110,12 +110,16 @@ def resume_here() -> Answer:
         except InputError:
             show(answer)  # the run of the cell has removed its output
             raise
-    raise InputError("This cell has no answer to go on with. For the last one: %groq continue")
+    raise InputError(
+        "This cell has no answer to go on with. Run it without --continue, or go on with the last "
+        "answer: %groq continue"
+    )
 
 
 def can_resume(cell: str) -> bool:
-    """Whether this process has an answer of that cell: the plugin asks before it runs the cell."""
-    return cell in runtime.own(_Shown).by_cell
+    """Whether this process has an ended answer of that cell: the plugin asks before a run."""
+    answer = runtime.own(_Shown).by_cell.get(cell)
+    return answer is not None and answer.ended
 
 
 def _show_at_end(answer: Answer) -> None:

@@ -33,6 +33,8 @@ RULE += ";padding-left:10px;margin:2px 0 6px"
 _GREY, _BLUE, _AMBER, _RED = "#757575", "#1976d2", "#c77700", "#d32f2f"
 _DOTS = {"waiting": _AMBER, "done": _GREY, "stopped": _AMBER, "failed": _RED}
 
+_GO_ON = "To go on: %groq continue, or --continue in its cell."
+
 _TAGS = r"<tool>.*?(?:</tool>|\Z)|<output>.*?(?:</output>|\Z)|</?think>"
 _TOOLS_IN_REASONING = re.compile(_TAGS, re.DOTALL)
 _TOOLS_SO_FAR = re.compile(_TAGS + r"|<[a-z/]{0,7}\Z", re.DOTALL)
@@ -111,7 +113,7 @@ def note_of(answer: Answer) -> Note | None:
     if answer.state == "failed":
         return Note("Failed.", str(answer.error), _RED)
     if answer.state == "stopped":
-        rest = "%%groq --continue goes on." if answer.text else "No text has arrived."
+        rest = _GO_ON if answer.text else "No text has arrived."
         return Note("Stopped.", rest, _GREY)
     return _note_of_reason(answer) if answer.state == "done" else None
 
@@ -144,7 +146,7 @@ def _more(answer: Answer) -> str:
     left = minute and minute - (usage.prompt_tokens or 0 if usage else 0)
     more = min(filter(None, (4 * answer.tokens, longest, left)), default=0)
     if more <= answer.tokens:
-        return "No longer answer fits: %%groq --continue goes on, or ask for a shorter answer."
+        return f"No longer answer fits. {_GO_ON}"
     return f"Ask for more with --max-tokens {more}."
 
 

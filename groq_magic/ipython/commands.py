@@ -117,8 +117,10 @@ def _last(call: Call) -> None:
 
 @command("continue", "go on with the last answer, if it was stopped or cut")
 def _continue(call: Call) -> None:
-    if answer := last_answer():
-        show(answer.resume(), reasoning=call.settings.get("show_reasoning"))
+    if before := last_answer():
+        wait, reasoning = call.settings.get("wait"), call.settings.get("show_reasoning")
+        with before.resume() as answer:  # an interrupt stops it
+            show(answer, wait=wait, reasoning=reasoning)
     else:
         print(_NO_ANSWER)
 

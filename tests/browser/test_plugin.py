@@ -129,7 +129,11 @@ BEGUN, MORE = "So:\n\n```python\ndef f():\n    retu", "rn 1\n```\n\nThat is all.
 def stopped(lab: Lab, page: Page, hand: Hand) -> NotebookPage:
     """A notebook whose second cell has a stopped answer, with the pointer on it."""
     cell = f"%config GroqMagic.base_url = {hand.base_url!r}"
-    book = NotebookPage(page, lab, lab.add(cell, "%%groq -m llama -o answer\nSome code"))
+    book = NotebookPage(
+        page,
+        lab,
+        lab.add(cell, "%%groq -m llama -o answer\nSome code", "print('all' in answer.text)"),
+    )
     book.run(0)
     book.run(1)
     hand.say(BEGUN)
@@ -155,6 +159,9 @@ def test_a_stopped_answer_is_continued_in_place(lab: Lab, page: Page) -> None:
         assert book.cell(1).locator(".cm-content").inner_text() == source
         assert book.answer(1).locator("pre").count() == 1
         assert button(book.answer(1), "Continue").count() == 0
+        book.cell(2).focus()
+        book.run(2)
+        assert book.text(2).strip() == "True"
 
 
 def test_an_answer_that_the_kernel_has_lost_is_not_continued(

@@ -144,7 +144,7 @@ def test_a_command_continues_the_last_answer(chat: Chat) -> None:
     assert "There is no answer in this kernel yet" in kernel.run("%groq continue").stdout
     kernel.run("%%groq -m llama-3.3 --max-tokens 10 --wait -o cut\nmath", cell="one")
     refused = kernel.run("%%groq --continue\nmath", cell="other")
-    assert "has no answer to go on with. For the last one: %groq continue" in refused.stdout
+    assert "has no answer to go on with. Run it without --continue" in refused.stdout
     run = kernel.run("%groq continue", cell="other")
     text = kernel.until_static(run)["content"]["data"]["text/plain"]
     assert text.startswith(chat.text("cut"))

@@ -138,6 +138,11 @@ def test_what_cannot_be_resumed_says_why() -> None:
         with pytest.raises(InputError, match=r"still runs\. Stop it first"):
             runs.resume()
         runs.stop()
+        for chat in (None, Conversation()):
+            empty = stream("Hello", base_url=server.base_url, chat=chat)
+            empty.stop()
+            with pytest.raises(InputError, match=r"nothing of it came\. Ask again\."):
+                empty.resume()
         done = stream("Hello", base_url=server.base_url)
         assert done.wait(30)
         with pytest.raises(InputError, match=r"is complete.* Ask again\."):

@@ -44,7 +44,8 @@ _OPEN = """async path => {
 # A new connection to the kernel of a notebook.
 _CONNECT = """async path => {
   const sessions = await (await fetch("/api/sessions")).json();
-  const { id } = sessions.find(session => session.path === path).kernel;
+  const id = sessions.find(session => session.path === path)?.kernel?.id;
+  if (!id) return;
   const socket = new WebSocket(`ws://${location.host}/api/kernels/${id}/channels`);
   await new Promise(opened => { socket.onopen = opened; });
   setTimeout(() => socket.close(), 5000);

@@ -29,7 +29,7 @@ def fed(before: str, *pieces: str) -> str:
         ("so far", "so f", "so f"),
         ("", "It begins.", "It begins."),
         ("a " * 2000, "a " * 1000 + "b", "b"),
-        ("x " + "y" * 2001, "x " + "y" * 2001, "x " + "y" * 2001),  # only the last 2,000 count
+        ("x " + "y" * 4001, "x " + "y" * 4001, "x " + "y" * 4001),  # only the last 4,000 count
     ],
 )
 def test_what_is_dropped(before: str, after: str, new: str) -> None:

@@ -25,6 +25,7 @@ const WIDGET = "application/vnd.jupyter.widget-view+json";
 const LOST = "Error displaying widget"; // in ipywidgets' words
 const UNFINISHED = "The notebook was saved while this answer was still arriving.";
 const MAGIC = "%%groq";
+const OUT = /^%%groq.*?(\s(?:-o|--out)[\s=]+\w+)/; // in the first line
 const NOT_KNOWN = "The kernel does not have this answer any longer. Run the cell again.";
 const SILENT = "silent-change"; // JupyterLab then changes no view
 const STOP = "groq-magic:stop";
@@ -106,7 +107,8 @@ const isCut = ({ cell, output }) => {
 const canResume = async (kernel, id) => {
   const show = '__import__("groq_magic.display.show", fromlist=["can_resume"])';
   const user_expressions = { known: `${show}.can_resume(${JSON.stringify(id)})` };
-  const reply = await kernel?.requestExecute({ code: "", silent: true, user_expressions }).done;
+  const asked = kernel?.requestExecute({ code: "", silent: true, user_expressions });
+  const reply = await asked?.done.catch(() => null); // the kernel may be restarted meanwhile
   return reply?.content.user_expressions?.known?.data?.["text/plain"] === "True";
 };
 
@@ -193,21 +195,23 @@ class Buttons {
   }
 
   /**
-   * Run the cell with `--continue`, which its text does not have: the answer grows on in place.
+   * Let the answer grow on in place: the cell runs with `--continue`, which its text does not have.
    *
-   * @param {HTMLElement} button
+   * @param {HTMLButtonElement} button
    * @param {Answer} answer
    */
   async #goOn(button, { panel, cell }) {
     const { sessionContext } = panel;
-    if (!(await canResume(sessionContext.session?.kernel, cell.model.id))) {
-      button.title = NOT_KNOWN;
-      return this.#dom.say(NOT_KNOWN);
+    const { id: cellId, sharedModel } = cell.model;
+    button.disabled = true; // a second run would remove what the first one shows
+    if (await canResume(sessionContext.session?.kernel, cellId)) {
+      const [, variable] = sharedModel.getSource().match(OUT) ?? ["", ""];
+      const code = `${MAGIC} --continue${variable}\nContinue`;
+      return this.#outputArea.execute(code, cell.outputArea, sessionContext, { cellId });
     }
-    const code = cell.model.sharedModel.getSource().replace(MAGIC, `${MAGIC} --continue`);
-    await this.#outputArea.execute(code, cell.outputArea, sessionContext, {
-      cellId: cell.model.id,
-    });
+    button.disabled = false;
+    button.title = NOT_KNOWN;
+    this.#dom.say(NOT_KNOWN);
   }
 
   /**
