@@ -90,7 +90,7 @@ class Answer:
     request_id: Final = _read(lambda r: r.content.request_id, "The server's ID of the request.")
     rate_limits: Final = _read(lambda r: r.content.rate_limits, "The limits in the last response.")
     seed: Final = _field(lambda f: f.seed, "The seed that the server used.")
-    system_fingerprint: Final = _field(lambda f: f.system_fingerprint, "Its configuration's ID.")
+    system_fingerprint: Final = _field(lambda f: f.system_fingerprint, "ID of the server's setup.")
     service_tier: Final = _field(lambda f: f.service_tier, "The tier that was used.")
     usage: Final = _field(lambda f: f.usage, "The server's counts, at the end.")
     finish_reason: Final = _field(lambda f: f.finish_reason, 'Why it ended, such as "length".')

@@ -22,7 +22,7 @@ GO_ON = (
 
 
 def messages_to_resume(before: Accumulator, parameters: Mapping[str, Any]) -> list[Message]:
-    """What follows the messages of the first request: the text so far, and mostly nothing else."""
+    """The text so far, as the assistant's message; for some models, also the request to go on."""
     said = [Message("assistant", "".join(before.ended()[0]))]
     return said if _takes_prefill(before, parameters) else [*said, Message("user", GO_ON)]
 
