@@ -12,6 +12,8 @@ import re
 
 from markdown_it.token import Token
 
+from .flanking import is_cjk
+from .inline_html import find_tag, without_begun_tag
 from .math import find_formula
 from .parser import Environment, parse_inline
 from .stability import lines_of
@@ -147,7 +149,7 @@ def _without_table_head(content: str) -> str:
 
 # Inline markup
 
-_MARK = re.compile(r"\\.|`+|\*+|_+|~~|!?\[|\]|\$+", re.DOTALL)
+_MARK = re.compile(r"\\.|`+|\*+|_+|~~|!?\[|\]|\$+|<", re.DOTALL)
 _TARGET = re.compile(r"\(\s*(?:<[^<>\n]*|[^\s<]*)(?:>?\s+(?:[\"'(].*)?)?", re.DOTALL)
 
 
@@ -159,7 +161,7 @@ def completed(text: str) -> str:
     """
     if re.fullmatch(r"\[[ xX]?\]?", text):  # the box of a task
         return ""
-    return _Completion(text.rstrip("*_~").removesuffix("\\")).completed()
+    return _Completion(without_begun_tag(text).rstrip("*_~").removesuffix("\\")).completed()
 
 
 class _Completion:
@@ -189,6 +191,8 @@ class _Completion:
         if mark in ("\\(", "\\[", "$$"):
             self._text = self._text[:start] + _escaped(self._text[start:])
             return None  # an unfinished formula is shown as its source
+        if mark == "<":
+            return self._after_tag(start)
         if mark[0] == "`":
             return self._after_code(mark, start)
         if mark == "]":
@@ -207,6 +211,19 @@ class _Completion:
         inside = self._text[start + len(mark) :].rstrip("`")
         self._text = self._text[:start] + (f"{mark}{inside}{mark}" if inside.strip() else "")
         return None
+
+    def _after_tag(self, start: int) -> int | None:
+        """Keep which of our tags are open; a comment that has begun is not shown."""
+        tag = find_tag(self._text, start)
+        if tag is None and self._text.startswith("<!--", start):
+            self._text = self._text[:start]
+            return None
+        if tag and tag["name"] and not tag["end"]:
+            self._closing.append(f"</{tag['name']}>")
+        elif tag and tag["end"] and tag[0] in self._closing:
+            while self._closing.pop() != tag[0]:
+                pass
+        return tag.end() if tag else start + 1
 
     def _after_label(self, start: int) -> int | None:
         after = start + 1
@@ -232,5 +249,6 @@ class _Completion:
         if before and not before.isspace() and not (run[0] == "_" and after.isalnum()):
             while closing and closing[-1][0] == run[0] and left >= len(closing[-1]):
                 left -= len(closing.pop())
-        if 0 < left <= 3 and after and not after.isspace() and not before.isalnum():
+        is_in_word = before.isalnum() and not is_cjk(before)
+        if 0 < left <= 3 and after and not after.isspace() and not is_in_word:
             closing += [run[0] * 2] * (left > 1) + [run[0]] * (left % 2)

@@ -61,6 +61,11 @@ _HTML = [
     "<div",
     "<!-- -->",
     "<!--><script>-->",
+    f"<!-- --!><img src=x onerror={CANARY}> -->",
+    f"<b onclick={CANARY}>x</b>",
+    f'<b><i x="</b><img src=x onerror={CANARY}>"></i></b>',
+    "<sub></p></div></sub>",
+    "<br onload=x>",
     "<![CDATA[x]]>",
     "<?php x ?>",
     "<!DOCTYPE html>",
@@ -188,7 +193,9 @@ ATTACKS = [
 ]
 
 _ALLOWED = {
-    **dict.fromkeys("p blockquote ul em strong s hr br thead tbody tr".split(), ()),
+    **dict.fromkeys("blockquote ul em strong s hr br thead tbody tr".split(), ()),
+    **dict.fromkeys("sub sup kbd b i u mark small del".split(), ()),
+    "p": ("hidden",),
     **dict.fromkeys("h1 h2 h3 h4 h5 h6".split(), ("class",)),
     "ol": ("start",),
     "li": ("style",),
@@ -208,6 +215,7 @@ _VALUES = {
     "target": "_blank",
     "type": "checkbox",
     "start": r"\d+",
+    "hidden": "",
     "class": r"[^<>\"']*",
     "style": r"[a-z0-9 .:;,#()-]*",
 }

@@ -82,6 +82,18 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
         ("- [x", ""),
         ("- [ ]", ""),
         ("a[0] and a[1] **b", "<p>a[0] and a[1] <strong>b</strong></p>\n"),
+        # No tags and no comments.
+        ("a <b", "<p>a</p>\n"),
+        ("a < b", "<p>a &lt; b</p>\n"),
+        ("H<sub>2", "<p>H<sub>2</sub></p>\n"),
+        ("H<sub>2</s", "<p>H<sub>2</sub></p>\n"),
+        ("<b>a <i>b</b> *c", "<p><b>a &lt;i&gt;b</b> <em>c</em></p>\n"),
+        ("> a<br", "<blockquote>\n<p>a</p>\n</blockquote>\n"),
+        ("a <!-- b *c", "<p>a</p>\n"),
+        ("a <!-- b --> *c", "<p>a  <em>c</em></p>\n"),
+        # Emphasis beside letters without blanks between them.
+        ("これは**「重", "<p>これは<strong>「重</strong></p>\n"),
+        ("注意：**重要**こ", "<p>注意：<strong>重要</strong>こ</p>\n"),
         # Formulas, complete or not.
         ("$a_1$ **b", f"<p>{FORMULA} <strong>b</strong></p>\n"),
         ("\\(a*b* c", "<p>\\(a*b* c</p>\n"),
