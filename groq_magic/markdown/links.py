@@ -5,19 +5,39 @@ from __future__ import annotations
 import re
 
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, reference
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from .code import line_at
+
 _SAFE_SCHEME = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
+_NO_DEFINITION = re.compile(r"\[[^\]]*\]:[ \t]*(?!<?(?:https?|mailto):)[^\s]", re.IGNORECASE)
 _REL: dict[str, str | int | float] = {"rel": "noopener noreferrer nofollow", "target": "_blank"}
 _text_of = RendererHTML().renderInlineAsText
-_BARE_URL = re.compile(r"://[^\s<>\"`]*[^\s<>\"`.,:;!?'*_~|\\\]]")
+_INSIDE = r"[^\s<>\"`，。、；：！？（）「」『』【】《》"  # punctuation of Chinese ends a URL, too
+_BARE_URL = re.compile(rf"://{_INSIDE}]*{_INSIDE}.,:;!?'*_~|\\\]]")
 
 
 def is_safe_link(url: str) -> bool:
     """Whether a link may lead to this URL."""
     return bool(_SAFE_SCHEME.match(url))
+
+
+def is_safe_or_local(url: str) -> bool:
+    """Whether a link to this URL shows its text, not its source.
+
+    A target without a scheme, such as ``#part`` or ``sandbox:/file``, leads nowhere from here.
+    """
+    has_scheme = re.match(r"(?!sandbox:)[a-z][a-z0-9+.-]*:|[/\\]{2}", url, re.IGNORECASE)
+    return is_safe_link(url) or not has_scheme
+
+
+def reference_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A link definition; ``[^1]: Note`` and ``[Ann]: Hello`` are none, for they are to be read."""
+    is_text = _NO_DEFINITION.match(line_at(state, start))
+    return not is_text and reference(state, start, end, silent)
 
 
 def bare_url_rule(state: StateInline, silent: bool) -> bool:
@@ -58,7 +78,7 @@ def safe_links_rule(state: StateCore) -> None:
 
 def _open_in_new_tab(link: Token) -> None:
     link.attrs |= _REL
-    if not link.attrs["href"]:  # of [text](), which would lead to this page
+    if not is_safe_link(str(link.attrs["href"])):  # as in [text](), which leads to this page
         del link.attrs["href"]
 
 
@@ -69,5 +89,6 @@ def _as_link(image: Token, state: StateCore, *, is_in_link: bool) -> list[Token]
     shown = Token("text", "", 0, content=text or source)
     if is_in_link:
         return [shown]
-    link = Token("link_open", "a", 1, attrs={"href": source, **_REL})
+    link = Token("link_open", "a", 1, attrs={"href": source})
+    _open_in_new_tab(link)
     return [link, shown, Token("link_close", "a", -1)]

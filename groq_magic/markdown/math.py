@@ -43,11 +43,21 @@ def find_formula(source: str, start: int) -> tuple[str, int]:
         return opener, -1
     begin = start + len(opener)
     end = source.find(_CLOSERS[opener], begin, begin + _INLINE_LIMIT)
+    while opener == "$" and end > 0 and source[end - 1] == "\\":  # of \$, which is in the formula
+        end = source.find("$", end + 1, begin + _INLINE_LIMIT)
     content = source[begin:end] if end > 0 else ""
     is_formula = bool(content.strip()) and "`" not in content
     if opener == "$":  # and not currency, such as "$5 and $6"
-        is_formula &= content == content.strip() and not source[end + 1 : end + 2].isdigit()
+        is_tight = content == content.strip() or _is_surely_formula(content)
+        is_formula &= is_tight and not source[end + 1 : end + 2].isdigit()
     return opener, end + len(opener) if is_formula else -1
+
+
+def _is_surely_formula(content: str) -> bool:
+    """Whether ``$ v_A $`` can be nothing else: it has a command or an index, and no words."""
+    is_even = content[0] == content[-1] == " "
+    words = re.search(r"[A-Za-z]{2}", re.sub(r"\\[A-Za-z]+|\{[^{}]*\}", "", content))
+    return is_even and not words and bool(re.search(r"\\[a-z]|\w[_^]", content))
 
 
 def inline_rule(state: StateInline, silent: bool) -> bool:
@@ -94,8 +104,9 @@ def _last_line(state: StateBlock, start: int, end: int, first: str, closer: str)
     search = (closer, state.blkIndent)
     if start < failed.get(search, 0):
         return None
-    if first.rstrip().endswith(closer) and first.strip():
-        return start
+    if first.strip() and closer in first:
+        is_whole = 0 < first.index(closer) == len(first.rstrip()) - len(closer)
+        return start if is_whole else None  # $$a$$ and $$b$$ are parts of a line
     for line in range(start + 1, end):
         if state.isEmpty(line) or state.sCount[line] < state.blkIndent:
             end = line

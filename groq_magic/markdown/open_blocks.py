@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from markdown_it.rules_block.table import MAX_AUTOCOMPLETED_CELLS, escapedSplit
+from markdown_it.rules_block.table import MAX_AUTOCOMPLETED_CELLS
 from markdown_it.token import Token
 
 from .code import code_frame
 from .parser import Environment, parse, parse_inline, to_html
 from .stability import Parsed, lines_of
+from .tables import cells_in, covered
 
 
 class Part(NamedTuple):
@@ -189,7 +190,7 @@ class _OpenTable(OpenBlock):
         formulas = (i for i, line in enumerate(lines) if _may_be_formula(line))
         count = min(len(rows), next(formulas, len(lines)))
         for number, line in enumerate(lines[:count]):
-            self._missing += self._columns - _cells_in(line)
+            self._missing += self._columns - cells_in(covered(line, self._columns))
             if self._missing > MAX_AUTOCOMPLETED_CELLS:  # here the parser ends a whole table
                 return Split(rows[:number], [], 2 + number, is_over=True)
         return Split(rows[:count], rows[count:], 2 + count)
@@ -251,12 +252,6 @@ def _index_of(tokens: Sequence[Token], kind: str) -> int:
 
 def _may_be_formula(line: str) -> bool:
     return line.lstrip().startswith(("$$", "\\"))
-
-
-def _cells_in(row: str) -> int:
-    """How many cells a row of a table has in the source."""
-    cells = escapedSplit(row.strip(" \t"))
-    return len(cells) - (cells[0] == "") - (len(cells) > 1 and cells[-1] == "")
 
 
 def _code_part(text: str, markup: str = "") -> list[list[Token]]:

@@ -1,10 +1,12 @@
 r"""Markdown to tokens, and tokens to safe HTML.
 
 The dialect is CommonMark (https://spec.commonmark.org/0.31.2/) with GitHub's tables,
-strikethrough, task lists and bare URLs (https://github.github.com/gfm/), with formulas, a few
-tags (`inline_html`) and emphasis beside Chinese, Japanese and Korean (`flanking`). The text is
-hostile until proven otherwise: other HTML is escaped, and nothing is fetched. No rule reads further
-than the next blank line to decide what a line is; `stability` depends on that.
+strikethrough, task lists, bare URLs (https://github.github.com/gfm/) and alerts, with formulas, a
+few tags (`inline_html`), emphasis beside Chinese, Japanese and Korean (`flanking`), and more
+`markers`. The text is hostile until proven otherwise: other HTML is escaped, nothing is fetched.
+
+No rule reads further than the next blank line to decide what a line is; `stability` depends
+on that.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.ruler import RuleOptionsType
+from markdown_it.rules_block import code
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import emphasis, strikethrough
 from markdown_it.token import Token
 
-from . import inline_html, links, math
+from . import inline_html, links, markers, math
+from .alerts import alerts_rule
 from .code import code_html, fence_rule
 from .flanking import beside_cjk
+from .tables import table_rule
 
 Environment = MutableMapping[str, Any]
 """What a parse collects beside its tokens; ``references`` are the link definitions."""
@@ -105,7 +110,7 @@ def _tables_rule(state: StateCore) -> None:
 
 def _make_parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", {"html": False, "linkify": False, "maxNesting": 100})
-    parser.validateLink = links.is_safe_link  # type: ignore[method-assign]  # its documented hook
+    parser.validateLink = links.is_safe_or_local  # type: ignore[method-assign]  # its documented hook
     parser.inline.ruler.before("escape", "math", math.inline_rule)
     parser.inline.ruler.before("newline", "bare_url", links.bare_url_rule)
     parser.inline.ruler.at("html_inline", inline_html.html_rule)
@@ -114,9 +119,14 @@ def _make_parser() -> MarkdownIt:
     parser.inline.ruler2.before("fragments_join", "pairs", inline_html.pairs_rule)
     interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.before("fence", "math", math.block_rule, interrupts)
-    parser.block.ruler.at("fence", fence_rule, interrupts)
+    parser.block.ruler.at("fence", markers.as_written(fence_rule), interrupts)
+    parser.block.ruler.at("code", markers.as_written(code))
+    parser.block.ruler.at("heading", markers.heading_rule, interrupts)
+    parser.block.ruler.at("reference", links.reference_rule)
+    parser.block.ruler.at("table", table_rule, interrupts)
+    parser.core.ruler.at("block", markers.block_rule)
     rules = (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule)
-    for rule in (*rules, inline_html.hide_comments_rule):
+    for rule in (*rules, alerts_rule, inline_html.hide_comments_rule):
         parser.core.ruler.push(rule.__name__, rule)
     for kind in ("fence", "code_block"):
         parser.add_render_rule(kind, _render_rule(code_html))

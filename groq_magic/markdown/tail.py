@@ -123,7 +123,7 @@ def _without_empty(tokens: list[Token], last: int) -> list[Token]:
 
 # Lines that only the next characters decide
 
-_MARKERS = re.compile(r"[-=+*#>~_`|:]{1,3}")
+_MARKERS = re.compile(r"[-=+*#>~_`|:•]{1,3}")
 _NUMBER = re.compile(r"\d{1,9}[.)]?")
 _DELIMITERS = re.compile(r"[ |:\-\t]*")
 _ROW = re.compile(r"\|(?: |-|:|$)")
@@ -159,7 +159,7 @@ def completed(text: str) -> str:
     >>> completed("a **bold"), completed("see [the docs](https://exa"), completed("and `co")
     ('a **bold**', 'see the docs', 'and `co`')
     """
-    if re.fullmatch(r"\[[ xX]?\]?", text):  # the box of a task
+    if re.fullmatch(r"\[(?:[ xX]|![A-Za-z]*)?\]?", text):  # the box of a task, the kind of an alert
         return ""
     return _Completion(without_begun_tag(text).rstrip("*_~").removesuffix("\\")).completed()
 

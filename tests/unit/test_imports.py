@@ -23,7 +23,7 @@ ORDER += "prompt conversation resuming api demo ipython __init__".split()
 INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
-    "markdown": "code math links inline_html flanking parser"
+    "markdown": "code math links inline_html flanking markers alerts tables parser"
     " stability open_blocks transcript tail streaming",
     "display": "frontend beside status static table growing pace widget live show",
     "prompt": "images values response_format messages interpolation",
@@ -35,8 +35,8 @@ INSIDE = {
 ONLY_IN = {
     "httpx": "wire.endpoint wire.failures wire.body wire.connect wire.client",
     "markdown_it": "markdown.code markdown.math markdown.links markdown.inline_html"
-    " markdown.flanking markdown.parser markdown.stability markdown.open_blocks"
-    " markdown.transcript markdown.tail",
+    " markdown.flanking markdown.markers markdown.alerts markdown.tables markdown.parser"
+    " markdown.stability markdown.open_blocks markdown.transcript markdown.tail",
     "pygments": "markdown.code",
     "anywidget": "display.widget",
     "IPython.display": "display.live display.table display.show",

@@ -82,6 +82,12 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
         ("- [x", ""),
         ("- [ ]", ""),
         ("a[0] and a[1] **b", "<p>a[0] and a[1] <strong>b</strong></p>\n"),
+        # No kind of an alert, no bullet.
+        ("> [!NO", ""),
+        ("> [!NOTE]", ""),
+        ("> [!NOTE]\n> a", "<blockquote>\n<p><strong>Note</strong><br>\na</p>\n</blockquote>\n"),
+        ("Some text\n•", "<p>Some text</p>\n"),
+        ("Some text\n• a", "<p>Some text</p>\n<ul>\n<li>a</li>\n</ul>\n"),
         # No tags and no comments.
         ("a <b", "<p>a</p>\n"),
         ("a < b", "<p>a &lt; b</p>\n"),
