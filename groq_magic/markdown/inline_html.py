@@ -22,8 +22,9 @@ _TAG = re.compile(
     rf"|{open_tag}|{close_tag}",
     re.DOTALL,
 )
-_WHOLE = ["<br />", "<!--", *(f"<{end}{name}>" for name in _NAMES for end in ("", "/"))]
-_BEGUN = frozenset(tag[:size] for tag in _WHOLE for size in range(1, len(tag)))
+_OPENINGS = frozenset(f"<{name}>" for name in _NAMES)
+_WHOLE = ["<br />", "<!--", "<http://", "<https://", *_OPENINGS, *(f"</{name}>" for name in _NAMES)]
+_BEGUN = _OPENINGS.union(tag[:size] for tag in _WHOLE for size in range(1, len(tag)))
 
 
 def find_tag(source: str, start: int) -> re.Match[str] | None:
@@ -31,10 +32,11 @@ def find_tag(source: str, start: int) -> re.Match[str] | None:
     return _TAG.match(source, start, start + _LIMIT)
 
 
-def without_begun_tag(text: str) -> str:
-    """The text without the beginning of one of our tags at its end."""
-    before, bracket, rest = text.rpartition("<")
-    return before if bracket + rest in _BEGUN else text
+def without_begun_tags(text: str) -> str:
+    """The text without the beginning of our tags at its end, and without empty ones."""
+    while text[(start := text.rfind("<")) :] in _BEGUN:
+        text = text[:start]
+    return text
 
 
 def html_rule(state: StateInline, silent: bool) -> bool:

@@ -121,9 +121,9 @@ def _make_parser() -> MarkdownIt:
     parser.block.ruler.before("fence", "math", math.block_rule, interrupts)
     parser.block.ruler.at("fence", markers.as_written(fence_rule), interrupts)
     parser.block.ruler.at("code", markers.as_written(code))
-    parser.block.ruler.at("heading", markers.heading_rule, interrupts)
+    parser.block.ruler.at("heading", markers.heading_rule, {"alt": interrupts["alt"][:3]})
     parser.block.ruler.at("reference", links.reference_rule)
-    parser.block.ruler.at("table", table_rule, interrupts)
+    parser.block.ruler.at("table", table_rule, {"alt": interrupts["alt"][:2]})
     parser.core.ruler.at("block", markers.block_rule)
     rules = (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule)
     for rule in (*rules, alerts_rule, inline_html.hide_comments_rule):

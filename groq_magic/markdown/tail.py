@@ -13,7 +13,7 @@ import re
 from markdown_it.token import Token
 
 from .flanking import is_cjk
-from .inline_html import find_tag, without_begun_tag
+from .inline_html import find_tag, without_begun_tags
 from .math import find_formula
 from .parser import Environment, parse_inline
 from .stability import lines_of
@@ -150,6 +150,7 @@ def _without_table_head(content: str) -> str:
 # Inline markup
 
 _MARK = re.compile(r"\\.|`+|\*+|_+|~~|!?\[|\]|\$+|<", re.DOTALL)
+_BEGUN_URL = re.compile(r"<https?://[^\s<>]*")
 _TARGET = re.compile(r"\(\s*(?:<[^<>\n]*|[^\s<]*)(?:>?\s+(?:[\"'(].*)?)?", re.DOTALL)
 
 
@@ -161,7 +162,12 @@ def completed(text: str) -> str:
     """
     if re.fullmatch(r"\[(?:[ xX]|![A-Za-z]*)?\]?", text):  # the box of a task, the kind of an alert
         return ""
-    return _Completion(without_begun_tag(text).rstrip("*_~").removesuffix("\\")).completed()
+    return _Completion(without_begun_tags(text).rstrip("*_~").removesuffix("\\")).completed()
+
+
+def _is_letter(character: str) -> bool:
+    """Whether it is in a word of a language that has blanks between words."""
+    return character.isalnum() and not is_cjk(character)
 
 
 class _Completion:
@@ -198,7 +204,7 @@ class _Completion:
         if mark == "]":
             return self._after_label(start)
         if mark.endswith("["):
-            is_index = mark == "[" and self._text[start - 1 : start].isalnum()
+            is_index = mark == "[" and _is_letter(self._text[start - 1 : start])
             self._brackets += [] if is_index else [start]
         elif mark[0] in "*_~":
             self._read_run(mark, start)
@@ -218,6 +224,8 @@ class _Completion:
         if tag is None and self._text.startswith("<!--", start):
             self._text = self._text[:start]
             return None
+        if _BEGUN_URL.fullmatch(self._text, start):
+            self._text = self._text[:start] + self._text[start + 1 :]
         if tag and tag["name"] and not tag["end"]:
             self._closing.append(f"</{tag['name']}>")
         elif tag and tag["end"] and tag[0] in self._closing:
@@ -249,6 +257,5 @@ class _Completion:
         if before and not before.isspace() and not (run[0] == "_" and after.isalnum()):
             while closing and closing[-1][0] == run[0] and left >= len(closing[-1]):
                 left -= len(closing.pop())
-        is_in_word = before.isalnum() and not is_cjk(before)
-        if 0 < left <= 3 and after and not after.isspace() and not is_in_word:
+        if 0 < left <= 3 and after and not after.isspace() and not _is_letter(before):
             closing += [run[0] * 2] * (left > 1) + [run[0]] * (left % 2)

@@ -24,7 +24,7 @@ from tests.support.demo import running_demo
 from tests.support.frontends import VERSIONS
 from tests.support.lab import Notebook7Page, NotebookPage, running_browser, running_profile
 
-from . import client, frontend, markdown, stops, weight
+from . import client, frontend, markdown, reading, stops, weight
 from .table import Goal, Row, at_least, at_most, beside, machine, number, table
 
 
@@ -57,6 +57,9 @@ class Size(NamedTuple):
     versions: tuple[str, ...]
     """Of ipykernel."""
     contenders: tuple[str, ...]
+    read: int
+    """Characters of answers with, and of answers without formulas, that come piece by piece."""
+    corpus: Path = reading.OWN
 
 
 WHOLE = Size(
@@ -77,6 +80,7 @@ WHOLE = Size(
     reloads=50,
     versions=VERSIONS,
     contenders=tuple(weight.CONTENDERS),
+    read=40_000,
 )
 QUICK = Size(
     rounds=1,
@@ -88,6 +92,7 @@ QUICK = Size(
     reloads=1,
     versions=VERSIONS[-1:],
     contenders=("ipykernel alone", "groq-magic"),
+    read=2_000,
 )
 
 # The goals, by tokens or tokens per second where others have another one
@@ -105,6 +110,7 @@ LIVE = {
     "first byte to first paint, ms": ("first ms", 100),
 }
 STOP = 250
+CALM = {1: 1.0, 35: 0.2}, {1: 2.0, 35: 0.6}  # without and with formulas, by characters a flush
 
 
 def measure_client(size: Size) -> Iterator[Row]:
@@ -158,6 +164,23 @@ def measure_markdown(size: Size) -> Iterator[Row]:
             number(worst),
             [at_most(WORST_FLUSH[tokens], worst)] if tokens in WORST_FLUSH else [],
         )
+
+
+def measure_reading(size: Size) -> Iterator[Row]:
+    texts = reading.texts_in(size.corpus)
+    if found := reading.differences(texts):
+        label = f"{len(texts):,} answers beside cmark-gfm"
+        yield Row(f"{label}: elements more", reading.said(found.more))
+        yield Row(f"{label}: elements fewer", reading.said(found.fewer))
+        lost = found.lost.total()
+        yield Row(f"{label}: words lost", f"{lost:,}", [at_most(0, lost)], reading.said(found.lost))
+    kinds = zip(("without", "with"), reading.samples(texts, size.read), CALM, strict=True)
+    for kind, some, goals in kinds:
+        for step, goal in goals.items() if some else ():
+            ours = reading.per_thousand(some, step, cosmetics=True)
+            others = reading.per_thousand(some, step, cosmetics=False)
+            what = f"retractions per 1,000 characters, {kind} formulas, {step} a flush"
+            yield Row(what, number(ours), [at_most(goal, ours)], f"re-rendering {number(others)}")
 
 
 def measure_frontend(size: Size) -> Iterator[Row]:
@@ -266,6 +289,7 @@ def median_and_worst(taken: Sequence[float]) -> str:
 SECTIONS: dict[str, Callable[[Size], Iterator[Row]]] = {
     "client": measure_client,
     "markdown": measure_markdown,
+    "reading": measure_reading,
     "frontend": measure_frontend,
     "stops": measure_stops,
     "weight": measure_weight,
@@ -289,10 +313,11 @@ def rows_of(name: str, size: Size) -> Iterator[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small rounds, to try it")
+    parser.add_argument("--corpus", type=Path, default=reading.OWN, help="answers for `reading`")
     parser.add_argument("--only", nargs="+", default=list(SECTIONS), choices=SECTIONS)
     options = parser.parse_args()
     ran_on = machine()
-    size = QUICK if options.quick else WHOLE
+    size = (QUICK if options.quick else WHOLE)._replace(corpus=options.corpus)
     rows = [row for name in options.only for row in rows_of(name, size)]
     print(f"{ran_on}\n\n{table(rows)}")
 

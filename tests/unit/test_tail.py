@@ -91,6 +91,9 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
         # No tags and no comments.
         ("a <b", "<p>a</p>\n"),
         ("a < b", "<p>a &lt; b</p>\n"),
+        ("a <b><sub>", "<p>a</p>\n"),
+        ("a <http", "<p>a</p>\n"),
+        ("a <https://e.org", '<p>a <a href="https://e.org">https://e.org</a></p>\n'),
         ("H<sub>2", "<p>H<sub>2</sub></p>\n"),
         ("H<sub>2</s", "<p>H<sub>2</sub></p>\n"),
         ("<b>a <i>b</b> *c", "<p><b>a &lt;i&gt;b</b> <em>c</em></p>\n"),
@@ -99,6 +102,7 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
         ("a <!-- b --> *c", "<p>a  <em>c</em></p>\n"),
         # Emphasis beside letters without blanks between them.
         ("これは**「重", "<p>これは<strong>「重</strong></p>\n"),
+        ("見て[地図](https://e", "<p>見て地図</p>\n"),
         ("注意：**重要**こ", "<p>注意：<strong>重要</strong>こ</p>\n"),
         # Formulas, complete or not.
         ("$a_1$ **b", f"<p>{FORMULA} <strong>b</strong></p>\n"),
