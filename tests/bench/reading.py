@@ -64,7 +64,7 @@ class Elements(HTMLParser):
             self._open.append((tag, begin))
 
     def handle_endtag(self, tag: str) -> None:
-        while self._open:
+        while self._open and tag not in _VOID:
             last, begin = self._open.pop()
             self._add(_SAME.get(last, last), begin)
             if last == tag:
