@@ -77,6 +77,18 @@ MUTANTS = [
         "unit/test_parser.py::test_hostile_text",
     ),
     Mutant(
+        "markdown/inline_html.py",
+        '_NAMES = ("sub",',
+        '_NAMES = ("script", "sub",',
+        "unit/test_parser.py::test_hostile_text",
+    ),
+    Mutant(
+        "markdown/links.py",
+        "if not is_safe_link(str",
+        "if not is_safe_or_local(str",
+        "unit/test_parser.py::test_links_that_lead_nowhere_show_their_text",
+    ),
+    Mutant(
         "markdown/links.py",
         'r"(?:https?|mailto):"',
         'r"(?:https?|mailto|javascript):"',
