@@ -28,7 +28,7 @@ def block_rule(state: StateCore) -> None:
 
 
 def as_written(rule: RuleFuncBlockType) -> RuleFuncBlockType:
-    """The rule for code, in which ``•`` stays as it is."""
+    """The rule for code or formulas, in which ``•`` stays as it is."""
 
     def unchanged(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         replaced, state.src = state.src, state.env["written"]

@@ -56,7 +56,7 @@ def find_formula(source: str, start: int) -> tuple[str, int]:
 def _is_surely_formula(content: str) -> bool:
     """Whether ``$ v_A $`` can be nothing else: it has a command or an index, and no words."""
     is_even = content[0] == content[-1] == " "
-    words = re.search(r"[A-Za-z]{2}", re.sub(r"\\[A-Za-z]+|\{[^{}]*\}", "", content))
+    words = re.search(r"[^\W\d_]{2}", re.sub(r"\\[A-Za-z]+|\{[^{}]*\}", "", content))
     return is_even and not words and bool(re.search(r"\\[a-z]|\w[_^]", content))
 
 

@@ -118,7 +118,7 @@ def _make_parser() -> MarkdownIt:
     parser.inline.ruler.at("strikethrough", beside_cjk(strikethrough.tokenize))
     parser.inline.ruler2.before("fragments_join", "pairs", inline_html.pairs_rule)
     interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    parser.block.ruler.before("fence", "math", math.block_rule, interrupts)
+    parser.block.ruler.before("fence", "math", markers.as_written(math.block_rule), interrupts)
     parser.block.ruler.at("fence", markers.as_written(fence_rule), interrupts)
     parser.block.ruler.at("code", markers.as_written(code))
     parser.block.ruler.at("heading", markers.heading_rule, {"alt": interrupts["alt"][:3]})

@@ -81,6 +81,7 @@ def test_hostile_text(text: str, html: str) -> None:
         ("$ 5_000 and $ 6", "<p>$ 5_000 and $ 6</p>"),
         ("$ cd a_b && $ ls", "<p>$ cd a_b &amp;&amp; $ ls</p>"),
         ("$ x_1$", "<p>$ x_1$</p>"),
+        ("$ 価格_1 と $", "<p>$ 価格_1 と $</p>"),
     ],
 )
 def test_math(text: str, html: str) -> None:
@@ -208,6 +209,7 @@ def test_links_that_lead_nowhere_show_their_text(text: str, html: str) -> None:
         ("a • b\n•c", "<p>a • b\n•c</p>\n"),
         ("```\n• a\n```", ">• a\n</code>"),
         ("    • a", ">• a\n</code>"),
+        ("$$\n• a\n$$", "\n• a\n"),
         ("##Title", '<h2 class="jp-toc-ignore">Title</h2>\n'),
         ("a\n###見出し ##", '<p>a</p>\n<h3 class="jp-toc-ignore">見出し</h3>\n'),
         ("#tag", "<p>#tag</p>\n"),
