@@ -16,7 +16,6 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from markdown_it import MarkdownIt
-from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import code
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import emphasis, strikethrough
@@ -111,20 +110,8 @@ def _tables_rule(state: StateCore) -> None:
 def _make_parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", {"html": False, "linkify": False, "maxNesting": 100})
     parser.validateLink = links.is_safe_or_local  # type: ignore[method-assign]  # its documented hook
-    parser.inline.ruler.before("escape", "math", math.inline_rule)
-    parser.inline.ruler.before("newline", "bare_url", links.bare_url_rule)
-    parser.inline.ruler.at("html_inline", inline_html.html_rule)
-    parser.inline.ruler.at("emphasis", beside_cjk(emphasis.tokenize))
-    parser.inline.ruler.at("strikethrough", beside_cjk(strikethrough.tokenize))
-    parser.inline.ruler2.before("fragments_join", "pairs", inline_html.pairs_rule)
-    interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    parser.block.ruler.before("fence", "math", markers.as_written(math.block_rule), interrupts)
-    parser.block.ruler.at("fence", markers.as_written(fence_rule), interrupts)
-    parser.block.ruler.at("code", markers.as_written(code))
-    parser.block.ruler.at("heading", markers.heading_rule, {"alt": interrupts["alt"][:3]})
-    parser.block.ruler.at("reference", links.reference_rule)
-    parser.block.ruler.at("table", table_rule, {"alt": interrupts["alt"][:2]})
-    parser.core.ruler.at("block", markers.block_rule)
+    _set_inline_rules(parser)
+    _set_block_rules(parser)
     rules = (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule)
     for rule in (*rules, alerts_rule, inline_html.hide_comments_rule):
         parser.core.ruler.push(rule.__name__, rule)
@@ -134,6 +121,28 @@ def _make_parser() -> MarkdownIt:
         parser.add_render_rule(kind, _render_rule(math.formula_html))
     parser.render("a")  # compiles the rules: a second thread would see half of them
     return parser
+
+
+def _set_inline_rules(parser: MarkdownIt) -> None:
+    parser.inline.ruler.before("escape", "math", math.inline_rule)
+    parser.inline.ruler.before("newline", "bare_url", links.bare_url_rule)
+    parser.inline.ruler.at("html_inline", inline_html.html_rule)
+    parser.inline.ruler.at("emphasis", beside_cjk(emphasis.tokenize))
+    parser.inline.ruler.at("strikethrough", beside_cjk(strikethrough.tokenize))
+    parser.inline.ruler2.before("fragments_join", "pairs", inline_html.pairs_rule)
+
+
+def _set_block_rules(parser: MarkdownIt) -> None:
+    """Each rule with the names of those whose blocks it may interrupt."""
+    names = ["paragraph", "reference", "blockquote", "list"]
+    math_rule = markers.as_written(math.block_rule)
+    parser.block.ruler.before("fence", "math", math_rule, {"alt": names})
+    parser.block.ruler.at("fence", markers.as_written(fence_rule), {"alt": names})
+    parser.block.ruler.at("heading", markers.heading_rule, {"alt": names[:3]})
+    parser.block.ruler.at("table", table_rule, {"alt": names[:2]})
+    parser.block.ruler.at("code", markers.as_written(code))
+    parser.block.ruler.at("reference", links.reference_rule)
+    parser.core.ruler.at("block", markers.block_rule)
 
 
 def _render_rule(html: Callable[[Token], str]) -> Any:
