@@ -16,7 +16,7 @@ from markdown_it.rules_core import StateCore, block
 from .code import line_at
 
 _BULLET = re.compile(r"^([ \t>]*)•(?=[ \t])", re.MULTILINE)
-_HEADING = re.compile(r"(#{2,6})([^\s#].*?)(?:[ \t]+#+)?[ \t]*")
+_HEADING = re.compile(r"(#{2,6})([^\s#].*?)(?:[ \t]+#+|\1)?[ \t]*")
 
 
 def block_rule(state: StateCore) -> None:

@@ -212,6 +212,8 @@ def test_links_that_lead_nowhere_show_their_text(text: str, html: str) -> None:
         ("$$\n• a\n$$", "\n• a\n"),
         ("##Title", '<h2 class="jp-toc-ignore">Title</h2>\n'),
         ("a\n###見出し ##", '<p>a</p>\n<h3 class="jp-toc-ignore">見出し</h3>\n'),
+        ("##a##", '<h2 class="jp-toc-ignore">a</h2>\n'),
+        ("##F#", '<h2 class="jp-toc-ignore">F#</h2>\n'),
         ("#tag", "<p>#tag</p>\n"),
         ("#######a", "<p>#######a</p>\n"),
     ],
