@@ -13,10 +13,8 @@ from tests.support.demo import Demo, running_demo
 
 if TYPE_CHECKING:
     import trustme
-    from playwright.sync_api import Page
 
     from tests.support.asker import Asker
-    from tests.support.lab import Lab, Profile
 
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
@@ -63,37 +61,8 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
     return authority
 
 
-# These live for one module: while Playwright's loop runs, no other test can run a loop of its
-# own. They import what they need: tests/installed.py runs where these packages are missing.
-
-
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[Demo]:
     """A demo server as fast as the module says."""
     with running_demo(request.module.TOKENS_PER_SECOND) as demo:
         yield demo
-
-
-@pytest.fixture(scope="module")
-def lab(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A JupyterLab whose kernels ask the module's server."""
-    from tests.support.lab import running_lab
-
-    folder = tmp_path_factory.mktemp("lab")
-    with running_lab(folder, {"GROQ_BASE_URL": server.base_url}) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Profile]:
-    from tests.support.lab import running_profile
-
-    with running_profile() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Profile) -> Iterator[Page]:
-    page = browser.take()
-    yield page
-    browser.give_back(page)

@@ -41,7 +41,7 @@ def check_unfolded(book: NotebookPage) -> None:
 
 
 def test_no_attack_gets_through_while_it_streams(lab: Lab, browser: Profile, hand: Hand) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 30_000})
+    page = browser.new_page()
     requests: list[str] = []
     book = NotebookPage(page, lab, lab.write("attacks.ipynb", hand.cell))
     check_attacks(book, requests, hand)
@@ -64,7 +64,7 @@ def test_no_attack_gets_through_while_it_streams(lab: Lab, browser: Profile, han
 
 
 def test_no_attack_gets_through_in_notebook_7(lab: Lab, browser: Profile, hand: Hand) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 30_000})
+    page = browser.new_page()
     requests: list[str] = []
     book = Notebook7Page(page, lab, lab.write("attacks7.ipynb", hand.cell))
     check_attacks(book, requests, hand)
@@ -73,7 +73,7 @@ def test_no_attack_gets_through_in_notebook_7(lab: Lab, browser: Profile, hand: 
 
 
 def test_no_attack_beside_the_text_gets_through(lab: Lab, browser: Profile, hand: Hand) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 30_000})
+    page = browser.new_page()
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     book = NotebookPage(page, lab, lab.write("beside.ipynb", hand.cell))

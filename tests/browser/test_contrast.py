@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import nbformat
-import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator
 
-from tests.support.demo import Demo
 from tests.support.hand import Hand
-from tests.support.lab import DARK, Lab, NotebookPage, Profile, running_lab
+from tests.support.lab import Lab, NotebookPage, Profile
 
 TOKENS_PER_SECOND = 2000
 CELLS = (
@@ -71,21 +67,21 @@ MEASURE = """\
 """
 
 
-def too_faint(page: Page) -> list[list[object]]:
-    found = []
-    for answer in page.locator(".groq-answer").all():
-        found += answer.evaluate(MEASURE)
-    assert len(found) > 20
-    return [one for one in found if one[1] < one[2]]
+def measured(answers: list[Locator]) -> list[list[object]]:
+    """What is measured, with its contrast and the least that it needs; none is too faint."""
+    found = [one for answer in answers for one in answer.evaluate(MEASURE)]
+    assert [one for one in found if one[1] < one[2]] == []
+    return found
 
 
-@pytest.fixture(scope="module", params=[{}, DARK], ids=["light", "dark"])
-def lab(
-    request: pytest.FixtureRequest, server: Demo, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("lab")
-    with running_lab(folder, {"GROQ_BASE_URL": server.base_url}, request.param) as lab:
-        yield lab
+def check_all(book: NotebookPage) -> None:
+    """In both themes, with all that is folded."""
+    for fold in book.page.locator("details").all():
+        fold.evaluate("e => (e.open = true)")
+    answers = book.page.locator(".groq-answer").all()
+    assert len(measured(answers)) > 20
+    with book.in_dark():
+        measured(answers)
 
 
 def check_a_live_answer(book: NotebookPage, number: int, hand: Hand) -> None:
@@ -95,9 +91,10 @@ def check_a_live_answer(book: NotebookPage, number: int, hand: Hand) -> None:
     answer = book.answer(number)
     answer.get_by_text("quoted").wait_for()
     answer.locator("details").evaluate("e => (e.open = true)")
-    found = answer.evaluate(MEASURE)
-    assert {"button Stop", "border of Stop", "button Run again"} <= {one[0] for one in found}
-    assert [one for one in found if one[1] < one[2]] == []
+    names = {one[0] for one in measured([answer])}
+    assert {"button Stop", "border of Stop", "button Run again"} <= names
+    with book.in_dark():
+        measured([answer])
     hand.end()
 
 
@@ -109,16 +106,13 @@ def test_the_contrast_of_answers(lab: Lab, browser: Profile, hand: Hand) -> None
     check_a_live_answer(book, len(CELLS), hand)
     book.until(lambda: page.locator(".groq-answer").count() == len(CELLS))
     book.until(lambda: page.locator(".groq-stop").count() == 0)
-    for fold in page.locator("details").all():
-        fold.evaluate("e => (e.open = true)")
-    assert too_faint(page) == []
+    check_all(book)
     notebook = nbformat.from_dict(book.save())
     for cell in notebook.cells:  # another hash: nobody has trusted it
         cell.source += " "
-    nbformat.write(notebook, lab.folder / "notebooks" / "untrusted.ipynb")
-    other = NotebookPage(page, lab, lab.folder / "notebooks" / "untrusted.ipynb")
+    path = book.path.with_name("untrusted.ipynb")
+    nbformat.write(notebook, path)
+    other = NotebookPage(page, lab, path)
     other.until(lambda: page.locator(".groq-answer").count() == len(CELLS))
-    for fold in page.locator("details").all():
-        fold.evaluate("e => (e.open = true)")
-    assert too_faint(page) == []
+    check_all(other)
     page.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.demo import running_demo
-from tests.support.lab import NotebookPage, running_browser, running_lab
+from tests.support.lab import NotebookPage, Profile, running_lab
 from tests.support.servers import running_server
 
 WHOLE, SLOW, REMOTE = range(3)
@@ -51,16 +51,15 @@ class RemotePage(NotebookPage):
         pytest.fail("The remote kernel hears nothing.")
 
 
-def test_an_answer_is_live_is_stopped_and_is_saved(tmp_path: Path) -> None:
+def test_an_answer_is_live_is_stopped_and_is_saved(browser: Profile, tmp_path: Path) -> None:
     (tmp_path / "remote").mkdir()
     (tmp_path / "local").mkdir()
     with (
         running_demo(60) as server,
         running_gateway(tmp_path / "remote", server.base_url) as url,
         running_lab(tmp_path / "local", {"JUPYTER_GATEWAY_URL": url}) as lab,
-        running_browser() as browser,
     ):
-        page = browser.new_page(viewport={"width": 1100, "height": 1400})
+        page = browser.new_page()
         book = RemotePage(page, lab, lab.write("remote.ipynb", *CELLS))
 
         # It grows, formatted, while the kernel is free.

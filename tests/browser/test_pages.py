@@ -33,17 +33,11 @@ def test_reloaded_half_way_it_runs_on_and_stays_for_good(
     check_saved(book)
 
 
-def close(book: NotebookPage, lab: Lab) -> None:
-    book.page.goto(f"{lab.url}lab?reset")
-    book.page.locator(".jp-DirListing-item", has_text=book.path.name).wait_for()
-    assert book.page.locator(".jp-Notebook").count() == 0
-
-
 def test_closed_and_opened_again_it_runs_on(lab: Lab, page: Page, hand: Hand) -> None:
     book = half_shown(NotebookPage, page, lab, hand)
-    close(book, lab)
+    book.close()
     hand.say("which nobody saw, ")
-    book.open()
+    book = NotebookPage(page, lab, book.path)
     book.until(lambda: "The first half, which nobody saw," in book.text(0))
     assert stops(page) == 1
     hand.say(REST)
@@ -56,21 +50,18 @@ def test_ended_while_no_page_is_open_it_is_whole(
     kind: type[NotebookPage], lab: Lab, page: Page, hand: Hand
 ) -> None:
     book = half_shown(kind, page, lab, hand)
-    close(book, lab)
+    book.close()
     hand.say(REST)
     hand.end()
-    book.open()
+    book = kind(page, lab, book.path)
     book.until(lambda: is_whole(book))
     check_saved(book)
 
 
-@in_both
-def test_two_windows_show_the_same(
-    kind: type[NotebookPage], lab: Lab, browser: Profile, page: Page, hand: Hand
-) -> None:
-    one = half_shown(kind, page, lab, hand)
+def test_two_windows_show_the_same(lab: Lab, browser: Profile, page: Page, hand: Hand) -> None:
+    one = half_shown(NotebookPage, page, lab, hand)
     second = browser.new_page(viewport={"width": 1100, "height": 900})
-    two = kind(second, lab, one.path)
+    two = NotebookPage(second, lab, one.path)
     two.until(lambda: "The first half," in two.text(0))
     hand.say(REST)
     one.until(lambda: "That is all." in one.text(0))

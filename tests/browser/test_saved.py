@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page
 
 from tests.support.demo import running_demo
-from tests.support.lab import KERNEL, Lab, Profile, running_lab
+from tests.support.lab import KERNEL, Lab, Profile
 from tests.support.notebooks import RUNNERS
 
 STOPPED = """\
@@ -76,10 +76,9 @@ def shown(page: Page) -> dict[str, Locator]:
     return dict(zip(CELLS, page.locator(".groq-answer").all(), strict=True))
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with running_lab(tmp_path_factory.mktemp("lab"), {}) as lab:
-        yield lab
+@pytest.fixture
+def lab(shared_lab: Lab) -> Lab:
+    return shared_lab
 
 
 def test_the_file_is_valid_and_has_each_answer_as_html_and_text(saved: Saved) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
-import pytest
 from playwright.sync_api import Locator
 
 from groq_magic.demo.server import _answers
 from tests.support.hand import Hand, stops
-from tests.support.lab import DARK, NotebookPage, Profile, running_lab
+from tests.support.lab import Lab, NotebookPage, Profile
 from tests.support.peer import Connection, peer
 
 TOKENS_PER_SECOND = 300
@@ -53,10 +50,7 @@ def end(hands: list[Hand], book: NotebookPage) -> None:
     hands[4].fail()
 
 
-@pytest.mark.parametrize("settings", [{}, DARK], ids=["light", "dark"])
-def test_the_static_output_looks_as_the_live_view_did(
-    browser: Profile, tmp_path: Path, settings: dict[str, Any]
-) -> None:
+def test_the_static_output_looks_as_the_live_view_did(lab: Lab, browser: Profile) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 5000})
     # The page puts the static output in 1.5 s after the end; here when the test asks for it.
     page.add_init_script(
@@ -64,7 +58,7 @@ def test_the_static_output_looks_as_the_live_view_did(
         "window.setTimeout = (f, ms) => ms === 1500 ? (held.push(f), 0) : soon(f, ms);"
         "window.release = () => { window.setTimeout = soon; held.forEach((f) => f()); }"
     )
-    with running_lab(tmp_path, {}, settings) as lab, ExitStack() as stack:
+    with ExitStack() as stack:
         hands = [Hand(stack.enter_context(peer(Connection.until_closed))) for _ in STATES]
         book = NotebookPage(page, lab, lab.write("look.ipynb", *(hand.cell for hand in hands)))
         book.run_all()
@@ -81,17 +75,25 @@ def test_the_static_output_looks_as_the_live_view_did(
         end(hands, book)
         for number, state in enumerate(STATES):
             book.cell(number).locator(f"[data-state={state}]").wait_for()
-        live = [pixels(book.answer(number)) for number in range(len(hands))]
+        live = pictures(book)
         assert stops(page) == len(hands)  # hidden by now, but there: these are the live views
         formulas = page.locator("mjx-container").count()
         page.evaluate("release()")
         book.until(lambda: stops(page) == 0)
         book.until(lambda: page.locator("mjx-container").count() == formulas > 2)
-        still = [pixels(book.answer(number)) for number in range(len(hands))]
+        still = pictures(book)
     page.goto("about:blank")
     for pair in zip(live, still, strict=True):
         assert page.evaluate(DIFFERENCE, pair) < 0.02
     page.close()
+
+
+def pictures(book: NotebookPage) -> list[str]:
+    """Of each answer, in light and in dark."""
+    answers = [book.answer(number) for number in range(len(STATES))]
+    light = [pixels(answer) for answer in answers]
+    with book.in_dark():
+        return light + [pixels(answer) for answer in answers]
 
 
 def pixels(answer: Locator) -> str:

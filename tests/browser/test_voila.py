@@ -10,7 +10,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.support.demo import running_demo
-from tests.support.lab import KERNEL, running_browser
+from tests.support.lab import KERNEL, Profile
 from tests.support.servers import running_server
 from tests.support.waiting import until
 
@@ -32,12 +32,8 @@ def running_voila(folder: Path, base_url: str) -> Iterator[str]:
         yield url
 
 
-def test_answers_grow_are_stopped_and_stay_whole(tmp_path: Path) -> None:
-    with (
-        running_demo(60) as server,
-        running_voila(tmp_path, server.base_url) as url,
-        running_browser() as browser,
-    ):
+def test_answers_grow_are_stopped_and_stay_whole(browser: Profile, tmp_path: Path) -> None:
+    with running_demo(60) as server, running_voila(tmp_path, server.base_url) as url:
         page = browser.new_page()
         page.goto(url)
         cut, whole, slow = (page.locator(".groq-answer").nth(number) for number in range(3))

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Playwright
 
 from groq_magic.display import widget as live
 from groq_magic.markdown import StreamingMarkdown
 from tests.support.commonmark import examples
-from tests.support.lab import running_browser
+from tests.support.lab import launched_browser
 from tests.support.markdown import FRAGMENTS, SAMPLE, cut
 
 STATUS = {"state": "streaming", "header": "", "thinking": False, "thought": "", "note": ""}
@@ -74,9 +74,9 @@ async (messages) => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(playwright: Playwright) -> Iterator[Browser]:
     """One without a profile: a clock is that of all pages of a context."""
-    with running_browser() as browser:
+    with launched_browser(playwright) as browser:
         yield browser
 
 

@@ -48,12 +48,14 @@ def opened(
     kind: type[NotebookPage], browser: Profile, lab: Lab, ipykernel: str
 ) -> Iterator[NotebookPage]:
     """A notebook of the cells above, in a kernel that says it is of that version."""
-    book = kind(browser.new_page(), lab, lab.write(f"{kind.__name__}.ipynb", *CELLS))
+    page = browser.new_page()
+    before = set(page.context.pages) - {page}
+    book = kind(page, lab, lab.write(f"{kind.__name__}.ipynb", *CELLS))
     book.run(VERSION)
     book.until(lambda: ipykernel in book.text(VERSION), 30)
     yield book
-    for page in book.page.context.pages[1:]:  # the first is the profile's own
-        page.close()
+    for opened in set(page.context.pages) - before:
+        opened.close()
 
 
 def rest(book: NotebookPage) -> None:

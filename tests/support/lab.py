@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
@@ -24,6 +24,7 @@ from playwright.sync_api import (
     BrowserContext,
     Locator,
     Page,
+    Playwright,
     ViewportSize,
     sync_playwright,
 )
@@ -36,11 +37,8 @@ SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"
 SIZE: ViewportSize = {"width": 1100, "height": 1400}
 _LOADS = 5
 _UNREAD_SECONDS = 15.0
-_OPEN = """async path => {
-  const { shell, commands } = jupyterapp;
-  for (const widget of [...shell.widgets("main")]) widget.dispose();
-  await commands.execute("docmanager:open", { path, factory: "Notebook" });
-}"""
+_CLOSE = 'for (const widget of [...jupyterapp.shell.widgets("main")]) widget.dispose()'
+_OPEN = 'path => jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" })'
 # A new connection to the kernel of a notebook.
 _CONNECT = """async path => {
   const sessions = await (await fetch("/api/sessions")).json();
@@ -50,6 +48,7 @@ _CONNECT = """async path => {
   await new Promise(opened => { socket.onopen = opened; });
   setTimeout(() => socket.close(), 5000);
 }"""
+_THEME = 'theme => jupyterapp.commands.execute("apputils:change-theme", { theme })'
 _ROOT = Path(__file__).parents[2]
 _WITHOUT_PLUGIN = {"disabledExtensions": {"groq-magic": True}}
 DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
@@ -68,10 +67,15 @@ def chromium() -> str:
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+    with sync_playwright() as playwright, launched_browser(playwright) as browser:
         yield browser
-        browser.close()
+
+
+@contextmanager
+def launched_browser(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+    yield browser
+    browser.close()
 
 
 class Profile:
@@ -96,6 +100,7 @@ class Profile:
         """Keep a page that shows JupyterLab for the next test: it takes seconds to load."""
         if "/lab/" in page.url and page.locator(".jp-Dialog").count() == 0:
             page.mouse.move(0, 0)
+            page.evaluate(_CLOSE)
             self._idle.append(page)
         else:
             page.close()
@@ -103,7 +108,13 @@ class Profile:
 
 @contextmanager
 def running_profile() -> Iterator[Profile]:
-    with sync_playwright() as playwright, TemporaryDirectory() as folder:
+    with sync_playwright() as playwright, launched_profile(playwright) as profile:
+        yield profile
+
+
+@contextmanager
+def launched_profile(playwright: Playwright) -> Iterator[Profile]:
+    with TemporaryDirectory() as folder:
         launch = playwright.chromium.launch_persistent_context
         context = launch(folder, executable_path=chromium(), args=FLAGS)
         yield Profile(context)
@@ -152,6 +163,18 @@ class Lab:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=log
             )
+
+    def ask(self, base_url: str) -> None:
+        """Have the kernels that start from now on ask that server."""
+        startup = self.folder / "home" / "ipython" / "profile_default" / "startup" / "server.py"
+        startup.parent.mkdir(parents=True, exist_ok=True)
+        startup.write_text(f"import os\nos.environ['GROQ_BASE_URL'] = {base_url!r}\n")
+
+    def shut_down_kernels(self) -> None:
+        with urlopen(f"{self.url}api/sessions") as response:
+            sessions = json.load(response)
+        for session in sessions:
+            urlopen(Request(f"{self.url}api/sessions/{session['id']}", method="DELETE"))
 
     def write(self, name: str, *cells: str) -> Path:
         """A notebook of these code cells."""
@@ -228,6 +251,7 @@ class NotebookPage:
         """Open it in place of the notebook in this JupyterLab, if the page shows one."""
         if not self.page.url.startswith(f"{self._lab.url}lab/"):
             return False
+        self.page.evaluate(_CLOSE)
         self.page.evaluate(_OPEN, self.path.name)
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         self.until_idle()
@@ -240,6 +264,10 @@ class NotebookPage:
             self.until_idle()
             if not self._has_lost_a_widget():
                 break
+
+    def close(self) -> None:
+        """Close the notebook; its kernel runs on."""
+        self.page.evaluate(_CLOSE)
 
     def in_another_page(self) -> NotebookPage:
         return type(self)(self.page.context.new_page(), self._lab, self.path)
@@ -312,6 +340,16 @@ class NotebookPage:
         # A kernel with subshells may say that it is idle while a cell runs.
         return prompt != before and ("*" not in prompt or outputs > 0 or not self.is_idle())
 
+    @contextmanager
+    def in_dark(self) -> Iterator[None]:
+        """Have the dark theme meanwhile."""
+        dark = "body[data-jp-theme-light='false']"
+        self.page.evaluate(_THEME, "JupyterLab Dark")
+        self.page.locator(dark).wait_for(state="attached")
+        yield
+        self.page.evaluate(_THEME, "JupyterLab Light")
+        self.page.locator(dark).wait_for(state="detached")
+
     def restart_kernel(self) -> None:
         self._choose("Kernel", "Restart Kernel…")
         self.page.locator("button.jp-mod-accept").click()
@@ -363,6 +401,9 @@ class Notebook7Page(NotebookPage):
 
     def _open_in_app(self) -> bool:
         return False  # it opens each notebook in a page of its own
+
+    def close(self) -> None:
+        self.page.goto("about:blank")
 
     def is_idle(self) -> bool:
         # There is no status bar; and the indicator is idle before there is a kernel by name.

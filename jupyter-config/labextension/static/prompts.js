@@ -12,7 +12,7 @@
  */
 
 const BEGINNING = /^\s*%%groq(?!\S)/;
-const FLAG = /(?<=\s)--?[a-z][\w-]*/g;
+const FLAG = /\s--?[a-z][\w-]*/g; // Safari before 16.4 has no lookbehind
 const RAW = /\s--raw(?!\S)/;
 const EXPRESSION = /\{\{(?=\s)[^]*?\s\}\}/g; // as interpolation.py finds them
 const MARKDOWN = "text/x-ipythongfm";
@@ -41,7 +41,7 @@ const partsOf = (text) => {
   /** @type {(kind: Part["kind"], pattern: RegExp, where: string) => Part[]} */
   const find = (kind, pattern, where) =>
     [...where.matchAll(pattern)].map(({ 0: all, index }) => {
-      return { from: index, to: index + all.length, kind };
+      return { from: index + all.search(/\S/), to: index + all.length, kind };
     });
   return [
     { from, to: from + "%%groq".length, kind: "magic" },
