@@ -33,7 +33,7 @@ class _Usage:
 
     def __init__(self) -> None:
         self.costs: list[Callable[[], float | None]] = []
-        self.limits: tuple[RateLimits, float] | None = None
+        self.limits: dict[Endpoint, tuple[RateLimits, float]] = {}
         self.learning: dict[Endpoint, Job] = {}
 
     def after_fork(self) -> None:
@@ -51,7 +51,7 @@ def observe(client: Client, endpoint: Endpoint, answer: Answer, ended: bool) -> 
     """
     usage, limits = runtime.own(_Usage), answer.rate_limits
     if limits.remaining_requests is not None or limits.remaining_tokens is not None:
-        usage.limits = limits, monotonic()
+        usage.limits[endpoint] = limits, monotonic()
     if not ended or answer.state == "done":  # the first call may be the last
         learn_models(client, endpoint)
     if ended and answer.tokens:
@@ -79,7 +79,7 @@ def spent() -> Spent:
     return Spent(sum(priced), len(priced), len(costs) - len(priced))
 
 
-def rate_limits() -> tuple[RateLimits, float] | None:
-    """The limits in the last response that had any, and its age in seconds."""
-    known = runtime.own(_Usage).limits
+def rate_limits(endpoint: Endpoint) -> tuple[RateLimits, float] | None:
+    """The limits in the server's last response that had any, and its age in seconds."""
+    known = runtime.own(_Usage).limits.get(endpoint)
     return known and (known[0], monotonic() - known[1])

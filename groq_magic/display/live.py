@@ -223,8 +223,6 @@ class LiveView:
             _log.exception("The output of an answer could not be made; its text is printed here.")
             self._output = {"text/plain": printable(self._answer.text)}, {}
 
-    # On any thread
-
     def _swap(self) -> None:
         self._views.painting.discard(self)
         try:
@@ -233,6 +231,8 @@ class LiveView:
         finally:
             self._views.keep(self._channel.widget)
             self.finished.set()
+
+    # On any thread
 
     def _on_message(self, kind: str) -> None:
         if kind == "stop":

@@ -38,7 +38,7 @@ def status(settings: Settings) -> Table:
         ("Key", _key(url)),
         ("Running", _running()),
         ("Chats", ", ".join(f"{c.name} ({counted(len(c.turns), 'turn')})" for c in all_chats())),
-        ("Rate limit", _rate_limit()),
+        ("Rate limit", _rate_limit(url)),
         ("Cost", _cost()),
     ]
     return Table([row for row in rows if row[1]])
@@ -66,8 +66,11 @@ def _running() -> str:
     return ": ".join(filter(None, [counted(len(answers), "answer"), ", ".join(named)]))
 
 
-def _rate_limit() -> str:
-    known = rate_limits()
+def _rate_limit(url: str | None) -> str:
+    try:
+        known = rate_limits(Endpoint.from_environment(url))
+    except (InputError, MissingKeyError):
+        known = None
     if known is None:
         return ""
     of, ago = known

@@ -263,7 +263,8 @@ def test_a_stopped_answer_has_no_price() -> None:
 def test_the_limits_of_the_last_response() -> None:
     with peer(serving(listed()), models=True) as server:
         stream("Hello", model="m", base_url=server.base_url).wait(30)
-    known = rate_limits()
+    assert rate_limits(Endpoint("http://127.0.0.1:1/openai/v1")) is None
+    known = rate_limits(Endpoint(server.base_url))
     assert known is not None
     limits, ago = known
     assert (limits.remaining_tokens, limits.limit_tokens) == (7970, 8000)
