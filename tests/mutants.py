@@ -60,8 +60,8 @@ MUTANTS = [
     ),
     Mutant(
         "display/status.py",
-        "{escape(self.rest)}",
-        "{self.rest}",
+        "escape(self.rest)",
+        "self.rest",
         "network/test_show.py::test_nothing_a_model_or_server_says_becomes_markup",
     ),
     Mutant(

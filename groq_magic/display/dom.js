@@ -64,7 +64,9 @@ export const buttonIn = (place, className, label, name) => {
  */
 export const addCopyButtons = (node) => {
   for (const pre of node.matches("pre") ? [node] : node.querySelectorAll("pre")) {
-    buttonIn(element("span", "groq-buttons", pre), "groq-copy", "Copy", "Copy this code");
+    const place = element("span", "groq-buttons", pre);
+    place.dataset.language = pre.firstElementChild?.className.match(/language-(\S+)/)?.[1] ?? "";
+    buttonIn(place, "groq-copy", "Copy", "Copy this code");
   }
 };
 

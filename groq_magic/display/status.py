@@ -35,6 +35,12 @@ _DOTS = {"waiting": _AMBER, "done": _GREY, "stopped": _AMBER, "failed": _RED}
 
 _GO_ON = "To go on: %groq continue, or --continue in its cell."
 
+# In escaped text: addresses, and what a reader types.
+_MARKED = re.compile(
+    r"(?P<url>https?://(?:[^\s<>&\"']|&amp;)*[\w/])"
+    r"|(?<!\S)(?:--[a-z-]+(?: \d+)?|%groq(?: [a-z]+)?|answer\.\w+|[A-Z]+_[A-Z_]+)"
+)
+
 _TAGS = r"<tool>.*?(?:</tool>|\Z)|<output>.*?(?:</output>|\Z)|</?think>"
 _TOOLS_IN_REASONING = re.compile(_TAGS, re.DOTALL)
 _TOOLS_SO_FAR = re.compile(_TAGS + r"|<[a-z/]{0,7}\Z", re.DOTALL)
@@ -105,7 +111,14 @@ class Note(NamedTuple):
     def html(self) -> str:
         """The note as it stands below the text."""
         style = f"border-left:3px solid {self.colour};padding:3px 10px;margin:6px 0"
-        return f'<div style="{style}"><b>{escape(self.strong)}</b> {escape(self.rest)}</div>'
+        rest = _MARKED.sub(_link_or_code, escape(self.rest))
+        return f'<div style="{style}"><b>{escape(self.strong)}</b> {rest}</div>'
+
+
+def _link_or_code(found: re.Match[str]) -> str:
+    if url := found["url"]:
+        return f'<a href="{url}" target="_blank" rel="noopener noreferrer nofollow">{url}</a>'
+    return f"<code>{found[0]}</code>"
 
 
 def note_of(answer: Answer) -> Note | None:
@@ -114,7 +127,7 @@ def note_of(answer: Answer) -> Note | None:
         return Note("Failed.", str(answer.error), _RED)
     if answer.state == "stopped":
         rest = _GO_ON if answer.text else "No text has arrived."
-        return Note("Stopped.", rest, _GREY)
+        return Note("Stopped.", rest, _AMBER)
     return _note_of_reason(answer) if answer.state == "done" else None
 
 
@@ -173,7 +186,8 @@ def _header(answer: Answer) -> str:
     return (
         '<div style="padding-bottom:4px;font-size:12px;line-height:24px;'
         'font-variant-numeric:tabular-nums">'
-        f'<span title="{answer.state}" style="{dot}">●</span> <b>{escape(answer.model)}</b> '
+        f'<span title="{answer.state}" aria-hidden="true" style="{dot}">●</span> '
+        f"<b>{escape(answer.model)}</b> "
         f'<span style="{DIM}">{line}{note}</span></div>'
     )
 

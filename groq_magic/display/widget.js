@@ -603,6 +603,7 @@ class View {
     const { stop } = this.#view;
     stop.setAttribute("aria-disabled", "true"); // a disabled button would lose the focus
     stop.textContent = "Stopping";
+    stop.removeAttribute("aria-label"); // it says "Stop"
     this.#requests.ask("stop");
   }
 

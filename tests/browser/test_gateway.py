@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.demo import running_demo
-from tests.support.lab import NotebookPage, Profile, running_lab
+from tests.support.lab import NotebookPage, Profile, errors_of, running_lab
 from tests.support.servers import running_server
 
 WHOLE, SLOW, REMOTE = range(3)
@@ -60,6 +60,7 @@ def test_an_answer_is_live_is_stopped_and_is_saved(browser: Profile, tmp_path: P
         running_lab(tmp_path / "local", {"JUPYTER_GATEWAY_URL": url}) as lab,
     ):
         page = browser.new_page()
+        errors = errors_of(page)
         book = RemotePage(page, lab, lab.write("remote.ipynb", *CELLS))
 
         # It grows, formatted, while the kernel is free.
@@ -76,10 +77,14 @@ def test_an_answer_is_live_is_stopped_and_is_saved(browser: Profile, tmp_path: P
         server.until("closed", 1)
         book.until(lambda: "stopped after" in book.text(SLOW))
 
+        # The plugin, on the server's side, works with the package on the kernel's.
+        assert book.answer(SLOW).locator("[data-label='Run again']").count() == 1
+
         # Both are plain output in the end, and that is what is saved.
         book.until(lambda: page.locator(".groq-stop").count() == 0)
         saved = book.save()
         page.close()
+    assert errors == []
     for cell, state, text in ((WHOLE, "done", "a radio"), (SLOW, "stopped", "A short history")):
         (output,) = saved["cells"][cell]["outputs"]
         assert set(output["data"]) == {"text/html", "text/plain"}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import ConsoleMessage, Locator, Page
+from playwright.sync_api import Locator, Page
 
 from tests.support.demo import Demo
 from tests.support.hand import Hand, in_both, stops
-from tests.support.lab import Lab, NotebookPage, Profile, running_lab
+from tests.support.lab import Lab, NotebookPage, Profile, errors_of, running_lab
 from tests.support.peer import Connection, peer
 
 TOKENS_PER_SECOND = 300
@@ -339,19 +339,6 @@ def test_a_reader_further_up_can_jump_to_the_latest_line(lab: Lab, page: Page, h
     hand.say("Line 61.\n\n")
     book.until(lambda: is_in_sight(book.answer(0).get_by_text("Line 61.")))
     book.until(lambda: not jump.is_visible())
-
-
-def errors_of(page: Page) -> list[str]:
-    """What the console will say of errors; voila's own plugin logs one."""
-    errors: list[str] = []
-
-    def hear(message: ConsoleMessage) -> None:
-        if message.type == "error" and "voila" not in message.text:
-            errors.append(f"{message.text} {message.location}")
-
-    page.on("console", hear)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    return errors
 
 
 def test_where_only_the_kernel_has_the_package(

@@ -218,7 +218,7 @@ ALLOWED = {
     "details": {"style", "open"},
     "pre": {"style"},
     "code": {"class", "style"},
-    "span": {"class", "style", "title"},
+    "span": {"class", "style", "title", "aria-hidden"},
     "a": {"href", "rel", "target"},
     "img": {"alt", "style", "src"},
 }

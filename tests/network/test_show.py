@@ -22,6 +22,7 @@ from groq_magic.accumulator import Accumulator
 from groq_magic.answer import Answer
 from groq_magic.display.show import show
 from groq_magic.display.static import static_bundle
+from groq_magic.display.status import Note
 from groq_magic.display.table import Table
 from groq_magic.wire.protocol import Chunk, Delta, Usage, request_parameters
 from tests.support.attacks import ATTACKS
@@ -31,7 +32,7 @@ from tests.support.demo import Demo
 HOSTILE = "<script>canary()</script> <img src=x onerror=canary()> ![i](https://evil.example/?q=1)"
 
 ALLOWED = set("div span b br p details summary a h2 h3 code pre ul li strong em s".split())
-ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target", "title"}
+ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target", "title", "aria-hidden"}
 
 
 class Allowed(HTMLParser):
@@ -180,6 +181,14 @@ def run_script(script: str, demo: Demo, *options: str) -> subprocess.CompletedPr
         timeout=60,
         check=False,
     )
+
+
+def test_a_note_has_links_and_code_to_click_and_to_type() -> None:
+    said = "Set GROQ_API_KEY to a key from https://e.org/?a=1&b=<2>, or run %groq login. --seed 1"
+    made = Note("Failed.", said, "red").html
+    assert re.findall("<code>(.*?)</code>", made) == ["GROQ_API_KEY", "%groq login", "--seed 1"]
+    assert re.findall('href="(.*?)"', made) == ["https://e.org/?a=1&amp;b"]
+    assert "&lt;2&gt;" in made
 
 
 def test_a_plain_script_needs_no_ipython(demo: Demo) -> None:

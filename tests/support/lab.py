@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import (
     Browser,
     BrowserContext,
+    ConsoleMessage,
     Locator,
     Page,
     Playwright,
@@ -231,6 +232,19 @@ def running_lab(
         yield lab
     finally:
         lab.close()
+
+
+def errors_of(page: Page) -> list[str]:
+    """What the console will say of errors; voila's own plugin logs one."""
+    errors: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error" and "voila" not in message.text:
+            errors.append(f"{message.text} {message.location}")
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return errors
 
 
 class NotebookPage:

@@ -132,11 +132,12 @@ class Buttons {
   /** @param {Answer} answer */
   dress(answer) {
     const { root, panel, cell, model } = answer;
-    const live = root.querySelector(STOP_BUTTON)?.parentElement;
-    const place = this.#dom.element("div", "groq-buttons", live ?? root);
-    if (live) root.querySelector(STOP_BUTTON)?.before(place);
+    const stop = root.querySelector(STOP_BUTTON);
+    const place = this.#dom.element("div", "groq-buttons", root);
+    if (stop) stop.before(place);
     else root.prepend(place);
     const number = `cell ${panel.content.widgets.indexOf(cell) + 1}`;
+    stop?.setAttribute("aria-label", `Stop the answer of ${model} in ${number}`);
     place.setAttribute("role", "group");
     place.setAttribute("aria-label", `Answer of ${model} in ${number}`);
     const { buttonIn } = this.#dom;
@@ -155,7 +156,7 @@ class Buttons {
       const goOn = buttonIn(place, "", "Continue", name);
       goOn.addEventListener("click", () => this.#goOn(goOn, answer));
     }
-    if (live)
+    if (stop)
       return root.querySelectorAll(COPY).forEach((button) => this.dressCode(button, answer));
     this.#dom.addCopyButtons(root);
     for (const button of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(COPY))) {
