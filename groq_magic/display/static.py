@@ -21,8 +21,9 @@ _LINE_ENDS[0x85] = "&#10;"
 _CLASSES = "groq-answer mathjax_ignore tex2jax_ignore"
 _TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown"  # JupyterLab's own for Markdown
 # JupyterLab's headings, a size smaller than the notebook's own; controls.css has them, too.
-_SIZES = {5: "1.728em", 4: "1.44em", 3: "1.2em", 2: "1.1em"}
+_SIZES = {5: "1.728em", 4: "1.44em", 3: "1.2em", 2: "1.1em", 0: "1em"}
 _HEADING_SIZES = ";".join(f"--jp-content-font-size{n}:{size}" for n, size in _SIZES.items())
+_TEXT_STYLE = f"padding-right:0;overflow-wrap:break-word;{_HEADING_SIZES}"
 # The values that the API itself names.
 _WORDS = ["none", "default", "minimal", "low", "medium", "high", "parsed", "raw", "hidden"]
 _WORDS += ["auto", "on_demand", "flex", "performance", "required"]
@@ -60,7 +61,7 @@ def _static_html(answer: Answer, text: str, reasoning: str) -> str:
     status = Status.of(answer)
     thought = _thought_html(status.thought, reasoning) if status.thought else ""
     # The output area has padding at its right side.
-    text = f'<div class="{_TEXT_CLASSES}" style="padding-right:0;{_HEADING_SIZES}">{text}</div>'
+    text = f'<div class="{_TEXT_CLASSES}" style="{_TEXT_STYLE}">{text}</div>'
     parts = (status.header, thought, status.tools, text, status.calls, status.note)
     whole = f'<div class="{_CLASSES}">{"".join(parts)}</div>'
     # In the Markdown that nbconvert makes, a blank line would end the HTML.

@@ -18,6 +18,8 @@ from pygments.token import Name, Punctuation, Text, Whitespace
 # with variables from files that it does not trust; there the first background applies.
 _STYLE = "margin:0 0 1em;padding:8px 10px;background:rgba(128,128,128,.08)"
 _STYLE += ";background:var(--jp-cell-editor-background,rgba(128,128,128,.08))"
+# JupyterLab breaks long lines inside words. Not the block scrolls: its buttons stay.
+_CODE_STYLE = "background:none;display:block;overflow-x:auto;white-space:pre"
 
 # Languages whose lexers are fast on hostile code. Others can take minutes for a few hundred
 # characters, and the model chooses the language.
@@ -55,7 +57,7 @@ def code_frame(info: str) -> tuple[str, str]:
     """The HTML before and after the text of a code block; ``info`` names its language."""
     language = _language(info)
     name = f"language-{language} " if re.fullmatch(r"[\w+#.-]{1,40}", language) else ""
-    before = f'<pre style="{_STYLE}"><code class="{name}highlight" style="background:none">'
+    before = f'<pre style="{_STYLE}"><code class="{name}highlight" style="{_CODE_STYLE}">'
     return before, "</code></pre>\n"
 
 

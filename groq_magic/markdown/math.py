@@ -125,8 +125,10 @@ def formula_html(token: Token) -> str:
         before, after = code_frame("") if token.block else ("<code>", "</code>")
         return f"{before}{opener}{content}{closer}{after}"
     opener, closer = _TYPESET.get(opener, (opener, closer))
-    tag, after = ("div", "\n") if token.block else ("span", "")
-    return f"<{tag}{_CLASS}>{opener}{content}{closer}</{tag}>{after}"
+    formula = f"{opener}{content}{closer}"
+    if token.block:
+        return f'<div{_CLASS} style="overflow-x:auto;overflow-y:hidden">{formula}</div>\n'
+    return f"<span{_CLASS}>{formula}</span>"
 
 
 def limit_formulas(html: str) -> str:

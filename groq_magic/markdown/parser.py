@@ -30,9 +30,11 @@ from .tables import table_rule
 Environment = MutableMapping[str, Any]
 """What a parse collects beside its tokens; ``references`` are the link definitions."""
 
-_TABLE_STYLE = "margin:0 0 1em"  # inline, because JupyterLab styles tables as data frames
-_CELL_STYLE = "text-align:left"
+# Inline, because JupyterLab styles tables as data frames. A wide table scrolls by itself.
+_TABLE_STYLE = "margin:0 0 1em;display:block;overflow-x:auto;font-size:inherit"
+_CELL_STYLE = ";line-height:inherit"
 _TASK_STYLE = "list-style-type:none"
+_FROM_RIGHT = re.compile(r"[\W\d_]{0,200}[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _BOX_STYLE = "margin:0 0.5em 0 -1.5em;vertical-align:middle"
 
 
@@ -104,7 +106,20 @@ def _tables_rule(state: StateCore) -> None:
         if token.type == "table_open":
             token.attrs["style"] = _TABLE_STYLE
         elif token.type in ("th_open", "td_open"):
-            token.attrs.setdefault("style", _CELL_STYLE)
+            aligned = str(token.attrs.get("style", "text-align:start"))
+            token.attrs["style"] = aligned.removesuffix(_CELL_STYLE) + _CELL_STYLE
+
+
+def _directions_rule(state: StateCore) -> None:
+    """A block whose first letter is Arabic or Hebrew is written from the right, with all in it."""
+    block: Token | None = None
+    for token in state.tokens:
+        if token.nesting == 1:
+            block = token if token.level == 0 else block
+        elif block:
+            if _FROM_RIGHT.match(token.content):
+                block.attrs["dir"] = "rtl"
+            block = None
 
 
 def _make_parser() -> MarkdownIt:
@@ -112,7 +127,7 @@ def _make_parser() -> MarkdownIt:
     parser.validateLink = links.is_safe_or_local  # type: ignore[method-assign]  # its documented hook
     _set_inline_rules(parser)
     _set_block_rules(parser)
-    rules = (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule)
+    rules = (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule, _directions_rule)
     for rule in (*rules, alerts_rule, inline_html.hide_comments_rule):
         parser.core.ruler.push(rule.__name__, rule)
     for kind in ("fence", "code_block"):

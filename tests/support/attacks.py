@@ -193,18 +193,19 @@ ATTACKS = [
 ]
 
 _ALLOWED = {
-    **dict.fromkeys("blockquote ul em strong s hr br thead tbody tr".split(), ()),
+    **dict.fromkeys("em strong s hr br thead tbody tr".split(), ()),
+    **dict.fromkeys("blockquote ul".split(), ("dir",)),
     **dict.fromkeys("sub sup kbd b i u mark small del".split(), ()),
-    "p": ("hidden",),
-    **dict.fromkeys("h1 h2 h3 h4 h5 h6".split(), ("class",)),
-    "ol": ("start",),
+    "p": ("hidden", "dir"),
+    **dict.fromkeys("h1 h2 h3 h4 h5 h6".split(), ("class", "dir")),
+    "ol": ("start", "dir"),
     "li": ("style",),
     "a": ("href", "title", "rel", "target"),
     "pre": ("style",),
     "code": ("class", "style"),
     "span": ("class",),
-    "div": ("class",),
-    "table": ("style",),
+    "div": ("class", "style"),
+    "table": ("style", "dir"),
     "th": ("style",),
     "td": ("style",),
     "input": ("type", "disabled", "checked", "style"),
@@ -216,6 +217,7 @@ _VALUES = {
     "type": "checkbox",
     "start": r"\d+",
     "hidden": "",
+    "dir": "rtl",
     "class": r"[^<>\"']*",
     "style": r"[a-z0-9 .:;,#()-]*",
 }

@@ -17,6 +17,7 @@ from groq_magic.markdown.parser import _make_parser, parse
 from tests.support.attacks import ATTACKS, assert_harmless
 from tests.support.commonmark import examples
 
+DISPLAYED = 'class="mathjax_process tex2jax_process" style="overflow-x:auto;overflow-y:hidden"'
 REL = 'rel="noopener noreferrer nofollow" target="_blank"'
 
 
@@ -59,11 +60,11 @@ def test_hostile_text(text: str, html: str) -> None:
         ("$x_1$", '<span class="mathjax_process tex2jax_process">\\(x_1\\)</span>'),
         ("\\(a*b*c\\)", '<span class="mathjax_process tex2jax_process">\\(a*b*c\\)</span>'),
         ("a $$x$$ b", '<span class="mathjax_process tex2jax_process">\\[x\\]</span>'),
-        ("\\[x<y\\]", '<div class="mathjax_process tex2jax_process">\\[x&lt;y\\]</div>'),
-        ("$$\na\n- c\n$$", '<div class="mathjax_process tex2jax_process">\\[\na\n- c\n\\]</div>'),
+        ("\\[x<y\\]", f"<div {DISPLAYED}>\\[x&lt;y\\]</div>"),
+        ("$$\na\n- c\n$$", f"<div {DISPLAYED}>\\[\na\n- c\n\\]</div>"),
         (
             "\\begin{align}\na\n\\end{align}",
-            '<div class="mathjax_process tex2jax_process">\\begin{align}\na\n',
+            f"<div {DISPLAYED}>\\begin{{align}}\na\n",
         ),
         ("$5 and $6", "<p>$5 and $6</p>"),
         ("$5-$10", "<p>$5-$10</p>"),
@@ -485,3 +486,23 @@ def test_threads_share_rules_that_are_compiled() -> None:
     parser = _make_parser()
     for ruler in (parser.core.ruler, parser.block.ruler, parser.inline.ruler, parser.inline.ruler2):
         assert ruler.__cache__ is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("سلام", '<p dir="rtl">سلام</p>'),
+        ("**1.** שלום, world", '<p dir="rtl">'),
+        ("Hello, שלום", "<p>"),
+        ("- عنصر\n- two", '<ul dir="rtl">\n<li>عنصر</li>\n<li>two</li>'),
+        ("- one\n- عنصر", "<ul>"),
+        ("> اقتباس", '<blockquote dir="rtl">\n<p>'),
+        ("|الاسم|b|\n|-|-|\n|1|2|", '<table dir="rtl">'),
+        ("# عنوان", '<h1 dir="rtl">'),
+        ("```\nعنصر\n```", "<pre>"),
+    ],
+)
+def test_the_first_letter_of_a_block_says_from_which_side_it_is_written(
+    text: str, html: str
+) -> None:
+    assert re.sub(' (?:style|class)="[^"]*"', "", render(text)).startswith(html)
