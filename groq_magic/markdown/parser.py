@@ -35,6 +35,11 @@ _TABLE_STYLE = "margin:0 0 1em;display:block;overflow-x:auto;font-size:inherit"
 _CELL_STYLE = ";line-height:inherit"
 _TASK_STYLE = "list-style-type:none"
 _FROM_RIGHT = re.compile(r"[\W\d_]{0,200}[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+# JupyterLab has these on the left side.
+_STYLES_FROM_RIGHT: dict[str, dict[str, str | int | float]] = {
+    "paragraph_open": {"style": "text-align:right"},
+    "blockquote_open": {"style": "border-left:0;border-right:5px solid rgba(128,128,128,.4)"},
+}
 _BOX_STYLE = "margin:0 0.5em 0 -1.5em;vertical-align:middle"
 
 
@@ -111,15 +116,16 @@ def _tables_rule(state: StateCore) -> None:
 
 
 def _directions_rule(state: StateCore) -> None:
-    """A block whose first letter is Arabic or Hebrew is written from the right, with all in it."""
-    block: Token | None = None
+    """What begins with an Arabic or Hebrew letter is written from the right."""
+    begun: list[Token] = []
     for token in state.tokens:
         if token.nesting == 1:
-            block = token if token.level == 0 else block
-        elif block:
-            if _FROM_RIGHT.match(token.content):
-                block.attrs["dir"] = "rtl"
-            block = None
+            begun.append(token)
+            continue
+        for block in begun if _FROM_RIGHT.match(token.content) else ():
+            block.attrs |= {"dir": "rtl"} if block.level == 0 else {}
+            block.attrs |= _STYLES_FROM_RIGHT.get(block.type, {})
+        begun.clear()
 
 
 def _make_parser() -> MarkdownIt:

@@ -194,9 +194,10 @@ ATTACKS = [
 
 _ALLOWED = {
     **dict.fromkeys("em strong s hr br thead tbody tr".split(), ()),
-    **dict.fromkeys("blockquote ul".split(), ("dir",)),
+    "ul": ("dir",),
+    "blockquote": ("dir", "style"),
     **dict.fromkeys("sub sup kbd b i u mark small del".split(), ()),
-    "p": ("hidden", "dir"),
+    "p": ("hidden", "dir", "style"),
     **dict.fromkeys("h1 h2 h3 h4 h5 h6".split(), ("class", "dir")),
     "ol": ("start", "dir"),
     "li": ("style",),
