@@ -262,7 +262,7 @@ MUTANTS = [
         "unit/test_parser.py::test_math",
     ),
     Mutant(
-        "markdown/open_blocks.py",
+        "markdown/open_leaves.py",
         "self._missing > MAX_AUTOCOMPLETED_CELLS",
         "False",
         "unit/test_streaming.py::test_a_table_is_not_filled_up_without_end",
@@ -281,7 +281,7 @@ MUTANTS = [
     ),
     Mutant(
         "markdown/math.py",
-        "    failed[search] = end\n",
+        "    searched[search] = line\n",
         "",
         "unit/test_parser.py::test_no_text_makes_the_work_grow_faster_than_itself",
     ),

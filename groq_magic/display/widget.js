@@ -13,7 +13,9 @@
  * @typedef {{
  *   type: "batch", n: number, text: Operation[], reasoning: Operation[], status: Status
  * }} Batch
- * @typedef {{settled: string[], open: string, tail: string, part: string}} Shown
+ * @typedef {{
+ *   settled: string[], open: string, inner: number, tail: string, parts: string[]
+ * }} Shown
  * @typedef {{
  *   type: "snapshot", n: number, text: Shown, reasoning: Shown, status: Status, model_id: string
  * }} Snapshot
@@ -303,12 +305,14 @@ const placeIn = (block) => {
 };
 
 /** The mirror of the kernel's transcript: settled elements, then the open one, if there is one,
- * then the tail. In the open one the first `#held` nodes are settled. */
+ * then the tail. An open element can have an open one as the last of what is settled in it. */
 class Transcript {
   #text;
   #dress;
   #settled = 0;
-  #held = -1; // no block is open
+  /** @type {{place: Element, held: number}[]} of each open element, where its parts go, and how
+   * many nodes there are settled; the outermost first */
+  #open = [];
 
   /**
    * @param {Element} text
@@ -326,13 +330,13 @@ class Transcript {
   }
 
   /** @param {Shown} shown */
-  restore({ settled, open, tail, part }) {
+  restore({ settled, open, inner, tail, parts }) {
     this.#text.innerHTML = settled.join("");
     this.#settled = settled.length;
-    this.#held = -1;
+    this.#open = [];
     this.#dress(this.#text);
-    if (open) this.open(open);
-    this.tail(tail, part);
+    if (open) this.#append(open, inner);
+    this.tail(tail, ...parts);
   }
 
   /** @param {string} html */
@@ -344,25 +348,38 @@ class Transcript {
 
   /** @param {string} html */
   open(html) {
-    if (this.#held >= 0) this.#openElement.remove();
-    append(this.#text, html);
-    this.#held = placeIn(this.#openElement).childNodes.length;
-    this.#dress(this.#openElement);
+    const around = this.#open.at(-1);
+    if (!around) return this.#append(html, 0);
+    append(around.place, html);
+    around.held = around.place.childNodes.length;
+    const element = /** @type {Element} */ (around.place.lastElementChild);
+    this.#dress(element);
+    this.#hold(element);
+  }
+
+  /**
+   * @param {string} html
+   * @param {number} inner how many open elements are in the outermost one
+   */
+  reopen(html, inner) {
+    this.#openElement.remove();
+    this.#open = [];
+    this.#append(html, inner);
   }
 
   /** @param {string} html */
   push(html) {
-    const place = placeIn(this.#openElement);
-    append(place, html);
+    const last = this.#open[this.#open.length - 1];
+    append(last.place, html);
     /** @type {ChildNode | null} */
-    let node = place.childNodes[this.#held]; // not a copy of the list, which can be long
+    let node = last.place.childNodes[last.held]; // not a copy of the list, which can be long
     for (; node; node = node.nextSibling) if (node instanceof Element) this.#dress(node);
-    this.#held = place.childNodes.length;
+    last.held = last.place.childNodes.length;
   }
 
   close() {
-    this.#settled += 1;
-    this.#held = -1;
+    this.#open.pop();
+    if (this.#open.length === 0) this.#settled += 1;
   }
 
   /**
@@ -376,10 +393,10 @@ class Transcript {
 
   /**
    * @param {string} html
-   * @param {string} part
+   * @param {string[]} parts
    */
-  tail(html, part) {
-    if (part) append(placeIn(this.#openElement), part);
+  tail(html, ...parts) {
+    for (const [index, { place }] of this.#open.entries()) append(place, parts[index]);
     append(this.#text, html);
   }
 
@@ -387,13 +404,32 @@ class Transcript {
     return this.#text.children[this.#settled];
   }
 
+  /**
+   * @param {string} html
+   * @param {number} inner
+   */
+  #append(html, inner) {
+    append(this.#text, html);
+    this.#dress(this.#openElement);
+    this.#hold(this.#openElement);
+    for (let left = inner; left > 0; left--) {
+      this.#hold(this.#open[this.#open.length - 1].place.lastElementChild);
+    }
+  }
+
+  /** @param {Element | null} element */
+  #hold(element) {
+    const place = placeIn(element);
+    this.#open.push({ place, held: place.childNodes.length });
+  }
+
   #dropTail() {
     const text = this.#text;
-    const kept = this.#held < 0 ? this.#settled : this.#settled + 1;
+    const kept = this.#settled + Math.min(this.#open.length, 1);
     while (text.lastChild && text.children[kept - 1] !== text.lastChild) text.lastChild.remove();
-    if (this.#held < 0) return;
-    const place = placeIn(this.#openElement);
-    while (place.childNodes.length > this.#held) place.lastChild?.remove();
+    for (const { place, held } of this.#open) {
+      while (place.childNodes.length > held) place.lastChild?.remove();
+    }
   }
 }
 

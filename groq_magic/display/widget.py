@@ -2,10 +2,10 @@
 
 Kernel and browser send custom messages over the widget's comm. To the browser:
 
-    {"type": "batch", "n": 7, "text": [["settle", html], ["tail", html, part], …],
+    {"type": "batch", "n": 7, "text": [["settle", html], ["tail", html, part, …], …],
      "reasoning": [the same], "status": {…}}
-    {"type": "snapshot", "n": 7, "text": {"settled": [html, …], "open": html, "tail": html,
-     "part": html}, "reasoning": {the same}, "status": {…}, "model_id": "…"}
+    {"type": "snapshot", "n": 7, "text": {"settled": [html, …], "open": html, "inner": 0,
+     "tail": html, "parts": [html, …]}, "reasoning": {the same}, "status": {…}, "model_id": "…"}
     {"type": "static", "output": {"output_type": "display_data", …}}
     {"type": "text", "text": the answer's Markdown}
 

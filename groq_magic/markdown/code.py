@@ -38,12 +38,13 @@ _UNCOLOURED = {Name, Punctuation, Whitespace}  # editors do the same; it halves 
 
 
 def fence_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Apply markdown-it's rule; note in ``meta["closed"]`` whether the fence is closed."""
+    """Apply markdown-it's rule; note whether the fence is closed, and its own indentation."""
     found = fence(state, start, end, silent)
     if found and not silent:
         token, last = state.tokens[-1], state.line - 1
         marks = line_at(state, last).rstrip(" \t")
         closes = set(marks) == {token.markup[0]} and len(marks) >= len(token.markup)
+        token.meta["indent"] = state.sCount[start] - state.blkIndent
         token.meta["closed"] = closes and last > start and not state.is_code_block(last)
     return found
 

@@ -1,7 +1,7 @@
 r"""Formulas: where they end, and which of them MathJax may typeset.
 
 They are written as ``$…$``, ``$$…$$``, ``\(…\)``, ``\[…\]`` or ``\begin{…}…\end{…}`` and end
-before the next blank line, so that no text stays undecided for long.
+before the next blank line and within 2,000 characters, so that no text stays undecided for long.
 
 MathJax keeps macros for the whole page: ``\let`` in one answer would change the formulas of
 another notebook. ``\href`` and ``\rlap`` can put a link or false text over the page, and
@@ -18,6 +18,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from .code import code_frame, line_at
+from .limits import is_within_reach
 
 # MathJax typesets elements of the first class; its version 2, in nbconvert's pages, the second.
 _CLASS = ' class="mathjax_process tex2jax_process"'
@@ -98,22 +99,22 @@ def block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 def _last_line(state: StateBlock, start: int, end: int, first: str, closer: str) -> int | None:
     """The line that ends with ``closer``; None if a blank line or the container's end is first.
 
-    Failed searches are remembered: a search from a line before would fail again.
+    Lines without ``closer`` are remembered, so that a text of many openers is read only once.
     """
-    failed: dict[tuple[str, int], int] = state.env.setdefault("failed_formulas", {})
-    search = (closer, state.blkIndent)
-    if start < failed.get(search, 0):
-        return None
     if first.strip() and closer in first:
         is_whole = 0 < first.index(closer) == len(first.rstrip()) - len(closer)
-        return start if is_whole else None  # $$a$$ and $$b$$ are parts of a line
-    for line in range(start + 1, end):
-        if state.isEmpty(line) or state.sCount[line] < state.blkIndent:
-            end = line
+        # $$a$$ and $$b$$ are parts of a line
+        return start if is_whole and is_within_reach(state, start, start) else None
+    searched: dict[tuple[str, int], int] = state.env.setdefault("searched_lines", {})
+    search = (closer, state.blkIndent)
+    line = max(start + 1, searched.get(search, 0))
+    while line < end and not (state.isEmpty(line) or state.sCount[line] < state.blkIndent):
+        if not is_within_reach(state, start, line):
             break
         if line_at(state, line).rstrip().endswith(closer):
             return line
-    failed[search] = end
+        line += 1
+    searched[search] = line
     return None
 
 

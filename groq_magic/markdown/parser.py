@@ -16,15 +16,17 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_block import code
+from markdown_it.rules_block import StateBlock, blockquote, code, list_block
 from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import emphasis, strikethrough
+from markdown_it.rules_inline import emphasis, image, link, strikethrough
 from markdown_it.token import Token
 
-from . import inline_html, links, markers, math
+from . import inline_html, limits, links, markers, math
 from .alerts import alerts_rule
 from .code import code_html, fence_rule
 from .flanking import beside_cjk
+from .segments import inline_rule
+from .segments import segments as segments_of
 from .tables import table_rule
 
 Environment = MutableMapping[str, Any]
@@ -43,19 +45,24 @@ _STYLES_FROM_RIGHT: dict[str, dict[str, str | int | float]] = {
 _BOX_STYLE = "margin:0 0.5em 0 -1.5em;vertical-align:middle"
 
 
-def parse(text: str, env: Environment) -> list[Token]:
-    """The tokens of a text; its link definitions are added to ``env``."""
-    return _parser.parse(text, env)
+def parse_blocks(text: str, env: Environment) -> list[Token]:
+    """The tokens of a text, its inline text unparsed; link definitions are added to ``env``."""
+    state = StateCore(text, _parser, env)
+    for rule in _parser.core.ruler.getRules("")[:2]:
+        rule(state)
+    return state.tokens
 
 
 def parse_inline(tokens: list[Token], env: Environment) -> None:
-    """Parse the inline content of these tokens again, with the definitions in ``env``."""
-    for token in tokens:
-        if token.type == "inline":
-            token.children = []
+    """Parse the inline text of these tokens, with the definitions in ``env``."""
     state = StateCore("", _parser, env, tokens)
     for rule in _parser.core.ruler.getRules("")[2:]:  # without those for newlines and blocks
         rule(state)
+
+
+def segments(text: str) -> list[str]:
+    """The segments in which an inline text is parsed, see `segments`."""
+    return segments_of(text, _parser)
 
 
 def to_html(tokens: Sequence[Token], env: Environment) -> str:
@@ -71,7 +78,7 @@ def render(text: str) -> str:
     '<p><strong>Hello</strong></p>\n'
     """
     env: dict[str, Any] = {}
-    return math.limit_formulas(to_html(parse(text, env), env))
+    return math.limit_formulas(to_html(_parser.parse(text, env), env))
 
 
 def code_blocks(text: str) -> list[str]:
@@ -115,10 +122,15 @@ def _tables_rule(state: StateCore) -> None:
             token.attrs["style"] = aligned.removesuffix(_CELL_STYLE) + _CELL_STYLE
 
 
-def _directions_rule(state: StateCore) -> None:
+def _block_rule(state: StateCore) -> None:
+    markers.block_rule(state)
+    _set_directions(state.tokens)
+
+
+def _set_directions(tokens: list[Token]) -> None:
     """What begins with an Arabic or Hebrew letter is written from the right."""
     begun: list[Token] = []
-    for token in state.tokens:
+    for token in tokens:
         if token.nesting == 1:
             begun.append(token)
             continue
@@ -128,12 +140,19 @@ def _directions_rule(state: StateCore) -> None:
         begun.clear()
 
 
+def _item_rule(state: StateBlock, _start: int, _end: int, _silent: bool) -> bool:
+    """Note in ``meta["offset"]`` of a list item how far its content is indented."""
+    if state.tokens and state.tokens[-1].type == "list_item_open":
+        state.tokens[-1].meta["offset"] = state.blkIndent
+    return False
+
+
 def _make_parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", {"html": False, "linkify": False, "maxNesting": 100})
     parser.validateLink = links.is_safe_or_local  # type: ignore[method-assign]  # its documented hook
     _set_inline_rules(parser)
     _set_block_rules(parser)
-    rules = (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule, _directions_rule)
+    rules = (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule)
     for rule in (*rules, alerts_rule, inline_html.hide_comments_rule):
         parser.core.ruler.push(rule.__name__, rule)
     for kind in ("fence", "code_block"):
@@ -150,7 +169,10 @@ def _set_inline_rules(parser: MarkdownIt) -> None:
     parser.inline.ruler.at("html_inline", inline_html.html_rule)
     parser.inline.ruler.at("emphasis", beside_cjk(emphasis.tokenize))
     parser.inline.ruler.at("strikethrough", beside_cjk(strikethrough.tokenize))
+    parser.inline.ruler.at("link", limits.link_rule(link))
+    parser.inline.ruler.at("image", limits.link_rule(image))
     parser.inline.ruler2.before("fragments_join", "pairs", inline_html.pairs_rule)
+    parser.core.ruler.at("inline", inline_rule)
 
 
 def _set_block_rules(parser: MarkdownIt) -> None:
@@ -160,10 +182,13 @@ def _set_block_rules(parser: MarkdownIt) -> None:
     parser.block.ruler.before("fence", "math", math_rule, {"alt": names})
     parser.block.ruler.at("fence", markers.as_written(fence_rule), {"alt": names})
     parser.block.ruler.at("heading", markers.heading_rule, {"alt": names[:3]})
-    parser.block.ruler.at("table", table_rule, {"alt": names[:2]})
+    parser.block.ruler.at("blockquote", limits.nested_rule(blockquote), {"alt": names})
+    parser.block.ruler.at("list", limits.nested_rule(list_block), {"alt": names[:3]})
+    parser.block.ruler.at("table", limits.table_rule(table_rule), {"alt": names[:2]})
+    parser.block.ruler.before("table", "item", _item_rule)
     parser.block.ruler.at("code", markers.as_written(code))
-    parser.block.ruler.at("reference", links.reference_rule)
-    parser.core.ruler.at("block", markers.block_rule)
+    parser.block.ruler.at("reference", limits.definition_rule(links.reference_rule))
+    parser.core.ruler.at("block", _block_rule)
 
 
 def _render_rule(html: Callable[[Token], str]) -> Any:

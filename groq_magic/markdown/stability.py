@@ -1,7 +1,9 @@
 """The lines of a text that are settled: no text that follows can change what they are.
 
 The proof in short: every block rule of CommonMark decides by the lines of the block and the one
-line that ends it. Only a link definition and a formula can read on, up to the next blank line.
+line that ends it. Only a link definition and a formula can read on, up to the next blank line,
+and no further than `limits.REACH`. And any line with a ``|`` becomes the head of a table if the
+next line says so. In a list item or a quote, the same holds for the blocks inside.
 """
 
 from __future__ import annotations
@@ -9,47 +11,156 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import MutableMapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from markdown_it.token import Token
 
-from .parser import parse
+from .limits import HEAD, REACH
+from .parser import parse_blocks
+
+
+class Start(NamedTuple):
+    """The first line of a block, and its tokens; a link definition has none."""
+
+    line: int
+    tokens: Sequence[Token]
 
 
 class Parsed:
     """A text, its top-level blocks, and the line before which it is settled.
 
-    ``known`` are the link definitions before this text; they take precedence.
+    ``known`` are the link definitions before this text; they take precedence. With ``cosmetics``
+    an underline that is not complete makes no heading.
     """
 
-    def __init__(self, text: str, known: MutableMapping[str, Any]) -> None:
+    def __init__(self, text: str, known: MutableMapping[str, Any], *, cosmetics: bool) -> None:
+        self._cosmetics = cosmetics
         self.text = text
         self.lines = text.split("\n")
         self.definitions: dict[str, Any] = {}
         self.env: dict[str, Any] = {"references": ChainMap(self.definitions, known)}
-        self.blocks = _blocks(parse(text, self.env))
+        self.blocks = children_of(parse_blocks(text, self.env), 0)
         self.complete = len(self.lines) - 1
         """The number of complete lines."""
-        self.settled = _settled_line(self.lines, self._starts(), self.blocks)
-        self.inside: list[Token] = []
-        """The tokens of the open block, its head included."""
-        self.rest: list[list[Token]] = []
-        """The parts of the open block that are not settled."""
+        self.starts = self._starts(self.blocks, range(len(self.lines)))
+        self.settled = self._settled_line(self.starts)
 
-    def _starts(self) -> list[tuple[int, str]]:
-        """The line and kind of each block; link definitions between them count as blocks."""
+    def settled_inside(self, blocks: list[list[Token]], lines: Sequence[int], quotes: int) -> int:
+        """The line before which blocks are settled that are in a container of these lines.
+
+        -1 if none has begun. ``quotes``: in how many quotes they are.
+        """
+        starts = self._starts(blocks, range(*lines))
+        begun = self._begun(starts)
+        return self._reached_back(begun, quotes) if begun else -1
+
+    def has_begun_item(self, item: Sequence[Token]) -> bool:
+        """Whether nothing can make the begin of a list item another block."""
+        line = start_of(item)
+        return line < self.complete or self.is_long_text(line, item)
+
+    def is_heading(self, begin: Token) -> bool:
+        """Whether a paragraph has become a heading."""
+        is_shown = not self._cosmetics or lines_of(begin)[1] <= self.complete
+        return begin.type == "heading_open" and is_shown
+
+    def formula_line(self, lines: Sequence[int]) -> int:
+        """The first of these lines that may still become a formula, or the line after them."""
+        found = (line for line in range(*lines) if self._may_reach_on(line, _FORMULA))
+        return next(found, lines[1])
+
+    def may_be_definition(self, line: int) -> bool:
+        """Whether a paragraph that begins here may still become a link definition."""
+        return self._may_reach_on(line, _DEFINITION)
+
+    def is_long(self, line: int) -> bool:
+        """Whether this line can be no head of a table."""
+        return len(self.lines[line]) > HEAD
+
+    def is_long_text(self, line: int, tokens: Sequence[Token]) -> bool:
+        """Whether a block is text, which its line need not be complete to show."""
+        leaf = next((token for token in tokens if token.type not in _CONTAINERS), None)
+        return leaf is not None and leaf.type == "paragraph_open" and self.is_long(line)
+
+    def _starts(self, blocks: list[list[Token]], lines: range) -> list[Start]:
+        """Where each block begins; link definitions between them count as blocks."""
         definitions = [*self.definitions.values(), *self.env.get("duplicate_refs", [])]
-        inside = {line for block in self.blocks for line in range(*lines_of(block[0]))}
-        lines = {one["map"][0] for one in definitions} - inside
-        found = [(start_of(block), _kind(block[0])) for block in self.blocks]
-        return sorted([*found, *((line, "definition") for line in lines)])
+        inside = {line for block in blocks for line in range(*lines_of(block[0]))}
+        found = {one["map"][0] for one in definitions if one["map"][0] in lines} - inside
+        starts = [Start(start_of(block), block) for block in blocks]
+        return sorted([*starts, *(Start(line, ()) for line in found)], key=lambda one: one.line)
+
+    def _begun(self, starts: list[Start]) -> list[Start]:
+        return [start for start in starts if self._has_begun(*start)]
+
+    def _has_begun(self, line: int, tokens: Sequence[Token]) -> bool:
+        """Whether the lines that make a block what it is are complete."""
+        if self.is_long_text(line, tokens):
+            return True
+        needed = line + 1 + ("|" in self.lines[line])
+        if tokens and tokens[0].type == "math_block":
+            needed = max(needed, lines_of(tokens[0])[1])
+        return needed <= self.complete
+
+    def _settled_line(self, starts: list[Start]) -> int:
+        """The line before which no text that follows can change anything.
+
+        It is the start of the last block that has begun. But if a link definition or a formula that
+        began before can reach that line, it is the start of the block where that began. And a
+        block that has ended by itself, or by a blank line, is settled as a whole.
+        """
+        begun = self._begun(starts)
+        if not begun:
+            return 0
+        line = self._reached_back(begun, 0)
+        is_last = line == begun[-1].line and begun[-1].tokens
+        return (self._end_of(begun[-1].tokens[0]) if is_last else None) or line
+
+    def _end_of(self, token: Token) -> int | None:
+        """Where a block has ended; lists and indented code can continue after a blank line."""
+        end, kind = lines_of(token)[1], _kind(token)
+        ends_itself = kind in _CLOSED or (kind == "fence" and token.meta["closed"])
+        is_followed = end < self.complete and is_blank(self.lines[end]) and kind in _BLANK_ENDS
+        return end if is_followed or (ends_itself and end <= self.complete) else None
+
+    def _reached_back(self, begun: list[Start], quotes: int) -> int:
+        """The start of the last block, or of one with a definition or formula that may reach it."""
+        start, tokens = begun[-1]
+        if any(is_blank(line, quotes) for line in self.lines[start:-1]):
+            return start
+        is_ender = bool(tokens) and _kind(tokens[0]) in _ENDERS
+        first = start
+        while first > begun[0].line and not is_blank(self.lines[first - 1], quotes):
+            first -= 1
+        for number in range(first, start):
+            if self._may_reach_on(number, _FORMULA) or (
+                not is_ender and self._may_define(number, begun)
+            ):
+                return max(line for line, _ in begun if line <= number)
+        return start
+
+    def _may_define(self, number: int, begun: list[Start]) -> bool:
+        """Whether a link definition may begin in this line and go on behind the next block."""
+        if not self._may_reach_on(number, _DEFINITION):
+            return False
+        this = max(index for index, start in enumerate(begun) if start.line <= number)
+        is_definition = not begun[this].tokens and begun[this].line == number
+        after = self.lines[begun[this + 1].line].lstrip(" \t>")
+        return not is_definition or after.startswith(tuple("\"'("))
+
+    def _may_reach_on(self, line: int, opener: re.Pattern[str]) -> bool:
+        """Whether something that begins in this line can still go on at the end of the text."""
+        if not opener.match(self.lines[line]):
+            return False
+        return len("\n".join(self.lines[line:])) <= REACH
 
 
-def _blocks(tokens: Sequence[Token]) -> list[list[Token]]:
+def children_of(tokens: Sequence[Token], level: int) -> list[list[Token]]:
+    """The tokens of each block on that level."""
     found: list[list[Token]] = []
     start = 0
     for index, token in enumerate(tokens):
-        if token.level == 0 and token.nesting <= 0:
+        if token.level == level and token.nesting <= 0:
             found.append(list(tokens[start : index + 1]))
             start = index + 1
     return found
@@ -65,9 +176,9 @@ def start_of(block: Sequence[Token]) -> int:
     return lines_of(block[0])[0]
 
 
-def is_blank(line: str) -> bool:
+def is_blank(line: str, quotes: int = 0) -> bool:
     """Whether a line has only spaces and tabs; in Markdown, other white space is text."""
-    return not line.strip(" \t")
+    return not line.strip(" \t>") and line.count(">") <= quotes
 
 
 def _kind(token: Token) -> str:
@@ -75,57 +186,12 @@ def _kind(token: Token) -> str:
     return "hr" if is_atx else token.type
 
 
+# What a formula or a link definition begins with, behind the markers of containers.
+_FORMULA = re.compile(r"[ \t>*+\-\d.)]*(?:\$\$|\\\[|\\begin\{)")
+_DEFINITION = re.compile(r"[ \t>*+\-\d.)]*\[")
+_CONTAINERS = {"blockquote_open", "bullet_list_open", "ordered_list_open", "list_item_open"}
 # Blocks that end a link definition; but a line of a quote can continue in its title.
 _ENDERS = {"fence", "hr", "bullet_list_open", "ordered_list_open", "table_open"}
 # Blocks that end by themselves, and blocks that a blank line ends.
 _CLOSED = {"hr", "math_block"}
 _BLANK_ENDS = {"paragraph_open", "heading_open", "blockquote_open", "table_open"}
-
-
-def _settled_line(
-    lines: list[str], starts: list[tuple[int, str]], blocks: list[list[Token]]
-) -> int:
-    """The line before which no text that follows can change anything.
-
-    It is the start of the last block that has begun. But if a link definition or a formula that
-    began before can reach that line, it is the start of the block where that began. And a
-    block that has ended by itself, or by a blank line, is settled as a whole.
-    """
-    complete = len(lines) - 1
-    partial = {start_of(block) for block in blocks if not _has_begun(block[0], complete)}
-    begun = [(line, kind) for line, kind in starts if line < complete and line not in partial]
-    if not begun:
-        return 0
-    start, kind = begun[-1]
-    line = _reached_back(lines, start, kind, starts)
-    last = next((block[0] for block in reversed(blocks) if start_of(block) == start), None)
-    return line if line < start or last is None else _end_of(last, kind, lines) or line
-
-
-def _has_begun(token: Token, complete: int) -> bool:
-    """Whether the lines that make a block what it is are complete."""
-    start, end = lines_of(token)
-    needed = {"table_open": start + 2, "math_block": end}.get(token.type, start + 1)
-    return needed <= complete
-
-
-def _end_of(token: Token, kind: str, lines: list[str]) -> int | None:
-    """Where a block has ended; lists and indented code can continue after a blank line."""
-    end, complete = lines_of(token)[1], len(lines) - 1
-    ends_itself = kind in _CLOSED or (kind == "fence" and token.meta["closed"])
-    is_followed = end < complete and is_blank(lines[end]) and kind in _BLANK_ENDS
-    return end if is_followed or (ends_itself and end <= complete) else None
-
-
-def _reached_back(lines: list[str], start: int, kind: str, starts: list[tuple[int, str]]) -> int:
-    """``start``, or the start of the block with a definition or formula that may reach it."""
-    if any(is_blank(line) for line in lines[start:-1]):
-        return start
-    opener = r"\$\$|\\" if kind in _ENDERS else r"\[|\$|\\"
-    first = start
-    while first > 0 and not is_blank(lines[first - 1]):
-        first -= 1
-    for number in range(first, start):
-        if re.search(opener, lines[number]):
-            return max((line for line, _ in starts if line <= number), default=0)
-    return start

@@ -15,7 +15,6 @@ from markdown_it.token import Token
 from .flanking import is_cjk
 from .inline_html import find_tag, without_begun_tags
 from .math import find_formula
-from .parser import Environment, parse_inline
 from .stability import lines_of
 
 _LIMIT = 10_000  # characters; longer paragraphs are not parsed a second time
@@ -23,18 +22,18 @@ _HIDDEN_IF_EMPTY = {"paragraph_open", "heading_open", "list_item_open", "blockqu
 _HIDDEN_IF_EMPTY |= {"bullet_list_open", "ordered_list_open"}
 
 
-def complete_tail(tokens: list[Token], env: Environment, text: str) -> list[Token]:
+def complete_tail(tokens: list[Token], text: str) -> list[Token]:
     """The tokens to show for the tokens at the end of ``text``."""
     last = text.count("\n") - text.endswith("\n")  # the number of the last line
     is_partial = not text.endswith("\n")
     if tokens and tokens[-1].type == "text":
         return [] if _may_close(tokens[-1].content, tokens[-1].markup) else tokens
-    if formula := _with_open_formula(tokens, env, text):
+    if formula := _with_open_formula(tokens, text):
         return formula
     at_end = [i for i in range(len(tokens)) if _end(tokens, i) > last]
     with_text = [i for i in at_end if tokens[i].content]
     if with_text and tokens[index := with_text[-1]].type == "inline":
-        _complete_token(tokens, index, env, is_partial=is_partial)
+        _complete_token(tokens, index, is_partial=is_partial)
         is_partial = is_partial or not tokens[index].content
     elif at_end and is_partial:
         _hide_undecided(tokens, at_end[-1], last)
@@ -54,7 +53,7 @@ _FORMULA = re.compile(r"^ {0,3}(\$\$|\\\[|\\begin\{)", re.MULTILINE)
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\begin{": "\\end{"}
 
 
-def _with_open_formula(tokens: list[Token], env: Environment, text: str) -> list[Token] | None:
+def _with_open_formula(tokens: list[Token], text: str) -> list[Token] | None:
     """The tokens with an unfinished formula as its source; its lines are no list, for example."""
     blank = max((found.end() for found in re.finditer(r"^[ \t]*\n", text, re.MULTILINE)), default=0)
     found = _FORMULA.search(text, blank)
@@ -68,7 +67,6 @@ def _with_open_formula(tokens: list[Token], env: Environment, text: str) -> list
     shown = tokens[cut : cut + 3]
     before = text[: found.start()].split("\n")[lines_of(shown[0])[0] : line]
     shown[1].content = "\n".join([*before, _escaped(text[found.start() :].rstrip("\n"))])
-    parse_inline(shown, env)
     return [*tokens[:cut], *shown]
 
 
@@ -78,7 +76,7 @@ def _escaped(text: str) -> str:
 
 def _may_close(line: str, markup: str) -> bool:
     """Whether a line of code may become the end of a fence with that markup."""
-    return bool(line.strip()) and not line.strip().strip(markup[0])
+    return bool(markup and line.strip()) and not line.strip().strip(markup[0])
 
 
 def _hide_undecided(tokens: list[Token], index: int, last: int) -> None:
@@ -93,7 +91,7 @@ def _hide_undecided(tokens: list[Token], index: int, last: int) -> None:
             token.content = before + newline
 
 
-def _complete_token(tokens: list[Token], index: int, env: Environment, *, is_partial: bool) -> None:
+def _complete_token(tokens: list[Token], index: int, *, is_partial: bool) -> None:
     """Complete an inline token; an underline that is not complete makes no heading."""
     token, parent = tokens[index], tokens[index - 1]
     if is_partial and parent.type == "heading_open" and parent.markup in ("-", "="):
@@ -103,9 +101,7 @@ def _complete_token(tokens: list[Token], index: int, env: Environment, *, is_par
     is_cell = parent.type in ("th_open", "td_open")
     content = token.content if is_cell else _decided(token.content, is_partial=is_partial)
     content = completed(content) if len(content) < _LIMIT else content
-    if content != token.content:
-        token.content = content
-        parse_inline(tokens[max(index - 2, 0) : index + 2], env)
+    token.content = content
 
 
 def _without_empty(tokens: list[Token], last: int) -> list[Token]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from groq_magic.display import widget as live
 from groq_magic.markdown import StreamingMarkdown
 from tests.support.commonmark import examples
 from tests.support.lab import launched_browser
-from tests.support.markdown import FRAGMENTS, SAMPLE, cut
+from tests.support.markdown import FRAGMENTS, SAMPLE, cut, small_limits
 
 STATUS = {"state": "streaming", "header": "", "thinking": False, "thought": "", "note": ""}
 
@@ -29,7 +30,7 @@ window.mount = async (el, model = {}) => {
   const unmount = view.render({model: given, el});
   return {hears, hear: (message) => hears["msg:custom"](message), unmount};
 };
-window.nothing = {settled: [], open: "", tail: "", part: ""};
+window.nothing = {settled: [], open: "", inner: 0, tail: "", parts: [""]};
 window.streaming = {state: "streaming", header: "", thinking: false, thought: "", note: ""};
 window.snapshot = (text, status = streaming, n = 0) =>
   ({type: "snapshot", n, text: {...nothing, ...text}, reasoning: nothing, status});
@@ -137,7 +138,13 @@ def documents() -> Iterator[str]:
         yield "".join(chance.choices(some, k=chance.randint(3, 25)))
 
 
-def test_the_screen_shows_what_the_kernel_has(page: Page) -> None:
+@pytest.mark.parametrize("limits", [nullcontext, small_limits])
+def test_the_screen_shows_what_the_kernel_has(page: Page, limits: Any) -> None:
+    with limits():
+        follow_documents(page)
+
+
+def follow_documents(page: Page) -> None:
     for seed, text in enumerate(documents()):
         chance = random.Random(seed)
         kernel = Kernel()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-from groq_magic.markdown import render
+import pytest
+
+from groq_magic.markdown import limits, open_leaves, render, segments, stability, streaming
 from groq_magic.markdown.streaming import StreamingMarkdown
 
 SAMPLE = """\
@@ -113,6 +116,26 @@ FRAGMENTS = [line.replace("\\n", "\n") + "\n" for line in LINES.strip().split("\
 
 
 FRAGMENTS += INLINE.split("|")
+# Heads of tables, which other blocks can seem to be, and containers in containers.
+FRAGMENTS += [
+    "|",
+    " | ",
+    "--|--\n",
+    "# | h\n",
+    "~~~ |\n",
+    "``` a|b\n",
+    "$$ a | b $$\n",
+    "> a | b\n",
+]
+FRAGMENTS += ["[foo]: https://e.org/|\n", "> ", "- ", "1. ", "  ", "    "]
+
+
+def nested(chance: random.Random) -> str:
+    """Lists or quotes in each other, up to 200."""
+    if chance.random() < 0.3:
+        return "".join("  " * depth + "- a\n" for depth in range(chance.choice([3, 30])))
+    markers = chance.choice([["> "], ["- "], ["> ", "- ", "1. "]])
+    return "".join(chance.choices(markers, k=chance.choice([2, 5, 30, 50, 200])))
 
 
 def cut(text: str, chance: random.Random, longest: int) -> Iterator[str]:
@@ -120,6 +143,20 @@ def cut(text: str, chance: random.Random, longest: int) -> Iterator[str]:
         size = chance.randint(1, longest)
         yield text[:size]
         text = text[size:]
+
+
+@contextmanager
+def small_limits() -> Iterator[None]:
+    """A few characters are many: blocks open in blocks, and paragraphs settle in segments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streaming, "_SHORT", 0)
+        for name, limit in (("SHORTEST", 8), ("_STEP", 4), ("_LONGEST", 24)):
+            patch.setattr(segments, name, limit)
+        for module in (limits, stability, open_leaves):
+            patch.setattr(module, "HEAD", 25)
+        for module in (limits, stability):
+            patch.setattr(module, "REACH", 40)
+        yield
 
 
 def assert_law(deltas: Iterator[str]) -> None:

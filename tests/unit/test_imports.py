@@ -23,8 +23,8 @@ ORDER += "prompt conversation resuming api demo ipython __init__".split()
 INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
-    "markdown": "code math links inline_html flanking markers alerts tables parser"
-    " stability open_blocks transcript tail streaming",
+    "markdown": "limits code math links inline_html flanking markers alerts tables segments parser"
+    " stability blocks open_blocks open_leaves transcript tail streaming",
     "display": "frontend beside status static table growing pace widget live show",
     "prompt": "images values response_format messages interpolation",
     "demo": "server",
@@ -34,9 +34,10 @@ INSIDE = {
 # Each library is imported in the package that is about it, and there in these modules.
 ONLY_IN = {
     "httpx": "wire.endpoint wire.failures wire.body wire.connect wire.client",
-    "markdown_it": "markdown.code markdown.math markdown.links markdown.inline_html"
-    " markdown.flanking markdown.markers markdown.alerts markdown.tables markdown.parser"
-    " markdown.stability markdown.open_blocks markdown.transcript markdown.tail",
+    "markdown_it": "markdown.limits markdown.code markdown.math markdown.links markdown.inline_html"
+    " markdown.flanking markdown.markers markdown.alerts markdown.tables markdown.segments"
+    " markdown.parser markdown.stability markdown.blocks markdown.open_blocks markdown.open_leaves"
+    " markdown.transcript markdown.tail markdown.streaming",
     "pygments": "markdown.code",
     "anywidget": "display.widget",
     "IPython.display": "display.live display.table display.show",

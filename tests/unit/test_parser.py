@@ -13,7 +13,8 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 
 from groq_magic.markdown import code, links, render
-from groq_magic.markdown.parser import _make_parser, parse
+from groq_magic.markdown.limits import NESTING
+from groq_magic.markdown.parser import _make_parser, parse_blocks
 from tests.support.attacks import ATTACKS, assert_harmless
 from tests.support.commonmark import examples
 
@@ -52,6 +53,22 @@ def test_hostile_text(text: str, html: str) -> None:
     assert html in rendered
     assert "<img" not in rendered
     assert "<script" not in rendered
+
+
+@pytest.mark.parametrize("marker", ["> ", "- ", "1. ", "> - "])
+@pytest.mark.parametrize("count", [19, 51, 101, 200])
+def test_nothing_vanishes_behind_what_is_nested_too_deep(marker: str, count: int) -> None:
+    html = render(f"{marker * count}deep\n\nafter\n\n# and more")
+    assert "deep" in html
+    assert html.endswith('<p>after</p>\n<h1 class="jp-toc-ignore">and more</h1>\n')
+
+
+def test_a_deep_list_goes_on_at_each_of_its_levels() -> None:
+    deep = "".join("  " * depth + f"- d{depth}\n" for depth in range(60))
+    html = render(deep + "  - two\n- one\n")
+    assert html.count("<ul>") == NESTING / 2
+    assert html.endswith("<li>two</li>\n</ul>\n</li>\n<li>one</li>\n</ul>\n")
+    assert all(f"d{depth}" in html for depth in range(60))
 
 
 @pytest.mark.parametrize(
@@ -312,7 +329,7 @@ def test_every_language_is_known() -> None:
     ],
 )
 def test_whether_a_fence_is_closed(text: str, *, is_closed: bool) -> None:
-    (fence,) = (token for token in parse(text, {}) if token.type == "fence")
+    (fence,) = (token for token in parse_blocks(text, {}) if token.type == "fence")
     assert fence.meta["closed"] is is_closed
 
 
@@ -391,7 +408,7 @@ PATHOLOGICAL = {
     "mismatched": lambda n: "*a_ " * n,
     "stars": lambda n: "*" * n + "a" + "*" * n,
     "link and emphasis": lambda n: "**x [a*b**c*](d)" * n,
-    "quotes": lambda n: "> " * n + "a",
+    "quotes": lambda n: "> " * n + "a " * n,
     "backticks": lambda n: "".join("e" + "`" * i for i in range(int((2 * n) ** 0.5))),
     "tags": lambda n: "a <b" * n,
     "comments": lambda n: "</" + "<!--" * n,
@@ -445,7 +462,7 @@ def work(text: str) -> int:
 def test_no_text_makes_the_work_grow_faster_than_itself(name: str) -> None:
     make = PATHOLOGICAL[name]
     render(make(100))
-    small, large = work(make(100)), work(make(400))
+    small, large = work(make(400)), work(make(1_600))  # long enough for several segments
     assert large / small < 5.5  # 4 is linear, 16 quadratic
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from html.parser import HTMLParser
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 from groq_magic.markdown import Operation, StreamingMarkdown, render
 from tests.support.commonmark import examples
-from tests.support.markdown import FRAGMENTS, SAMPLE, assert_law, cut
+from tests.support.markdown import FRAGMENTS, SAMPLE, assert_law, cut, small_limits
 
 
 def test_the_specification_character_by_character() -> None:
@@ -20,6 +23,13 @@ def test_the_specification_character_by_character() -> None:
         assert_law(iter(example))
 
 
+@pytest.fixture(params=["limits", "small limits"])
+def limits(request: pytest.FixtureRequest) -> Iterator[None]:
+    with small_limits() if request.param == "small limits" else nullcontext():
+        yield
+
+
+@pytest.mark.usefixtures("limits")
 @pytest.mark.parametrize("first", range(0, 200, 50))
 @pytest.mark.parametrize("kind", ["fragments", "specification"])
 def test_random_documents(kind: str, first: int) -> None:
@@ -43,6 +53,7 @@ def test_any_text(text: str) -> None:
     assert_law(iter(text))
 
 
+@pytest.mark.usefixtures("limits")
 @pytest.mark.parametrize(
     "text",
     [
@@ -74,6 +85,17 @@ def test_any_text(text: str) -> None:
         '[foo]: https://e.org\n"t\n===\n\u00a0\nbar"\n',
         "- $$\n- $$x$$\n- $$\n  a\n  $$\n",  # math within items
         "> [q]: https://e.org\n'a\n> b\n'",  # a title goes on in a quote's line
+        "# | h\n--|--\n",  # a heading, a formula or a fence is the head of a table after all
+        "$$ a | b $$\n--|--\n",
+        " ~~~ |\nx\n|-\n",
+        "[foo]: https://e.org/|\n--|--\n[foo]\n",
+        "> - a\n>   - b\n>\n>     c\n>   - d\n> - e\n>\n> f\n",  # blocks in blocks
+        "- a\n\n  > b\n  > c\n  ---\n  ```py\n  d\n\n  e\n  ```\n      f\n\n      g\n- h\n",
+        "1. - a\n   - b\n\n   c\n\t- d\n   |e|\n   |-|\n   |f|\n   |g|\n2. h\n",
+        "- [x] a task of many words\n  and lines\n  - b\n- [ ] c\n",
+        "> some words, **bold\nlazy** words and more\nlazy words\n===\n> a | b\n",
+        "- some words in an item\n  that becomes\n  a heading\n  ---\n  b\n",
+        "\u00a0\nsome words below white space that is left out\n",
     ],
 )
 def test_traps(text: str) -> None:
@@ -85,7 +107,7 @@ def test_a_table_is_not_filled_up_without_end(monkeypatch: pytest.MonkeyPatch) -
     """The parser ends a table when it has added too many missing cells."""
     parser = sys.modules["markdown_it.rules_block.table"]
     monkeypatch.setattr(parser, "MAX_AUTOCOMPLETED_CELLS", 6553)
-    monkeypatch.setattr("groq_magic.markdown.open_blocks.MAX_AUTOCOMPLETED_CELLS", 6553)
+    monkeypatch.setattr("groq_magic.markdown.open_leaves.MAX_AUTOCOMPLETED_CELLS", 6553)
     table = "|" + "a|" * 200 + "\n|" + "-|" * 200 + "\n" + "|b|c\n" * 30
     rows = "|" + "d|" * 210 + "\n" + "x\n" * 6
     assert render(table + rows).count("<tr>") == 1 + 30 + 1 + 3
@@ -100,8 +122,8 @@ class Screen:
 
     def __init__(self) -> None:
         self.settled: list[str] = []
-        self.opened = ""
-        self.shown = ("", "")
+        self.opened: list[tuple[str, str]] = []  # what is before and behind the parts of each
+        self.shown: tuple[str, ...] = ("", "")
 
     def follow(self, operations: list[Operation]) -> None:
         for name, *arguments in operations:
@@ -111,33 +133,65 @@ class Screen:
         self.settled.append(html)
 
     def open(self, html: str) -> None:
-        self.opened = html
+        self.opened.append(halves(html))
+
+    def reopen(self, html: str, inner: int) -> None:
+        self.opened = [halves(html)]
+        for _ in range(inner):
+            before, after = self.opened.pop()
+            start = start_of_last_child(before)
+            self.opened += [(before[:start], after), halves(before[start:])]
 
     def push(self, html: str) -> None:
-        self.opened = self._with(html)
+        before, after = self.opened[-1]
+        self.opened[-1] = before + html, after
 
     def close(self) -> None:
-        self.settled.append(self.opened)
-        self.opened = ""
+        before, after = self.opened.pop()
+        if self.opened:
+            self.push(before + after)
+        else:
+            self.settled.append(before + after)
 
     def replace(self, index: int, html: str) -> None:
         self.settled[index] = html
 
-    def tail(self, html: str, part: str) -> None:
-        self.shown = html, part
-
-    def _with(self, part: str) -> str:
-        for end in ("</tbody>\n</table>\n", "</code></pre>\n", "</ul>\n", "</ol>\n"):
-            if self.opened.endswith(end):
-                return self.opened.removesuffix(end) + part + end
-        assert not part
-        return self.opened
+    def tail(self, *shown: str) -> None:
+        self.shown = shown
 
     @property
     def html(self) -> str:
-        return "".join((*self.settled, self._with(self.shown[1]), self.shown[0]))
+        tail, *parts = self.shown
+        inside = ""
+        assert len(parts) == max(1, len(self.opened))
+        for (before, after), part in zip(reversed(self.opened), reversed(parts), strict=False):
+            inside = before + inside + part + after
+        return "".join((*self.settled, inside, tail))
 
 
+def halves(html: str) -> tuple[str, str]:
+    """The HTML of a block before and behind the place for its parts."""
+    for end in ENDS:
+        if html.endswith(end):
+            return html.removesuffix(end), end
+    raise AssertionError(html)
+
+
+def start_of_last_child(html: str) -> int:
+    """Where the last element begins that is not inside another one; a line end belongs to it."""
+    depth = 0
+    for tag in reversed(list(re.finditer(r"\n?<(/?)(\w+)[^>]*>", html))):
+        depth += 0 if tag[2] in ("br", "hr", "input") else 1 if tag[1] else -1
+        if depth == 0:
+            return tag.start() if html[tag.start()] == "<" else tag.start() + 1
+    raise AssertionError(html)
+
+
+ENDS = ["</tbody>\n</table>\n", "</code></pre>\n", "</ul>\n", "</ol>\n", "</li>\n"]
+ENDS += ["</blockquote>\n", "</p>\n", *(f"</h{n}>\n" for n in (1, 2))]
+
+
+@pytest.mark.usefixtures("limits")
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 33, 1000])
 @pytest.mark.parametrize("text", [SAMPLE, SAMPLE.replace("\n", "\r\n")])
 @pytest.mark.parametrize("cosmetics", [False, True])
@@ -200,10 +254,13 @@ def flushed(*deltas: str) -> tuple[StreamingMarkdown, list[Operation]]:
             [("push", "<li>b</li>\n"), ("close",), ("tail", "<p>c</p>\n", "")],
         ),
         (["```\na\n", "b\nc"], [("push", "b\n"), ("tail", "", "c")]),
-        (["```\na\n", "b<\n```\n"], [("push", "b&lt;\n"), ("open",), ("close",), ("tail", "", "")]),
+        (
+            ["```\na\n", "b<\n```\n"],
+            [("push", "b&lt;\n"), ("reopen",), ("close",), ("tail", "", "")],
+        ),
         (["|a|\n|-|\n|1|\n", "|2|\n"], [("push",), ("tail", "", "")]),
         (["[a]\n\nb\n", "\n[a]: https://e.org\n"], [("settle",), ("replace",), ("tail", "", "")]),
-        (["- a\n- b\n- c\n", "\n- d\n"], [("push",), ("open",), ("tail",)]),
+        (["- a\n- b\n- c\n", "\n- d\n"], [("reopen",), ("push",), ("tail",)]),
     ],
 )
 def test_operations(deltas: list[str], expected: list[Operation]) -> None:
@@ -230,6 +287,16 @@ def test_a_flush_without_text_has_no_operations() -> None:
         ("", "- [x] done\n"),
         ("", "## Heading\n"),
         ("", "```sh\nls\n```\n"),
+        ("", "> A quoted paragraph.\n>\n"),
+        ("", "> Quoted **text** that goes on.\n"),
+        ("- a\n", "  - a child of an item\n"),
+        ("> - a\n>\n>   ```py\n", ">   x = 1  # so much code\n"),
+        ("- a\n  |b|\n  |-|\n", "  | a row in an item |\n"),
+        ("", "    x = 1  # indented code\n"),
+        ("", "A sentence with **bold** words. "),
+        ("- [ ] ", "A sentence with `code` in an item. "),
+        ("", "[label]: https://example.org\n"),
+        ("$$\n", "x^2 + y^2 + z^2 = 1 \\\\\n"),
     ],
 )
 def test_operations_do_not_grow_with_the_text(head: str, line: str) -> None:
@@ -244,8 +311,8 @@ def test_operations_do_not_grow_with_the_text(head: str, line: str) -> None:
 
 def test_the_colours_come_once() -> None:
     markdown, operations = flushed("```python\nprint()\n", "print()\n", "```")
-    name, html = operations[0]
-    assert name == "open"
+    name, html, _ = operations[0]
+    assert name == "reopen"
     assert '<span class="nb">print</span>' in str(html)
     markdown.feed("\n\nNext\n")
     assert markdown.flush() == [("close",), ("tail", "<p>Next</p>\n", "")]
