@@ -53,6 +53,8 @@ class _OpenFence(_OpenCode):
         lines = token.content.split("\n")
         first = start_of(tokens) + 1
         count = min(parsed.complete - first, len(lines) - 1)
+        if count > 0 and not lines[count - 1].strip():
+            count -= 1  # at the end of its item it makes the list loose
         split = self._split_lines(lines, first, count, token.markup)
         if is_over or token.meta["closed"]:
             split = split._replace(parts=split.parts + split.rest, rest=[])

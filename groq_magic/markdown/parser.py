@@ -16,13 +16,13 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock, blockquote, code, list_block
+from markdown_it.parser_block import RuleFuncBlockType
+from markdown_it.rules_block import StateBlock, blockquote, code, lheading, list_block, paragraph
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import emphasis, image, link, strikethrough
 from markdown_it.token import Token
 
 from . import inline_html, limits, links, markers, math
-from .alerts import alerts_rule
 from .code import code_html, fence_rule
 from .flanking import beside_cjk
 from .segments import inline_rule
@@ -124,6 +124,7 @@ def _tables_rule(state: StateCore) -> None:
 
 def _block_rule(state: StateCore) -> None:
     markers.block_rule(state)
+    markers.title_alerts(state.tokens)
     _set_directions(state.tokens)
 
 
@@ -153,7 +154,7 @@ def _make_parser() -> MarkdownIt:
     _set_inline_rules(parser)
     _set_block_rules(parser)
     rules = (links.safe_links_rule, _tasks_rule, _headings_rule, _tables_rule)
-    for rule in (*rules, alerts_rule, inline_html.hide_comments_rule):
+    for rule in (*rules, inline_html.hide_comments_rule):
         parser.core.ruler.push(rule.__name__, rule)
     for kind in ("fence", "code_block"):
         parser.add_render_rule(kind, _render_rule(code_html))
@@ -175,19 +176,28 @@ def _set_inline_rules(parser: MarkdownIt) -> None:
     parser.core.ruler.at("inline", inline_rule)
 
 
+_INTERRUPTS = ["paragraph", "reference", "blockquote", "list"]
+_LEAVES: tuple[tuple[str, RuleFuncBlockType, list[str]], ...] = (  # each with what it may interrupt
+    ("table", limits.table_rule(table_rule), _INTERRUPTS[:2]),
+    ("code", code, []),
+    ("math", math.block_rule, _INTERRUPTS),
+    ("fence", fence_rule, _INTERRUPTS),
+    ("reference", limits.definition_rule(links.reference_rule), []),
+    ("heading", markers.heading_rule, _INTERRUPTS[:3]),
+    ("lheading", lheading, []),
+    ("paragraph", paragraph, []),
+)
+
+
 def _set_block_rules(parser: MarkdownIt) -> None:
-    """Each rule with the names of those whose blocks it may interrupt."""
-    names = ["paragraph", "reference", "blockquote", "list"]
-    math_rule = markers.as_written(math.block_rule)
-    parser.block.ruler.before("fence", "math", math_rule, {"alt": names})
-    parser.block.ruler.at("fence", markers.as_written(fence_rule), {"alt": names})
-    parser.block.ruler.at("heading", markers.heading_rule, {"alt": names[:3]})
-    parser.block.ruler.at("blockquote", limits.nested_rule(blockquote), {"alt": names})
-    parser.block.ruler.at("list", limits.nested_rule(list_block), {"alt": names[:3]})
-    parser.block.ruler.at("table", limits.table_rule(table_rule), {"alt": names[:2]})
+    """Each leaf sees the text as it is written; lists also see their other marker."""
+    parser.block.ruler.before("fence", "math", math.block_rule)
+    for name, rule, interrupted in _LEAVES:
+        parser.block.ruler.at(name, markers.seeing("written", rule), {"alt": interrupted})
+    parser.block.ruler.at("blockquote", limits.nested_rule(blockquote), {"alt": _INTERRUPTS})
+    marked_list = markers.seeing("marked", limits.nested_rule(list_block))
+    parser.block.ruler.at("list", marked_list, {"alt": _INTERRUPTS[:3]})
     parser.block.ruler.before("table", "item", _item_rule)
-    parser.block.ruler.at("code", markers.as_written(code))
-    parser.block.ruler.at("reference", limits.definition_rule(links.reference_rule))
     parser.core.ruler.at("block", _block_rule)
 
 

@@ -164,11 +164,11 @@ def retractions(text: str, size: int, *, cosmetics: bool) -> int:
     for start in range(0, len(text), size):
         markdown.feed(text[start : start + size])
         markdown.flush()
-        shown = markdown.snapshot()
-        rest = shown["open"] + shown["part"] + shown["tail"]
-        now = seen("".join(shown["settled"][known:]) + rest)
+        settled = markdown.snapshot()["settled"]
+        rest = markdown.html[sum(map(len, settled)) :]
+        now = seen("".join(settled[known:]) + rest)
         count += vanished(before[0], now[0]) + vanished(before[1], now[1])
-        before, known = seen(rest), len(shown["settled"])
+        before, known = seen(rest), len(settled)
     return count
 
 

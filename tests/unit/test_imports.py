@@ -23,7 +23,7 @@ ORDER += "prompt conversation resuming api demo ipython __init__".split()
 INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
-    "markdown": "limits code math links inline_html flanking markers alerts tables segments parser"
+    "markdown": "limits code math links inline_html flanking markers tables segments parser"
     " stability blocks open_blocks open_leaves transcript tail streaming",
     "display": "frontend beside status static table growing pace widget live show",
     "prompt": "images values response_format messages interpolation",
@@ -35,7 +35,7 @@ INSIDE = {
 ONLY_IN = {
     "httpx": "wire.endpoint wire.failures wire.body wire.connect wire.client",
     "markdown_it": "markdown.limits markdown.code markdown.math markdown.links markdown.inline_html"
-    " markdown.flanking markdown.markers markdown.alerts markdown.tables markdown.segments"
+    " markdown.flanking markdown.markers markdown.tables markdown.segments"
     " markdown.parser markdown.stability markdown.blocks markdown.open_blocks markdown.open_leaves"
     " markdown.transcript markdown.tail markdown.streaming",
     "pygments": "markdown.code",

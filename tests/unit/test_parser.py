@@ -227,6 +227,10 @@ def test_links_that_lead_nowhere_show_their_text(text: str, html: str) -> None:
         ("a • b\n•c", "<p>a • b\n•c</p>\n"),
         ("```\n• a\n```", ">• a\n</code>"),
         ("    • a", ">• a\n</code>"),
+        ("a\n     • b", "<p>a\n• b</p>"),
+        ("- a\n         • b", "<li>a\n• b</li>"),
+        ("- ```\n  • a\n  ```", ">• a\n</code>"),
+        ("- x\n\n  • a|b\n  -|-", ">• a</th>"),
         ("$$\n• a\n$$", "\n• a\n"),
         ("##Title", '<h2 class="jp-toc-ignore">Title</h2>\n'),
         ("a\n###見出し ##", '<p>a</p>\n<h3 class="jp-toc-ignore">見出し</h3>\n'),
@@ -243,9 +247,9 @@ def test_markers(text: str, html: str) -> None:
 @pytest.mark.parametrize(
     ("text", "html"),
     [
-        ("> [!NOTE]\n> a *b*", "<p><strong>Note</strong><br>\na <em>b</em></p>"),
-        ("> [!warning]\n>\n> a", "<p><strong>Warning</strong></p>\n<p>a</p>"),
-        ("- > [!TIP]\n  > a", "<p><strong>Tip</strong><br>\na</p>"),
+        ("> [!NOTE]\n> a *b*", "<p><strong>Note</strong><br>\n\na <em>b</em></p>"),
+        ("> [!warning]\n>\n> a", "<p><strong>Warning</strong><br>\n</p>\n<p>a</p>"),
+        ("- > [!TIP]\n  > a", "<p><strong>Tip</strong><br>\n\na</p>"),
         ("> [!NOTE] a", "<p>[!NOTE] a</p>"),
         ("> [!OTHER]\n> a", "<p>[!OTHER]\na</p>"),
         ("> a\n>\n> [!NOTE]\n> b", "<p>[!NOTE]\nb</p>"),

@@ -84,8 +84,9 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
         ("a[0] and a[1] **b", "<p>a[0] and a[1] <strong>b</strong></p>\n"),
         # No kind of an alert, no bullet.
         ("> [!NO", ""),
-        ("> [!NOTE]", ""),
-        ("> [!NOTE]\n> a", "<blockquote>\n<p><strong>Note</strong><br>\na</p>\n</blockquote>\n"),
+        ("> [!NOT", ""),
+        ("> [!NOTE]", "<blockquote>\n<p><strong>Note</strong><br>\n</p>\n</blockquote>\n"),
+        ("> [!NOTE]\n> a", "<blockquote>\n<p><strong>Note</strong><br>\n\na</p>\n</blockquote>\n"),
         ("Some text\n•", "<p>Some text</p>\n"),
         ("Some text\n• a", "<p>Some text</p>\n<ul>\n<li>a</li>\n</ul>\n"),
         # No tags and no comments.
