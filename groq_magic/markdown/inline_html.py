@@ -24,7 +24,7 @@ _TAG = re.compile(
     re.DOTALL,
 )
 _OPENINGS = frozenset(f"<{name}>" for name in _NAMES)
-_WHOLE = ["<br />", "<!--", "<http://", "<https://", *_OPENINGS, *(f"</{name}>" for name in _NAMES)]
+_WHOLE = ["<br />", "<!--", *_OPENINGS, *(f"</{name}>" for name in _NAMES)]
 _BEGUN = _OPENINGS.union(tag[:size] for tag in _WHOLE for size in range(1, len(tag)))
 
 

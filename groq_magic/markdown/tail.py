@@ -146,7 +146,6 @@ def _without_table_head(content: str) -> str:
 # Inline markup
 
 _MARK = re.compile(r"\\.|`+|\*+|_+|~~|!?\[|\]|\$+|<", re.DOTALL)
-_BEGUN_URL = re.compile(r"<https?://[^\s<>]*")
 _TARGET = re.compile(r"\(\s*(?:<[^<>\n]*|[^\s<]*)(?:>?\s+(?:[\"'(].*)?)?", re.DOTALL)
 
 
@@ -220,8 +219,6 @@ class _Completion:
         if tag is None and self._text.startswith("<!--", start):
             self._text = self._text[:start]
             return None
-        if _BEGUN_URL.fullmatch(self._text, start):
-            self._text = self._text[:start] + self._text[start + 1 :]
         if tag and tag["name"] and not tag["end"]:
             self._closing.append(f"</{tag['name']}>")
         elif tag and tag["end"] and tag[0] in self._closing:

@@ -160,16 +160,26 @@ def per_thousand(texts: Sequence[str], size: int, *, cosmetics: bool) -> float:
 
 def retractions(text: str, size: int, *, cosmetics: bool) -> int:
     """Of a text that is flushed every ``size`` characters; without cosmetics, of re-rendering."""
-    markdown, before, known, count = StreamingMarkdown(cosmetics=cosmetics), seen(""), 0, 0
+    markdown, before, count = StreamingMarkdown(cosmetics=cosmetics), "", 0
     for start in range(0, len(text), size):
         markdown.feed(text[start : start + size])
         markdown.flush()
-        settled = markdown.snapshot()["settled"]
-        rest = markdown.html[sum(map(len, settled)) :]
-        now = seen("".join(settled[known:]) + rest)
-        count += vanished(before[0], now[0]) + vanished(before[1], now[1])
-        before, known = seen(rest), len(settled)
+        now = markdown.html
+        same = before.rfind("<", 0, max(0, shared(before, now) - 200))  # well before a change
+        old, new = seen(before[max(same, 0) :]), seen(now[max(same, 0) :])
+        count += vanished(old[0], new[0]) + vanished(old[1], new[1])
+        before = now
     return count
+
+
+def shared(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        is_same = other.startswith(one[low:middle], low)
+        low, high = (middle, high) if is_same else (low, middle - 1)
+    return low
 
 
 def vanished(before: Sequence[str], now: Sequence[str]) -> int:

@@ -93,8 +93,6 @@ FORMULA = '<span class="mathjax_process tex2jax_process">\\(a_1\\)</span>'
         ("a <b", "<p>a</p>\n"),
         ("a < b", "<p>a &lt; b</p>\n"),
         ("a <b><sub>", "<p>a</p>\n"),
-        ("a <http", "<p>a</p>\n"),
-        ("a <https://e.org", '<p>a <a href="https://e.org">https://e.org</a></p>\n'),
         ("H<sub>2", "<p>H<sub>2</sub></p>\n"),
         ("H<sub>2</s", "<p>H<sub>2</sub></p>\n"),
         ("<b>a <i>b</b> *c", "<p><b>a &lt;i&gt;b</b> <em>c</em></p>\n"),
