@@ -22,6 +22,9 @@ from .limits import is_within_reach
 
 # MathJax typesets elements of the first class; its version 2, in nbconvert's pages, the second.
 _CLASS = ' class="mathjax_process tex2jax_process"'
+OPEN_MARK = "`" * 40  # around the source of an open formula; no text has as many
+_SOURCE_STYLE = "font-family:var(--jp-code-font-family,monospace);font-size:.9em;opacity:.6"
+_SOURCE_STYLE += ";padding:1px 4px;background:rgba(128,128,128,.1)"
 _COUNT_LIMIT = 1_000  # formulas of a text; the real answer with the most has 119
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)", "$": "$"}
 _TYPESET = {"$$": ("\\[", "\\]"), "$": ("\\(", "\\)")}
@@ -77,11 +80,10 @@ def inline_rule(state: StateInline, silent: bool) -> bool:
 def block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """A formula with lines of its own; it may interrupt a paragraph."""
     first = line_at(state, start)
-    environment = _BLOCK_ENVIRONMENT.match(first)
-    opener = "" if environment else first[:2]
-    closer = f"\\end{{{environment[1]}}}" if environment else _CLOSERS.get(opener)
-    if closer is None or opener in ("$", "\\(") or state.is_code_block(start):
+    found = block_delimiters(first)
+    if not found or state.is_code_block(start):
         return False
+    opener, closer = found
     first = first[len(opener) :]
     last = _last_line(state, start, end, first, closer)
     if last is None:
@@ -90,10 +92,18 @@ def block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         lines = [first, *(line_at(state, line) for line in range(start + 1, last + 1))]
         token = state.push("math_block", "", 0)
         token.block, token.map = True, [start, last + 1]
-        token.content = "\n".join(lines).rstrip()[: None if environment else -len(closer)]
+        token.content = "\n".join(lines).rstrip()[: -len(closer) if opener else None]
         token.markup = opener
         state.line = last + 1
     return True
+
+
+def block_delimiters(text: str) -> tuple[str, str] | None:
+    """What opens and closes the formula that a block begins with; an environment keeps its own."""
+    environment = _BLOCK_ENVIRONMENT.match(text)
+    if environment:
+        return "", f"\\end{{{environment[1]}}}"
+    return (text[:2], _CLOSERS[text[:2]]) if text[:2] in ("$$", "\\[") else None
 
 
 def _last_line(state: StateBlock, start: int, end: int, first: str, closer: str) -> int | None:
@@ -116,6 +126,18 @@ def _last_line(state: StateBlock, start: int, end: int, first: str, closer: str)
         line += 1
     searched[search] = line
     return None
+
+
+def open_formula_html(token: Token) -> str:
+    """The source of a block formula that is not closed yet."""
+    return f'<div style="{_SOURCE_STYLE};white-space:pre-wrap">{escapeHtml(token.content)}</div>\n'
+
+
+def inline_code_html(token: Token) -> str:
+    """Inline code, or the source of a formula that is not closed yet."""
+    if token.markup == OPEN_MARK:
+        return f'<span style="{_SOURCE_STYLE}">{escapeHtml(token.content)}</span>'
+    return f"<code>{escapeHtml(token.content)}</code>"
 
 
 def formula_html(token: Token) -> str:

@@ -12,7 +12,7 @@ from .code import code_frame
 from .limits import HEAD
 from .open_blocks import OpenBlock, OpenItem, OpenList, OpenQuote, Split, Tokens
 from .parser import Environment, parse_inline, segments, to_html
-from .stability import Parsed, children_of, lines_of, start_of
+from .stability import Parsed, children_of, is_blank, lines_of, start_of
 from .tables import cells_in, covered
 
 
@@ -23,11 +23,17 @@ class _OpenCode(OpenBlock):
         """The HTML, with an unsettled part ``tail`` at the end."""
         return Block.html(self, tail)
 
-    def _split_lines(self, lines: list[str], first: int, count: int, markup: str = "") -> Split:
-        """``count`` lines are settled; ``first`` is the number of the first one."""
+    def _split_lines(self, lines: list[str], first: int, count: int, *, is_over: bool) -> Split:
+        """``count`` lines are complete; ``first`` is the number of the first one.
+
+        Blank lines wait in a list: it is loose if they are the last ones of an item.
+        """
+        while self.parent and not is_over and count > 0 and is_blank(lines[count - 1]):
+            count -= 1
         settled = "".join(f"{line}\n" for line in lines[:count])
         rest = "\n".join(lines[count:])
-        parts, others = ([[_text(text, markup)]] if text else [] for text in (settled, rest))
+        parts, others = ([[_text(text)]] if text else [] for text in (settled, rest))
+        parts, others = (parts + others, []) if is_over else (parts, others)
         return Split(parts, others, first + count)
 
 
@@ -53,11 +59,8 @@ class _OpenFence(_OpenCode):
         lines = token.content.split("\n")
         first = start_of(tokens) + 1
         count = min(parsed.complete - first, len(lines) - 1)
-        if count > 0 and not lines[count - 1].strip():
-            count -= 1  # at the end of its item it makes the list loose
-        split = self._split_lines(lines, first, count, token.markup)
-        if is_over or token.meta["closed"]:
-            split = split._replace(parts=split.parts + split.rest, rest=[])
+        is_over |= token.meta["closed"]
+        split = self._split_lines(lines, first, count, is_over=is_over)
         self._code += "".join(part[0].content for part in split.parts)
         before, self._coloured = self._coloured, ""
         if token.meta["closed"]:
@@ -79,10 +82,8 @@ class _OpenIndented(_OpenCode):
         stub = 0 if self.is_new else 1
         lines = tokens[0].content.split("\n")[stub:]
         first = start_of(tokens) + stub
-        count = len(lines) - 1
-        return self._split_lines(
-            lines, first, count if is_over else min(count, max(parsed.complete - first, 0))
-        )
+        count = min(len(lines) - 1, max(parsed.complete - first, 0))
+        return self._split_lines(lines, first, count, is_over=is_over)
 
 
 class _OpenTable(OpenBlock):
@@ -166,7 +167,7 @@ class OpenText(OpenBlock):
     def _find_tags(self, tokens: Tokens, parsed: Parsed) -> bool:
         """Take the tags of a heading if it has become one; return whether they are others."""
         before = self.before
-        self._is_heading = parsed.is_heading(tokens[0])
+        self._is_heading = tokens[0].type == "heading_open"
         self.before, self.after = self._begin, "</p>\n"
         if self._is_heading:
             tokens[0].attrs |= self._direction  # the head has lost it
@@ -228,8 +229,8 @@ def _body_of(tokens: Tokens) -> int:
     return kinds.index("tbody_open") + 1 if "tbody_open" in kinds else len(tokens)
 
 
-def _text(text: str, markup: str) -> Token:
-    return Token("text", "", 0, content=text, markup=markup)
+def _text(text: str) -> Token:
+    return Token("text", "", 0, content=text)
 
 
 def _inline(text: str) -> Token:

@@ -160,6 +160,8 @@ def _make_parser() -> MarkdownIt:
         parser.add_render_rule(kind, _render_rule(code_html))
     for kind in ("math_inline", "math_block"):
         parser.add_render_rule(kind, _render_rule(math.formula_html))
+    parser.add_render_rule("open_formula", _render_rule(math.open_formula_html))
+    parser.add_render_rule("code_inline", _render_rule(math.inline_code_html))
     parser.render("a")  # compiles the rules: a second thread would see half of them
     return parser
 

@@ -29,12 +29,10 @@ class Start(NamedTuple):
 class Parsed:
     """A text, its top-level blocks, and the line before which it is settled.
 
-    ``known`` are the link definitions before this text; they take precedence. With ``cosmetics``
-    an underline that is not complete makes no heading.
+    ``known`` are the link definitions before this text; they take precedence.
     """
 
-    def __init__(self, text: str, known: MutableMapping[str, Any], *, cosmetics: bool) -> None:
-        self._cosmetics = cosmetics
+    def __init__(self, text: str, known: MutableMapping[str, Any]) -> None:
         self.text = text
         self.lines = text.split("\n")
         self.definitions: dict[str, Any] = {}
@@ -58,11 +56,6 @@ class Parsed:
         """Whether nothing can make the begin of a list item another block."""
         line = start_of(item)
         return line < self.complete or self.is_long_text(line, item)
-
-    def is_heading(self, begin: Token) -> bool:
-        """Whether a paragraph has become a heading."""
-        is_shown = not self._cosmetics or lines_of(begin)[1] <= self.complete
-        return begin.type == "heading_open" and is_shown
 
     def formula_line(self, lines: Sequence[int]) -> int:
         """The first of these lines that may still become a formula, or the line after them."""

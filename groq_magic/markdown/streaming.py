@@ -17,7 +17,7 @@ from .open_blocks import Container, OpenBlock, OpenItem, OpenList, Split
 from .open_leaves import KINDS
 from .parser import parse_inline, to_html
 from .stability import Parsed, lines_of, start_of
-from .tail import complete_tail
+from .tail import complete_tail, undecided_length
 from .transcript import Operation, Transcript
 
 _SHORT = 1_000  # characters; what is shorter is not worth opening
@@ -42,6 +42,7 @@ class StreamingMarkdown:
         self._cosmetics = cosmetics
         self._pending: list[str] = []
         self._source = ""  # what is not settled; parsed again at each flush
+        self._undecided = ""  # behind that; not parsed yet
         self._transcript = Transcript()
         self._definitions: dict[str, Any] = {}  # the settled ones
         self._newly_settled: dict[str, tuple[str, str]] = {}  # targets, since the last flush
@@ -89,14 +90,22 @@ class StreamingMarkdown:
         waits = text.endswith("\r") and not is_complete  # a CR for its LF
         self._pending = ["\r"] if waits else []
         text = text[:-1] if waits else text
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        self._source += text.replace("\0", "\ufffd")
+        text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+        self._source += self._undecided + text
+        self._undecided = ""
+        if self._cosmetics and not is_complete and self._begins_line():
+            length = undecided_length(self._source)
+            self._undecided = self._source[len(self._source) - length :]
+            self._source = self._source[: len(self._source) - length]
+
+    def _begins_line(self) -> bool:
+        return "\n" in self._source or not self._transcript.is_in_line
 
     def _advance(self) -> Parsed:
         """Settle what can be settled; return the rest, parsed."""
         while True:
             source = self._transcript.head + self._source
-            parsed = Parsed(source, self._definitions, cosmetics=self._cosmetics)
+            parsed = Parsed(source, self._definitions)
             has_open = bool(self._transcript.opened)
             is_done = self._advance_open(parsed) if has_open else self._advance_blocks(parsed)
             if is_done:

@@ -15,6 +15,7 @@ from markdown_it.token import Token
 from .flanking import is_cjk
 from .inline_html import find_tag, without_begun_tags
 from .math import find_formula
+from .open_formulas import inline_source, with_open_formula
 from .stability import lines_of
 
 _LIMIT = 10_000  # characters; longer paragraphs are not parsed a second time
@@ -22,86 +23,40 @@ _HIDDEN_IF_EMPTY = {"paragraph_open", "heading_open", "list_item_open", "blockqu
 _HIDDEN_IF_EMPTY |= {"bullet_list_open", "ordered_list_open"}
 
 
+def undecided_length(text: str) -> int:
+    r"""How many characters at the end are not to be parsed: a line that may become anything.
+
+    >>> undecided_length("Text\n-"), undecided_length("Text\n- a"), undecided_length("12")
+    (1, 0, 2)
+    """
+    line = text[text.rfind("\n", -_LONGEST_LINE) + 1 :]
+    return len(line) if len(line) < _LONGEST_LINE and _UNDECIDED.fullmatch(line) else 0
+
+
 def complete_tail(tokens: list[Token], text: str) -> list[Token]:
     """The tokens to show for the tokens at the end of ``text``."""
-    last = text.count("\n") - text.endswith("\n")  # the number of the last line
-    is_partial = not text.endswith("\n")
-    if tokens and tokens[-1].type == "text":
-        return [] if _may_close(tokens[-1].content, tokens[-1].markup) else tokens
-    if formula := _with_open_formula(tokens, text):
+    if formula := with_open_formula(tokens, text):
         return formula
-    at_end = [i for i in range(len(tokens)) if _end(tokens, i) > last]
-    with_text = [i for i in at_end if tokens[i].content]
-    if with_text and tokens[index := with_text[-1]].type == "inline":
-        _complete_token(tokens, index, is_partial=is_partial)
-        is_partial = is_partial or not tokens[index].content
-    elif at_end and is_partial:
-        _hide_undecided(tokens, at_end[-1], last)
-    return _without_empty(tokens, last) if is_partial else tokens
+    last = text.count("\n") - text.endswith("\n")  # the number of the last line
+    texts = (i for i, token in enumerate(tokens) if token.type == "inline" and token.content)
+    index = max(texts, default=-1)
+    is_shown = index < 0 or _end(tokens, index) <= last or _complete_token(tokens, index)
+    is_partial = not text.endswith("\n")
+    return tokens if is_shown and not is_partial else _without_empty(tokens, last)
 
 
 def _end(tokens: list[Token], index: int) -> int:
-    """The line after a leaf block; the line under the text of a heading belongs to it."""
-    token = tokens[index]
-    if token.nesting:
-        return 0
-    around = tokens[index - 1].map if token.type == "inline" else None
-    return (around or token.map or [0, 0])[1]
+    """The line after a text; the line under the text of a heading belongs to it."""
+    return (tokens[index - 1].map or tokens[index].map or [0, 0])[1]
 
 
-_FORMULA = re.compile(r"^ {0,3}(\$\$|\\\[|\\begin\{)", re.MULTILINE)
-_CLOSERS = {"$$": "$$", "\\[": "\\]", "\\begin{": "\\end{"}
-
-
-def _with_open_formula(tokens: list[Token], text: str) -> list[Token] | None:
-    """The tokens with an unfinished formula as its source; its lines are no list, for example."""
-    blank = max((found.end() for found in re.finditer(r"^[ \t]*\n", text, re.MULTILINE)), default=0)
-    found = _FORMULA.search(text, blank)
-    if not found or _CLOSERS[found[1]] in text[found.end() :]:
-        return None
-    line = text.count("\n", 0, found.start())
-    tops = (i for i, token in enumerate(tokens) if not token.level)
-    cut = next((i for i in tops if lines_of(tokens[i])[1:] > [line]), None)
-    if cut is None or tokens[cut].type != "paragraph_open":
-        return None
-    shown = tokens[cut : cut + 3]
-    before = text[: found.start()].split("\n")[lines_of(shown[0])[0] : line]
-    shown[1].content = "\n".join([*before, _escaped(text[found.start() :].rstrip("\n"))])
-    return [*tokens[:cut], *shown]
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
-
-
-def _may_close(line: str, markup: str) -> bool:
-    """Whether a line of code may become the end of a fence with that markup."""
-    return bool(markup and line.strip()) and not line.strip().strip(markup[0])
-
-
-def _hide_undecided(tokens: list[Token], index: int, last: int) -> None:
-    """Hide a rule, a fence or the end of a fence whose line is not complete."""
-    token = tokens[index]
-    is_begun = token.map == [last, last + 1]
-    if is_begun and token.type in ("hr", "fence"):
-        del tokens[index]
-    elif token.type == "fence" and not token.meta["closed"]:
-        before, newline, line = token.content.rpartition("\n")
-        if _may_close(line, token.markup):
-            token.content = before + newline
-
-
-def _complete_token(tokens: list[Token], index: int, *, is_partial: bool) -> None:
-    """Complete an inline token; an underline that is not complete makes no heading."""
+def _complete_token(tokens: list[Token], index: int) -> bool:
+    """Complete a text; return whether there is something to show."""
     token, parent = tokens[index], tokens[index - 1]
-    if is_partial and parent.type == "heading_open" and parent.markup in ("-", "="):
-        end = tokens[index + 1]
-        parent.tag = end.tag = "p"
-        parent.hidden = end.hidden = tokens[index - 2].type == "list_item_open"
     is_cell = parent.type in ("th_open", "td_open")
-    content = token.content if is_cell else _decided(token.content, is_partial=is_partial)
-    content = completed(content) if len(content) < _LIMIT else content
-    token.content = content
+    content = token.content if is_cell else _without_table_head(token.content)
+    token.content = completed(content) if len(content) < _LIMIT else content
+    return bool(token.content)
 
 
 def _without_empty(tokens: list[Token], last: int) -> list[Token]:
@@ -117,20 +72,17 @@ def _without_empty(tokens: list[Token], last: int) -> list[Token]:
     return kept
 
 
-# Lines that only the next characters decide
+# Lines that only the next characters decide: markers, the number of an item, the begin of a fence,
+# the underline of a heading.
 
-_MARKERS = re.compile(r"[-=+*#>~_`|:•]{1,3}")
-_NUMBER = re.compile(r"\d{1,9}[.)]?")
+_LONGEST_LINE = 1_000  # characters
+_UNDECIDED = re.compile(
+    r"[ \t>]*(?:(?:[-+*•]|\d{1,9}[.)])[ \t]+)*"
+    r"(?:[-=+*#>~_`|:•]*|\$|\d{1,3}[.)]?|(?:```|~~~)[^`\n]*"
+    r"|\\(?:b|be|beg|begi|begin(?:\{[a-z]*\*?)?)?)[ \t]*"
+)
 _DELIMITERS = re.compile(r"[ |:\-\t]*")
 _ROW = re.compile(r"\|(?: |-|:|$)")
-
-
-def _decided(content: str, *, is_partial: bool) -> str:
-    """The text without lines at its end that may become something else."""
-    content = _without_table_head(content)
-    before, newline, line = content.rpartition("\n")
-    is_undecided = _MARKERS.fullmatch(line.strip()) or (newline and _NUMBER.fullmatch(line))
-    return before if is_partial and is_undecided else content
 
 
 def _without_table_head(content: str) -> str:
@@ -146,6 +98,9 @@ def _without_table_head(content: str) -> str:
 # Inline markup
 
 _MARK = re.compile(r"\\.|`+|\*+|_+|~~|!?\[|\]|\$+|<", re.DOTALL)
+# At the end: markup that opens, or an autolink that may; a URL, which is no link before it ends.
+_OPENERS = re.compile(r"(?:!?\[|[*_~]|<(?:h|ht|htt|https?(?::/?)?)?)+\Z")
+_URL = re.compile(r"<?(https?):(//[^\s<>]*)\Z")
 _TARGET = re.compile(r"\(\s*(?:<[^<>\n]*|[^\s<]*)(?:>?\s+(?:[\"'(].*)?)?", re.DOTALL)
 
 
@@ -157,7 +112,8 @@ def completed(text: str) -> str:
     """
     if re.fullmatch(r"\[(?:[ xX]|![A-Za-z]*)?\]?", text):  # the box of a task, the kind of an alert
         return ""
-    return _Completion(without_begun_tags(text).rstrip("*_~").removesuffix("\\")).completed()
+    text = _URL.sub(r"\1\\:\2", _OPENERS.sub("", without_begun_tags(text)))
+    return _Completion(text.removesuffix("\\")).completed()
 
 
 def _is_letter(character: str) -> bool:
@@ -190,8 +146,8 @@ class _Completion:
         if formula_end >= 0:
             return formula_end
         if mark in ("\\(", "\\[", "$$"):
-            self._text = self._text[:start] + _escaped(self._text[start:])
-            return None  # an unfinished formula is shown as its source
+            self._text = self._text[:start] + inline_source(self._text[start:])
+            return None
         if mark == "<":
             return self._after_tag(start)
         if mark[0] == "`":
@@ -250,5 +206,11 @@ class _Completion:
         if before and not before.isspace() and not (run[0] == "_" and after.isalnum()):
             while closing and closing[-1][0] == run[0] and left >= len(closing[-1]):
                 left -= len(closing.pop())
-        if 0 < left <= 3 and after and not after.isspace() and not _is_letter(before):
+        if 0 < left <= 3 and after and not after.isspace() and _may_open(run, before):
             closing += [run[0] * 2] * (left > 1) + [run[0]] * (left % 2)
+
+
+def _may_open(run: str, before: str) -> bool:
+    """Whether a run behind that character opens; ``5*3`` and ``2**3`` are products."""
+    is_product = before.isascii() and (len(run) == 1 or before.isdigit())
+    return not _is_letter(before) or (run[0] == "*" and not is_product)

@@ -46,8 +46,12 @@ class Transcript:
     def head(self) -> str:
         """What is parsed in the place of the open blocks' settled parts."""
         lines = [block.indent + line for block in self.opened for line in block.head]
-        is_in_line = self.opened and isinstance(self.opened[-1], OpenText)
-        return "\n".join(lines) + "\n" * bool(lines and not is_in_line)
+        return "\n".join(lines) + "\n" * bool(lines and not self.is_in_line)
+
+    @property
+    def is_in_line(self) -> bool:
+        """Whether what follows the settled parts is in the middle of a line."""
+        return bool(self.opened) and isinstance(self.opened[-1], OpenText)
 
     def snapshot(self) -> dict[str, Any]:
         """All that is shown.

@@ -24,7 +24,7 @@ INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
     "markdown": "limits code math links inline_html flanking markers tables segments parser"
-    " stability blocks open_blocks open_leaves transcript tail streaming",
+    " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
     "display": "frontend beside status static table growing pace widget live show",
     "prompt": "images values response_format messages interpolation",
     "demo": "server",
@@ -37,7 +37,7 @@ ONLY_IN = {
     "markdown_it": "markdown.limits markdown.code markdown.math markdown.links markdown.inline_html"
     " markdown.flanking markdown.markers markdown.tables markdown.segments"
     " markdown.parser markdown.stability markdown.blocks markdown.open_blocks markdown.open_leaves"
-    " markdown.transcript markdown.tail markdown.streaming",
+    " markdown.transcript markdown.open_formulas markdown.tail markdown.streaming",
     "pygments": "markdown.code",
     "anywidget": "display.widget",
     "IPython.display": "display.live display.table display.show",

@@ -95,6 +95,8 @@ def test_any_text(text: str) -> None:
         "- [x] a task of many words\n  and lines\n  - b\n- [ ] c\n",
         "> some words, **bold\nlazy** words and more\nlazy words\n===\n> a | b\n",
         "- some words in an item\n  that becomes\n  a heading\n  ---\n  b\n",
+        "- ```\n\n- a\n",
+        "- ```\n  b\n\n  ```\n",
         "\u00a0\nsome words below white space that is left out\n",
     ],
 )
