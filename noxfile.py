@@ -1,6 +1,4 @@
-"""The project's commands: ``nox -s lab``, ``nox -s tests``, ``nox -s unit``, ``nox -s coverage``,
-``nox -s install``, ``nox -s bench``,
-``nox -s mutants``, ``nox -s docs``, ``nox -s lint``."""
+"""The project's commands; ``nox -l`` lists them."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ import nox
 nox.options.sessions = ["tests", "lint"]
 nox.options.reuse_existing_virtualenvs = True
 
-# Many tests wait for a process; a file shares its server, kernel or browser.
-IN_PARALLEL = ("-n", "4", "--dist", "loadfile")
+# Many tests wait for a process; a file shares its server or kernel. In the files' own order the
+# tests in the browser, which share a JupyterLab, come one after another.
+IN_PARALLEL = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 @nox.session

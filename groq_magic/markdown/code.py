@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from time import thread_time
+from typing import Any
 
 import pygments
 from markdown_it.common.utils import escapeHtml, unescapeAll
@@ -32,7 +33,7 @@ scheme scss sh shell solidity sql swift terraform tex toml ts tsx typescript ver
 xml yaml yml zig zsh
 """
 _LANGUAGES = frozenset(_NAMES.split())
-_HIGHLIGHT_LIMIT = 20_000  # characters; Pygments takes about 50 ms for them
+HIGHLIGHT_LIMIT = 20_000  # characters of a block; Pygments takes about 50 ms for them
 _HIGHLIGHT_SECONDS = 0.1
 _UNCOLOURED = {Name, Punctuation, Whitespace}  # editors do the same; it halves the HTML
 
@@ -56,43 +57,118 @@ def line_at(state: StateBlock, line: int) -> str:
 
 def code_frame(info: str) -> tuple[str, str]:
     """The HTML before and after the text of a code block; ``info`` names its language."""
-    language = _language(info)
+    language = language_of(info)
     name = f"language-{language} " if re.fullmatch(r"[\w+#.-]{1,40}", language) else ""
     before = f'<pre style="{_STYLE}"><code class="{name}highlight" style="{_CODE_STYLE}">'
     return before, "</code></pre>\n"
 
 
-def _language(info: str) -> str:
+def language_of(info: str) -> str:
+    """The language that an info string names."""
     return next(iter(unescapeAll(info).split(maxsplit=1)), "")
 
 
 def code_html(token: Token) -> str:
-    """The HTML of a code block; it has colours if its fence is closed."""
+    """The HTML of a code block."""
     before, after = code_frame(token.info)
-    language, code = _language(token.info), token.content
-    has_colours = token.meta.get("closed") and language in _LANGUAGES and _is_moderate(code)
-    return before + (_highlighted(language, code) if has_colours else escapeHtml(code)) + after
+    is_open = not token.meta.get("closed", True)
+    return before + coloured(language_of(token.info), token.content, is_open=is_open) + after
+
+
+def coloured(language: str, code: str, *, is_open: bool, room: int = HIGHLIGHT_LIMIT) -> str:
+    """The HTML of code, chunk by chunk; an open fence has a last line without colours.
+
+    A chunk that begins after ``room`` characters has no colours.
+    """
+    chunks = ended_chunks(language, code, room)
+    html = [chunk_html(language, chunk) for chunk in chunks]
+    size = sum(map(len, chunks))
+    last, language = code[size:], language if size < room else ""
+    if not is_open:
+        return "".join((*html, chunk_html(language, last)))
+    lines, newline, line = last.rpartition("\n")
+    language = language if len(last) <= _LONGEST_CHUNK else ""
+    return "".join((*html, chunk_html(language, lines + newline), escapeHtml(line)))
+
+
+def chunk_html(language: str, code: str) -> str:
+    """The HTML of a chunk of code, with colours if that is possible."""
+    has_colours = language in _LANGUAGES and _is_moderate(code)
+    return _highlighted(language, code) if has_colours else escapeHtml(code)
+
+
+# The colours of a chunk do not depend on what follows, so that it can settle. Most code has
+# functions or statements that end; where none ends for long, it has colours when the fence closes.
+
+_CHUNK = 300  # characters
+_CONTEXT = 100  # characters behind the end of a chunk
+_LONGEST_CHUNK = 4_000
+_UNENDED = 7_000  # characters after which a chunk surely has no end
+_STATEMENT = re.compile(r"(?<=\n)(?=[^\s}\])])")
+# Their code has code of other languages inside.
+_HOSTS = frozenset(("html", "vue", "django", "jinja", "markdown", "md"))
+
+
+def is_unended(language: str, code: str, room: int = HIGHLIGHT_LIMIT) -> bool:
+    """Whether code without an end of a chunk can settle line by line, without colours."""
+    return language not in _LANGUAGES or len(code) > _UNENDED or room <= 0
+
+
+def ended_chunks(language: str, code: str, room: int = HIGHLIGHT_LIMIT) -> list[str]:
+    """The chunks that a code begins with; the same ones whatever follows."""
+    chunks, start = [], 0
+    while start < room and (end := _end_of_chunk(language, code, start)):
+        chunks.append(code[start:end])
+        start = end
+    return chunks
+
+
+def _end_of_chunk(language: str, code: str, start: int) -> int:
+    """Where the chunk of code from ``start`` ends; 0 if that is not to be seen."""
+    if language not in _LANGUAGES or language in _HOSTS:
+        return 0
+    least = start + _CHUNK
+    while found := _STATEMENT.search(code, least, start + _LONGEST_CHUNK):
+        end = found.start()
+        context = code.find("\n", end + _CONTEXT) + 1
+        if not context:
+            return 0
+        if _is_end(language, code[start:end], code[end:context]):
+            return end
+        least = end + _CONTEXT
+    return 0
+
+
+def _is_end(language: str, before: str, after: str) -> bool:
+    """Whether the lexer reads what is after that place as if nothing were before it."""
+    if not _is_moderate(before + after):
+        return False
+    whole, parts = _lexed(language, before + after), _lexed(language, before)
+    return bool(whole) and whole == parts + _lexed(language, after)
 
 
 def _is_moderate(code: str) -> bool:
     """Whether the code, its longest line and its longest white space are short enough."""
-    return 0 < len(code) <= _HIGHLIGHT_LIMIT and not re.search(r"[^\n]{1001}|\s{101}", code)
+    return 0 < len(code) <= HIGHLIGHT_LIMIT and not re.search(r"[^\n]{1001}|\s{101}", code)
 
 
 @lru_cache(maxsize=128)
 def _highlighted(language: str, code: str) -> str:
-    """Spans with Pygments' short classes, for which Jupyter has styles.
+    """Spans with Pygments' short classes, for which Jupyter has styles."""
+    tokens = _lexed(language, code)
+    if not tokens:
+        return escapeHtml(code)
+    html: str = pygments.format(tokens, HtmlFormatter(nowrap=True))
+    return html
 
-    Without colours if the lexer takes too long or changes a character.
-    """
+
+@lru_cache(maxsize=128)
+def _lexed(language: str, code: str) -> list[tuple[Any, str]]:
+    """The tokens of some code; none if the lexer takes too long or changes a character."""
     lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     tokens, until = [], thread_time() + _HIGHLIGHT_SECONDS
-    for token in lexer.get_tokens(code):
-        tokens.append(token)
+    for kind, text in lexer.get_tokens(code):
+        tokens.append((Text if kind in _UNCOLOURED else kind, text))
         if thread_time() > until:
             break
-    if "".join(text for _, text in tokens) != code:
-        return escapeHtml(code)
-    coloured = [(Text if kind in _UNCOLOURED else kind, text) for kind, text in tokens]
-    html: str = pygments.format(coloured, HtmlFormatter(nowrap=True))
-    return html
+    return tokens if "".join(text for _, text in tokens) == code else []

@@ -8,7 +8,7 @@ from markdown_it.rules_block.table import MAX_AUTOCOMPLETED_CELLS
 from markdown_it.token import Token
 
 from .blocks import Block, Part, begin_of_item, settled_part
-from .code import code_frame
+from .code import HIGHLIGHT_LIMIT, chunk_html, code_frame, ended_chunks, is_unended, language_of
 from .limits import HEAD
 from .open_blocks import OpenBlock, OpenItem, OpenList, OpenQuote, Split, Tokens
 from .parser import Environment, parse_inline, segments, to_html
@@ -38,35 +38,60 @@ class _OpenCode(OpenBlock):
 
 
 class _OpenFence(_OpenCode):
-    """A fence. The colours come when it is closed."""
+    """A fence. Its lines settle in chunks with colours, see `code`, or one by one without."""
 
     def __init__(self, tokens: Tokens, parent: OpenBlock | None, env: Environment) -> None:
         del env
         super().__init__(parent, *code_frame(tokens[0].info))
-        self._info = tokens[0].info
+        self._language = language_of(tokens[0].info)
         # Without the info: with a "|" it could be the head of a table.
         self.head = [" " * tokens[0].meta["indent"] + tokens[0].markup]
-        self._code = ""
-        self._coloured = ""
+        self._room = HIGHLIGHT_LIMIT
+        self._is_unended = is_unended(self._language, "", self._room)
+        self._plain = ""  # the lines without colours,
+        self._first_plain = 0  # their first part,
+        self._coloured = ""  # and their HTML when the fence is closed
 
     def html(self, tail: str = "") -> str:
         """The HTML, with an unsettled part ``tail`` at the end."""
-        return self._coloured or super().html(tail)
+        if not self._coloured:
+            return super().html(tail)
+        settled = self.html_of(self.parts[: self._first_plain])
+        return f"{self.before}{settled}{self._coloured}{self.after}"
 
     def split(self, tokens: Tokens, parsed: Parsed, *, is_over: bool) -> Split:
         """See `OpenBlock.split`."""
         (token,) = tokens
-        lines = token.content.split("\n")
-        first = start_of(tokens) + 1
+        lines, first = token.content.split("\n"), start_of(tokens) + 1
         count = min(parsed.complete - first, len(lines) - 1)
-        is_over |= token.meta["closed"]
-        split = self._split_lines(lines, first, count, is_over=is_over)
-        self._code += "".join(part[0].content for part in split.parts)
-        before, self._coloured = self._coloured, ""
-        if token.meta["closed"]:
-            token.content, token.info = self._code, self._info
-            self._coloured = to_html([token], parsed.env)
+        if not self._is_unended:
+            return self._split_chunks(token, lines[:count], first, is_over=is_over)
+        is_closed = token.meta["closed"]
+        split = self._split_lines(lines, first, count, is_over=is_over or is_closed)
+        self._first_plain = self._first_plain if self._plain else len(self.parts)
+        self._plain += "".join(part[0].content for part in split.parts)
+        html = chunk_html(self._language, self._plain) if is_closed and self._room > 0 else ""
+        before, self._coloured = self._coloured, html if "<" in html else ""
         return split._replace(is_changed=self._coloured != before)
+
+    def _split_chunks(self, token: Token, lines: list[str], first: int, *, is_over: bool) -> Split:
+        """The chunks that have ended are settled."""
+        is_open = not token.meta["closed"]
+        if is_over:
+            rest = [[self._chunk(token.content, is_open=is_open)]] * bool(token.content)
+            return Split(rest, [], first + len(lines))
+        code = "".join(f"{line}\n" for line in lines)
+        settled = ended_chunks(self._language, code, self._room)
+        size = sum(map(len, settled))
+        parts = [[self._chunk(chunk, is_open=False)] for chunk in settled]
+        self._room -= size
+        self._is_unended = is_unended(self._language, code[size:], self._room)
+        rest = [[self._chunk(token.content[size:], is_open=is_open)]] * (len(token.content) > size)
+        return Split(parts, rest, first + code.count("\n", 0, size))
+
+    def _chunk(self, code: str, *, is_open: bool) -> Token:
+        meta = {"is_open": is_open, "room": self._room}
+        return Token("code_chunk", "", 0, content=code, info=self._language, meta=meta)
 
 
 class _OpenIndented(_OpenCode):

@@ -23,7 +23,7 @@ from markdown_it.rules_inline import emphasis, image, link, strikethrough
 from markdown_it.token import Token
 
 from . import inline_html, limits, links, markers, math
-from .code import code_html, fence_rule
+from .code import code_html, coloured, fence_rule
 from .flanking import beside_cjk
 from .segments import inline_rule
 from .segments import segments as segments_of
@@ -160,10 +160,15 @@ def _make_parser() -> MarkdownIt:
         parser.add_render_rule(kind, _render_rule(code_html))
     for kind in ("math_inline", "math_block"):
         parser.add_render_rule(kind, _render_rule(math.formula_html))
+    parser.add_render_rule("code_chunk", _render_rule(_chunk_html))
     parser.add_render_rule("open_formula", _render_rule(math.open_formula_html))
     parser.add_render_rule("code_inline", _render_rule(math.inline_code_html))
     parser.render("a")  # compiles the rules: a second thread would see half of them
     return parser
+
+
+def _chunk_html(token: Token) -> str:
+    return coloured(token.info, token.content, **token.meta)
 
 
 def _set_inline_rules(parser: MarkdownIt) -> None:

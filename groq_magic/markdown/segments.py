@@ -16,8 +16,8 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 SHORTEST = 1_000  # characters
-_LONGEST = 2_000
-_STEP = 500
+_LONGEST = 1_500
+_STEP = 250
 _BRACKETS = re.compile(r"(?:[^\[]*\[){20}[^\[]*(?=\[)")
 _SPACE = re.compile(r"(?<=[^ \n\\])[ \n]")
 _REFERENCE = re.compile(r"(?:\[[^\[\]]*\])+(?![\[(])")

@@ -21,7 +21,7 @@ from .tail import complete_tail, undecided_length
 from .transcript import Operation, Transcript
 
 _SHORT = 1_000  # characters; what is shorter is not worth opening
-_RENDERED_AGAIN = 100  # blocks at a flush, for a link definition that comes late
+_RENDERED_AGAIN = 50  # blocks at a flush, for a link definition that comes late
 _OPEN_AT_ONCE = {"fence", "table_open", "bullet_list_open", "ordered_list_open"}
 
 
@@ -214,7 +214,8 @@ class StreamingMarkdown:
                 loosen(shown[-1], block.level, is_loose=True)
         last = next((index for index, tokens in enumerate(shown) if tokens), 0)
         if self._cosmetics:
-            shown[last] = complete_tail(shown[last], parsed.text)
+            is_block = not last or isinstance(opened[last - 1], Container)
+            shown[last] = complete_tail(shown[last], parsed.text, is_block=is_block)
         for index, tokens in enumerate(shown):
             parse_inline(tokens, parsed.env)
             if index and tokens and _ends_with_text(opened[index - 1 : index + 1]):

@@ -33,9 +33,9 @@ def undecided_length(text: str) -> int:
     return len(line) if len(line) < _LONGEST_LINE and _UNDECIDED.fullmatch(line) else 0
 
 
-def complete_tail(tokens: list[Token], text: str) -> list[Token]:
-    """The tokens to show for the tokens at the end of ``text``."""
-    if formula := with_open_formula(tokens, text):
+def complete_tail(tokens: list[Token], text: str, *, is_block: bool) -> list[Token]:
+    """The tokens to show for the tokens at the end of ``text``; blocks, or parts of one."""
+    if is_block and (formula := with_open_formula(tokens, text)):
         return formula
     last = text.count("\n") - text.endswith("\n")  # the number of the last line
     texts = (i for i, token in enumerate(tokens) if token.type == "inline" and token.content)

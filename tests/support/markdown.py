@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from groq_magic.markdown import limits, open_leaves, render, segments, stability, streaming
+from groq_magic.markdown import code, limits, open_leaves, render, segments, stability, streaming
 from groq_magic.markdown.streaming import StreamingMarkdown
 
 SAMPLE = """\
@@ -127,6 +127,13 @@ FRAGMENTS += [
     "$$ a | b $$\n",
     "> a | b\n",
 ]
+FRAGMENTS += [
+    "```py\nx = 1\n",
+    "def f():\n    '''x\n",
+    "y = 2\n\nz\n",
+    "```js\n/* a\n",
+    "b() */ c\n",
+]
 FRAGMENTS += ["[foo]: https://e.org/|\n", "> ", "- ", "1. ", "  ", "    "]
 
 
@@ -152,6 +159,13 @@ def small_limits() -> Iterator[None]:
         patch.setattr(streaming, "_SHORT", 0)
         for name, limit in (("SHORTEST", 8), ("_STEP", 4), ("_LONGEST", 24)):
             patch.setattr(segments, name, limit)
+        for name, limit in (
+            ("_CHUNK", 6),
+            ("_CONTEXT", 4),
+            ("_LONGEST_CHUNK", 30),
+            ("_UNENDED", 50),
+        ):
+            patch.setattr(code, name, limit)
         for module in (limits, stability, open_leaves):
             patch.setattr(module, "HEAD", 25)
         for module in (limits, stability):

@@ -285,11 +285,20 @@ def test_a_url_in_a_link_is_one_link() -> None:
 # Code
 
 
-def test_code_has_colours_when_its_fence_is_closed() -> None:
+def test_code_has_colours_but_for_the_last_line_of_an_open_fence() -> None:
     closed = render("```python\nprint('<b>')\n```")
     assert '<span class="nb">print</span>' in closed
     assert "'&lt;b&gt;'" in closed
-    assert "<span" not in render("```python\nprint('<b>')\n")
+    assert render("```python\nprint('<b>')\n") == closed
+    assert "<span" not in render("```python\nprint('<b>')")
+
+
+def test_chunks_of_code_have_the_colours_of_the_whole() -> None:
+    """A chunk ends at no line of a text or a comment, though that seems to be a statement."""
+    one = 'def one():\n    """Text.\n' + "x = 1\n" * 200 + '"""\n    return 1\n\n'
+    text = one + "def two():\n    return 'a'\n\n" * 80
+    assert len(code.ended_chunks("python", text)) > 2
+    assert code.coloured("python", text, is_open=False) == code._highlighted("python", text)
 
 
 @pytest.mark.parametrize("language", ["nothing-like-this", "", "text"])
@@ -297,9 +306,14 @@ def test_unknown_languages_have_no_colours(language: str) -> None:
     assert "<span" not in render(f"```{language}\nprint(1)\n```")
 
 
-@pytest.mark.parametrize("text", ["print(1)\n" * 3000, "1 " * 600 + "\n", "1" + "\n" * 200])
+@pytest.mark.parametrize("text", ["1 " * 600 + "\n", "1" + "\n" * 200, '"""' + "a\n" * 11_000])
 def test_very_long_code_has_no_colours(text: str) -> None:
     assert "<span" not in render(f"```python\n{text}```")
+
+
+def test_the_end_of_very_long_code_has_no_colours() -> None:
+    coloured = render("```python\n" + "print(1)\n" * 3_000 + "```").count('"nb"')
+    assert 20_000 / 9 < coloured < 24_000 / 9
 
 
 def test_code_that_takes_a_lexer_long_has_no_colours() -> None:

@@ -258,7 +258,7 @@ def flushed(*deltas: str) -> tuple[StreamingMarkdown, list[Operation]]:
         (["```\na\n", "b\nc"], [("push", "b\n"), ("tail", "", "c")]),
         (
             ["```\na\n", "b<\n```\n"],
-            [("push", "b&lt;\n"), ("reopen",), ("close",), ("tail", "", "")],
+            [("push", "b&lt;\n"), ("close",), ("tail", "", "")],
         ),
         (["|a|\n|-|\n|1|\n", "|2|\n"], [("push",), ("tail", "", "")]),
         (["[a]\n\nb\n", "\n[a]: https://e.org\n"], [("settle",), ("replace",), ("tail", "", "")]),
@@ -311,10 +311,22 @@ def test_operations_do_not_grow_with_the_text(head: str, line: str) -> None:
     assert max(sizes[100:]) <= max(sizes[10:100])
 
 
-def test_the_colours_come_once() -> None:
-    markdown, operations = flushed("```python\nprint()\n", "print()\n", "```")
-    name, html, _ = operations[0]
-    assert name == "reopen"
-    assert '<span class="nb">print</span>' in str(html)
-    markdown.feed("\n\nNext\n")
-    assert markdown.flush() == [("close",), ("tail", "<p>Next</p>\n", "")]
+def test_code_has_colours_while_it_comes() -> None:
+    """Lines of the same chunk come again as the tail; the last one is plain."""
+    _, operations = flushed("```python\nprint(1)\n", "print(2)\n", "print(")
+    part = str(operations[-1][1])
+    assert part.count('"nb"') == 2
+    assert "</span>)\nprint(</code>" in part
+
+
+def test_coloured_code_settles_as_it_will_stay() -> None:
+    markdown, names = StreamingMarkdown(), []
+    markdown.feed("```python\n")
+    for number in range(200):
+        markdown.feed(f"def f{number}():\n    return {number}\n\n")
+        names += [name for name, *_ in markdown.flush()]
+    markdown.feed("```\n")
+    names += [name for name, *_ in markdown.close()]
+    assert names.count("push") > 5
+    assert "reopen" not in names
+    assert markdown.html.count('"mi"') == 200
