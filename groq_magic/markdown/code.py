@@ -97,14 +97,14 @@ def chunk_html(language: str, code: str) -> str:
     return _highlighted(language, code) if has_colours else escapeHtml(code)
 
 
-# The colours of a chunk do not depend on what follows, so that it can settle. Most code has
-# functions or statements that end; where none ends for long, it has colours when the fence closes.
+# The colours of a chunk do not depend on what follows, so that it can settle. It ends between two
+# lines, but not in a text or a comment; one that is very long has colours when the fence closes.
 
 _CHUNK = 300  # characters
 _CONTEXT = 100  # characters behind the end of a chunk
-_LONGEST_CHUNK = 4_000
-_UNENDED = 7_000  # characters after which a chunk surely has no end
-_STATEMENT = re.compile(r"(?<=\n)(?=[^\s}\])])")
+_LONGEST_CHUNK = 2_000
+_UNENDED = 4_000  # characters after which a chunk surely has no end
+_STATEMENT = re.compile(r"(?<=\n)(?=[ \t]*[^\s}\])])")
 # Their code has code of other languages inside.
 _HOSTS = frozenset(("html", "vue", "django", "jinja", "markdown", "md"))
 
@@ -143,8 +143,13 @@ def _is_end(language: str, before: str, after: str) -> bool:
     """Whether the lexer reads what is after that place as if nothing were before it."""
     if not _is_moderate(before + after):
         return False
-    whole, parts = _lexed(language, before + after), _lexed(language, before)
-    return bool(whole) and whole == parts + _lexed(language, after)
+    whole = _kinds(language, before + after)
+    return bool(whole) and whole == _kinds(language, before) + _kinds(language, after)
+
+
+def _kinds(language: str, code: str) -> list[Any]:
+    """The kind of token of each character."""
+    return [kind for kind, text in _lexed(language, code) for _ in text]
 
 
 def _is_moderate(code: str) -> bool:

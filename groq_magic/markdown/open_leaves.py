@@ -65,7 +65,9 @@ class _OpenFence(_OpenCode):
         lines, first = token.content.split("\n"), start_of(tokens) + 1
         count = min(parsed.complete - first, len(lines) - 1)
         if not self._is_unended:
-            return self._split_chunks(token, lines[:count], first, is_over=is_over)
+            split = self._split_chunks(token, lines[:count], first, is_over=is_over)
+            if split.parts or not self._is_unended:
+                return split
         is_closed = token.meta["closed"]
         split = self._split_lines(lines, first, count, is_over=is_over or is_closed)
         self._first_plain = self._first_plain if self._plain else len(self.parts)
@@ -78,8 +80,8 @@ class _OpenFence(_OpenCode):
         """The chunks that have ended are settled."""
         is_open = not token.meta["closed"]
         if is_over:
-            rest = [[self._chunk(token.content, is_open=is_open)]] * bool(token.content)
-            return Split(rest, [], first + len(lines))
+            parts = [[self._chunk(token.content, is_open=is_open)]] * bool(token.content)
+            return Split(parts, [], first + len(lines))
         code = "".join(f"{line}\n" for line in lines)
         settled = ended_chunks(self._language, code, self._room)
         size = sum(map(len, settled))

@@ -183,8 +183,8 @@ def _kind(token: Token) -> str:
 _FORMULA = re.compile(r"[ \t>*+\-\d.)]*(?:\$\$|\\\[|\\begin\{)")
 _DEFINITION = re.compile(r"[ \t>*+\-\d.)]*\[")
 _CONTAINERS = {"blockquote_open", "bullet_list_open", "ordered_list_open", "list_item_open"}
-# Blocks that end a link definition; but a line of a quote can continue in its title.
-_ENDERS = {"fence", "hr", "bullet_list_open", "ordered_list_open", "table_open"}
+# Blocks that end a link definition; but a line of a quote, or a table below one, can be its title.
+_ENDERS = {"fence", "hr", "bullet_list_open", "ordered_list_open"}
 # Blocks that end by themselves, and blocks that a blank line ends.
 _CLOSED = {"hr", "math_block"}
 _BLANK_ENDS = {"paragraph_open", "heading_open", "blockquote_open", "table_open"}

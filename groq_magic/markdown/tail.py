@@ -18,7 +18,7 @@ from .math import find_formula
 from .open_formulas import inline_source, with_open_formula
 from .stability import lines_of
 
-_LIMIT = 10_000  # characters; longer paragraphs are not parsed a second time
+_LIMIT = 4_000  # characters; a longer heading or cell has no markup before its line ends
 _HIDDEN_IF_EMPTY = {"paragraph_open", "heading_open", "list_item_open", "blockquote_open"}
 _HIDDEN_IF_EMPTY |= {"bullet_list_open", "ordered_list_open"}
 
@@ -53,9 +53,11 @@ def _end(tokens: list[Token], index: int) -> int:
 def _complete_token(tokens: list[Token], index: int) -> bool:
     """Complete a text; return whether there is something to show."""
     token, parent = tokens[index], tokens[index - 1]
+    if len(token.content) > _LIMIT:
+        token.type = "text"
+        return True
     is_cell = parent.type in ("th_open", "td_open")
-    content = token.content if is_cell else _without_table_head(token.content)
-    token.content = completed(content) if len(content) < _LIMIT else content
+    token.content = completed(token.content if is_cell else _without_table_head(token.content))
     return bool(token.content)
 
 

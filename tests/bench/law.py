@@ -24,8 +24,8 @@ def document(seed: int) -> list[str]:
     """The deltas of a random document."""
     chance = random.Random(seed)
     some = FRAGMENTS if seed % 2 else [*examples(), *FRAGMENTS * 10]
-    parts = chance.choices(some, k=chance.randint(1, 12))
-    longest = chance.choice([1, 3, 10, 40])
+    parts = chance.choices(some, k=chance.randint(1, 8))
+    longest = chance.choice([1, 3, 10, 40, 40])
     if seed % 20 == 0:
         longest = 100
         parts.insert(chance.randint(0, len(parts)), nested(chance))

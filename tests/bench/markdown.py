@@ -4,8 +4,7 @@
 
 A token is 4.2 characters, a flush comes every 33 tokens: 30 a second at 1,000 tokens per
 second. CPU is of the whole answer; bytes are what a view gets. The full rendering is sampled at 24
-lengths, because all thousand take minutes. One paragraph cannot be parsed in parts: a view then
-gets fewer flushes, but here the cost grows.
+lengths, because all thousand take minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from groq_magic.markdown.code import _highlighted
 CHARACTERS_PER_TOKEN = 4.2
 TOKENS_PER_FLUSH = 33
 SAMPLES = 24
-PARAGRAPH_LIMIT = 8_000  # tokens; beyond, both sides take minutes
 
 WORDS = (
     "the model reads a stream of tokens and each delta goes to one place where it is kept "
@@ -179,8 +177,6 @@ def main() -> None:
     print(" " * 18 + "".join(f"{head:>{width}}" for head, width in heads.items()))
     for kind in options.documents:
         for tokens in options.tokens:
-            if kind == "paragraph" and tokens > PARAGRAPH_LIMIT:
-                continue
             print(f"{kind:10}{tokens:8,}{columns(grow(kind, tokens))}", flush=True)
 
 

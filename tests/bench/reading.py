@@ -128,7 +128,7 @@ def difference(text: str, reference: str) -> Difference:
 _TOKEN = re.compile(
     r"(?P<loose><li[^>]*>\n<p>)|<(?P<tag>\w+)(?P<rest>[^>]*)>|</[^>]*>|(?P<text>[^<]+)"
 )
-_DELIMITERS = re.compile(r"\s|\\[()\[\]]")  # blanks, and what MathJax takes away
+_DELIMITERS = re.compile(r"\s|\\[()\[\]]|\$")  # blanks, and what MathJax takes away
 
 
 def seen(html: str) -> tuple[str, list[str]]:

@@ -85,6 +85,7 @@ def test_any_text(text: str) -> None:
         '[foo]: https://e.org\n"t\n===\n\u00a0\nbar"\n',
         "- $$\n- $$x$$\n- $$\n  a\n  $$\n",  # math within items
         "> [q]: https://e.org\n'a\n> b\n'",  # a title goes on in a quote's line
+        "> [q]: https://e.org\n'|a|\n-|-\n'\n",
         "# | h\n--|--\n",  # a heading, a formula or a fence is the head of a table after all
         "$$ a | b $$\n--|--\n",
         " ~~~ |\nx\n|-\n",
@@ -282,6 +283,8 @@ def test_a_flush_without_text_has_no_operations() -> None:
     [
         ("", "A paragraph.\n\n"),
         ("```python\n", "x = 1\n"),
+        ("```python\n", "    value = compute(1)\n"),
+        ('```python\n"""\n', "a text that has no end yet, for many lines to come\n"),
         ("", "- an item with `code`\n"),
         ("", "7. an item\n"),
         ("", "- an item\n\n"),
