@@ -15,9 +15,10 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Delimiter
 
+from . import segments
+
 _NAMES = ("sub", "sup", "kbd", "b", "i", "u", "s", "mark", "small", "strong", "em", "del")
 _LIMIT = 2_000  # characters; bounds the search for the end of a tag
-_SHORT = 1_000  # characters; of what is longer, the tags may have settled
 _TAG = re.compile(
     rf"(?P<br><br ?/?>)|<(?P<end>/?)(?P<name>{'|'.join(_NAMES)})>|(?P<comment><!--(?:-?>|.*?-->))"
     rf"|{open_tag}|{close_tag}",
@@ -75,10 +76,10 @@ def pairs_rule(state: StateInline) -> None:
 
 
 def hide_comments_rule(state: StateCore) -> None:
-    """A short paragraph of comments alone takes no room."""
+    """A paragraph of comments alone takes no room, unless its tags may have settled."""
     for opened, inline in zip(state.tokens, state.tokens[1:], strict=False):
         if opened.type == "paragraph_open":
             is_empty = all(token.type == "softbreak" for token in inline.children or [])
-            is_empty &= len(inline.content) < _SHORT
+            is_empty &= len(inline.content) < segments.SHORTEST
             opened.attrs.pop("hidden", None)
             opened.attrs |= {"hidden": ""} if is_empty else {}

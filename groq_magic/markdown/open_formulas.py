@@ -12,7 +12,7 @@ from .limits import REACH
 from .math import OPEN_MARK, block_delimiters
 from .stability import lines_of
 
-_PREFIX = " \t>*+-.)0123456789"
+_PREFIX = " \t>*+•-.)0123456789"
 
 
 def inline_source(source: str) -> str:

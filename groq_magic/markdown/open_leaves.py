@@ -241,7 +241,7 @@ KINDS: dict[
     "paragraph_open": OpenText,
 }
 # A first line of markers and white space that the parser leaves out.
-_NO_TEXT = re.compile(r"[\s>*+\-]*(?:\d{1,9}[.)][\s>*+\-]*)*")
+_NO_TEXT = re.compile(r"[\s>*+•\-]*(?:\d{1,9}[.)][\s>*+•\-]*)*")
 _DELIMITERS = {
     "": "-",
     "text-align:left": ":-",

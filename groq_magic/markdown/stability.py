@@ -180,8 +180,8 @@ def _kind(token: Token) -> str:
 
 
 # What a formula or a link definition begins with, behind the markers of containers.
-_FORMULA = re.compile(r"[ \t>*+\-\d.)]*(?:\$\$|\\\[|\\begin\{)")
-_DEFINITION = re.compile(r"[ \t>*+\-\d.)]*\[")
+_FORMULA = re.compile(r"[ \t>*+•\-\d.)]*(?:\$\$|\\\[|\\begin\{)")
+_DEFINITION = re.compile(r"[ \t>*+•\-\d.)]*\[")
 _CONTAINERS = {"blockquote_open", "bullet_list_open", "ordered_list_open", "list_item_open"}
 # Blocks that end a link definition; but a line of a quote, or a table below one, can be its title.
 _ENDERS = {"fence", "hr", "bullet_list_open", "ordered_list_open"}

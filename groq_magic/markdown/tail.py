@@ -114,8 +114,9 @@ def completed(text: str) -> str:
     """
     if re.fullmatch(r"\[(?:[ xX]|![A-Za-z]*)?\]?", text):  # the box of a task, the kind of an alert
         return ""
-    text = _URL.sub(r"\1\\:\2", _OPENERS.sub("", without_begun_tags(text)))
-    return _Completion(text.removesuffix("\\")).completed()
+    while (shorter := _OPENERS.sub("", without_begun_tags(text))) != text:
+        text = shorter
+    return _Completion(_URL.sub(r"\1\\:\2", text).removesuffix("\\")).completed()
 
 
 def _is_letter(character: str) -> bool:

@@ -84,7 +84,8 @@ def test_an_answer_is_live_is_stopped_and_is_saved(browser: Profile, tmp_path: P
         book.until(lambda: page.locator(".groq-stop").count() == 0)
         saved = book.save()
         page.close()
-    assert errors == []
+    # The gateway does not say which kernels it has.
+    assert [error for error in errors if "/api/kernels" not in error] == []
     for cell, state, text in ((WHOLE, "done", "a radio"), (SLOW, "stopped", "A short history")):
         (output,) = saved["cells"][cell]["outputs"]
         assert set(output["data"]) == {"text/html", "text/plain"}

@@ -23,7 +23,7 @@ ORDER += "prompt conversation resuming api demo ipython __init__".split()
 INSIDE = {
     "runtime": "waiters loop",
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
-    "markdown": "limits code math links inline_html flanking markers tables segments parser"
+    "markdown": "limits code math links segments inline_html flanking markers tables parser"
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
     "display": "frontend beside status static table growing pace widget live show",
     "prompt": "images values response_format messages interpolation",
