@@ -262,6 +262,12 @@ MUTANTS = [
         "unit/test_parser.py::test_math",
     ),
     Mutant(
+        "markdown/limits.py",
+        "state.level >= NESTING",
+        "False",
+        "unit/test_parser.py::test_nothing_vanishes_behind_what_is_nested_too_deep",
+    ),
+    Mutant(
         "markdown/open_leaves.py",
         "self._missing > MAX_AUTOCOMPLETED_CELLS",
         "False",

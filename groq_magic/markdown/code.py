@@ -104,7 +104,8 @@ _CHUNK = 300  # characters
 _CONTEXT = 100  # characters behind the end of a chunk
 _LONGEST_CHUNK = 2_000
 _UNENDED = 4_000  # characters after which a chunk surely has no end
-_STATEMENT = re.compile(r"(?<=\n)(?=[ \t]*[^\s}\])])")
+_LINE = re.compile(r"(?<=\n)(?=[ \t]*[^\s}\])])")
+_OUTER_LINE = re.compile(r"(?<=\n)(?=[^\s}\])])")  # where the indentation says what a line is
 # Their code has code of other languages inside.
 _HOSTS = frozenset(("html", "vue", "django", "jinja", "markdown", "md"))
 
@@ -127,8 +128,8 @@ def _end_of_chunk(language: str, code: str, start: int) -> int:
     """Where the chunk of code from ``start`` ends; 0 if that is not to be seen."""
     if language not in _LANGUAGES or language in _HOSTS:
         return 0
-    least = start + _CHUNK
-    while found := _STATEMENT.search(code, least, start + _LONGEST_CHUNK):
+    least, line = start + _CHUNK, _OUTER_LINE if language in ("yaml", "yml") else _LINE
+    while found := line.search(code, least, start + _LONGEST_CHUNK):
         end = found.start()
         context = code.find("\n", end + _CONTEXT) + 1
         if not context:
@@ -170,6 +171,13 @@ def _highlighted(language: str, code: str) -> str:
 @lru_cache(maxsize=128)
 def _lexed(language: str, code: str) -> list[tuple[Any, str]]:
     """The tokens of some code; none if the lexer takes too long or changes a character."""
+    tokens = _lexed_in_time(language, code)
+    if not tokens and len(code) <= _UNENDED:  # a garbage collection may have taken the time
+        tokens = _lexed_in_time(language, code)
+    return tokens
+
+
+def _lexed_in_time(language: str, code: str) -> list[tuple[Any, str]]:
     lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     tokens, until = [], thread_time() + _HIGHLIGHT_SECONDS
     for kind, text in lexer.get_tokens(code):

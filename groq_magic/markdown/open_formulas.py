@@ -43,10 +43,10 @@ def _open_line(lines: list[str]) -> int:
     while first > 0 and lines[first - 1].strip(" \t>"):
         first -= 1
     for number in range(first, len(lines)):
-        rest = "\n".join(lines[number:]).lstrip(_PREFIX)
-        found = block_delimiters(rest)
-        if found and len(rest) <= REACH and found[1] not in rest[len(found[0]) :]:
-            return number
+        if found := block_delimiters(lines[number].lstrip(_PREFIX)):
+            rest = "\n".join(lines[number:]).lstrip(_PREFIX)
+            if len(rest) <= REACH and found[1] not in rest[len(found[0]) :]:
+                return number
     return -1
 
 

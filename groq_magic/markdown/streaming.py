@@ -1,7 +1,8 @@
 """Growing Markdown to operations on a view, at a cost that does not grow with the text.
 
 The text has two parts: blocks that are settled, and the tail, which alone is parsed again. A
-long fence, list or table does not wait for its end: its lines, items and rows settle one by one.
+long block does not wait for its end: its lines, rows, items or blocks settle one by one, also those
+of a block inside it.
 
 After every flush, without cosmetics, the HTML is that of `render` for the text so far.
 """
@@ -21,7 +22,7 @@ from .tail import complete_tail, undecided_length
 from .transcript import Operation, Transcript
 
 _SHORT = 1_000  # characters; what is shorter is not worth opening
-_RENDERED_AGAIN = 50  # blocks at a flush, for a link definition that comes late
+_RENDERED_AGAIN = 25  # blocks at a flush, for a link definition that comes late
 _OPEN_AT_ONCE = {"fence", "table_open", "bullet_list_open", "ordered_list_open"}
 
 

@@ -311,6 +311,13 @@ def test_very_long_code_has_no_colours(text: str) -> None:
     assert "<span" not in render(f"```python\n{text}```")
 
 
+def test_chunks_of_yaml_begin_with_lines_that_are_not_indented() -> None:
+    text = "a:\n" + "    - b: 1\n      c: |\n        text\n" * 20 + "d: 2\n" + "e:\n  - f\n" * 20
+    first, *_ = code.ended_chunks("yaml", text)
+    assert text[len(first) :].startswith("d: 2")
+    assert code.coloured("yaml", text, is_open=False) == code._highlighted("yaml", text)
+
+
 def test_the_end_of_very_long_code_has_no_colours() -> None:
     coloured = render("```python\n" + "print(1)\n" * 3_000 + "```").count('"nb"')
     assert 20_000 / 9 < coloured < 24_000 / 9

@@ -274,6 +274,17 @@ def test_operations(deltas: list[str], expected: list[Operation]) -> None:
         assert operation[: len(start)] == start
 
 
+def test_a_late_definition_changes_a_few_blocks_at_a_flush() -> None:
+    markdown = StreamingMarkdown()
+    markdown.feed("[a]\n\n" * 100 + "[a]: https://e.org\n\n")
+    counts = []
+    for _ in range(5):
+        counts.append(sum(name == "replace" for name, *_ in markdown.flush()))
+        markdown.feed("b\n")
+    assert counts == [25, 25, 25, 25, 0]
+    assert markdown.html.count("<a ") == 100
+
+
 def test_a_flush_without_text_has_no_operations() -> None:
     assert flushed("a")[0].flush() == []
 
