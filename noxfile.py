@@ -99,7 +99,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Lint, formatting and types; those of the JavaScript where Node.js is installed."""
-    session.install(".[test]", "ruff", "mypy", "nox")
+    session.install("--no-compile", ".[test]", "ruff", "mypy", "nox")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")

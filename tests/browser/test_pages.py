@@ -45,15 +45,12 @@ def test_closed_and_opened_again_it_runs_on(lab: Lab, page: Page, hand: Hand) ->
     book.until(lambda: is_whole(book))
 
 
-@in_both
-def test_ended_while_no_page_is_open_it_is_whole(
-    kind: type[NotebookPage], lab: Lab, page: Page, hand: Hand
-) -> None:
-    book = half_shown(kind, page, lab, hand)
+def test_ended_while_no_page_is_open_it_is_whole(lab: Lab, page: Page, hand: Hand) -> None:
+    book = half_shown(NotebookPage, page, lab, hand)
     book.close()
     hand.say(REST)
     hand.end()
-    book = kind(page, lab, book.path)
+    book = NotebookPage(page, lab, book.path)
     book.until(lambda: is_whole(book))
     check_saved(book)
 

@@ -132,7 +132,7 @@ class Kernel:
 
 def documents() -> Iterator[str]:
     yield SAMPLE
-    for seed in range(150):
+    for seed in range(60):
         chance = random.Random(seed)
         some = [*examples(), *FRAGMENTS * 20] if seed % 2 else FRAGMENTS
         yield "".join(chance.choices(some, k=chance.randint(3, 25)))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -174,8 +175,9 @@ class Lab:
     def shut_down_kernels(self) -> None:
         with urlopen(f"{self.url}api/sessions") as response:
             sessions = json.load(response)
-        for session in sessions:
-            urlopen(Request(f"{self.url}api/sessions/{session['id']}", method="DELETE"))
+        urls = [f"{self.url}api/sessions/{session['id']}" for session in sessions]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda url: urlopen(Request(url, method="DELETE")).close(), urls))
 
     def write(self, name: str, *cells: str) -> Path:
         """A notebook of these code cells."""

@@ -17,8 +17,8 @@ TEXTS = {path.stem: path.read_text("utf-8") for path in OWN.glob("*.md")}
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_an_answer_grows_into_what_it_is(name: str) -> None:
-    assert_law(iter(TEXTS[name]))
-    for seed in range(5):
+    assert_law(cut(TEXTS[name], random.Random(0), 6))
+    for seed in range(1, 4):
         assert_law(cut(TEXTS[name], random.Random(seed), 40))
 
 

@@ -30,7 +30,7 @@ def limits(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("limits")
-@pytest.mark.parametrize("first", range(0, 200, 50))
+@pytest.mark.parametrize("first", [0, 50])
 @pytest.mark.parametrize("kind", ["fragments", "specification"])
 def test_random_documents(kind: str, first: int) -> None:
     """``python -m tests.bench.law`` tries more of them."""
