@@ -51,6 +51,7 @@ _CONNECT = """async path => {
   setTimeout(() => socket.close(), 5000);
 }"""
 _THEME = 'theme => jupyterapp.commands.execute("apputils:change-theme", { theme })'
+_COLOUR = "getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor"
 _ROOT = Path(__file__).parents[2]
 _WITHOUT_PLUGIN = {"disabledExtensions": {"groq-magic": True}}
 DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
@@ -359,12 +360,13 @@ class NotebookPage:
     @contextmanager
     def in_dark(self) -> Iterator[None]:
         """Have the dark theme meanwhile."""
-        dark = "body[data-jp-theme-light='false']"
+        light = self.page.evaluate(_COLOUR)
         self.page.evaluate(_THEME, "JupyterLab Dark")
-        self.page.locator(dark).wait_for(state="attached")
+        self.page.wait_for_function(f"{_COLOUR} !== '{light}'")
+        self.page.wait_for_timeout(500)  # the page is painted anew in parts
         yield
         self.page.evaluate(_THEME, "JupyterLab Light")
-        self.page.locator(dark).wait_for(state="detached")
+        self.page.wait_for_function(f"{_COLOUR} === '{light}'")
 
     def restart_kernel(self) -> None:
         self._choose("Kernel", "Restart Kernel…")
