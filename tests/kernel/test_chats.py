@@ -37,10 +37,11 @@ def shared_kernel(server: Demo, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def kernel(shared_kernel: Kernel) -> Kernel:
+def kernel(shared_kernel: Kernel) -> Iterator[Kernel]:
     """The kernel, without a chat."""
     shared_kernel.run("from groq_magic.runtime import runtime; runtime.reset()")
-    return shared_kernel
+    yield shared_kernel
+    shared_kernel.run("%config GroqMagic.base_url = None")
 
 
 class Chat:
@@ -189,11 +190,11 @@ def test_two_at_once_come_one_behind_the_other(chat: Chat) -> None:
         assert kernel.run("print(first.ended, second.state, second.waiting.reason)").stdout == (
             "False waiting waits for the previous turn\n"
         )
+        other.connection(0)
         assert len(other.connections) == 1
         may_end.set()
         static = kernel.until_static(second)
         assert kernel.run("print(first.state, second.state)").stdout == "done done\n"
-        kernel.run("%config GroqMagic.base_url = None")
     assert "Turn 2 of chat." in static["content"]["data"]["text/html"]
     assert other.connection(1).request.json["messages"] == [
         {"role": "user", "content": "cat names"},

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import nbformat
@@ -176,9 +177,12 @@ class Lab:
     def shut_down_kernels(self) -> None:
         with urlopen(f"{self.url}api/sessions") as response:
             sessions = json.load(response)
-        urls = [f"{self.url}api/sessions/{session['id']}" for session in sessions]
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda url: urlopen(Request(url, method="DELETE")).close(), urls))
+            list(pool.map(self._end, [session["id"] for session in sessions]))
+
+    def _end(self, session: str) -> None:
+        with suppress(HTTPError):  # its kernel has died, or a page has just ended it
+            urlopen(Request(f"{self.url}api/sessions/{session}", method="DELETE")).close()
 
     def write(self, name: str, *cells: str) -> Path:
         """A notebook of these code cells."""
