@@ -289,7 +289,7 @@ MUTANTS = [
         "markdown/math.py",
         "    searched[search] = line\n",
         "",
-        "unit/test_parser.py::test_no_text_makes_the_work_grow_faster_than_itself",
+        "unit/test_work.py::test_no_text_makes_the_work_grow_faster_than_itself",
     ),
     Mutant(
         "wire/client.py",

@@ -18,7 +18,7 @@ from markdown_it.token import Token
 from .code import line_at
 
 _BULLET = re.compile(r"^([ \t>]*)•(?=[ \t])", re.MULTILINE)
-_HEADING = re.compile(r"(#{2,6})([^\s#].*?)(?:[ \t]+#+|\1)?[ \t]*")
+_HEADING = re.compile(r"#{2,6}(?=[^\s#])")
 _ALERT = re.compile(
     r"\A\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\][ \t]*$", re.IGNORECASE | re.MULTILINE
 )
@@ -47,17 +47,26 @@ def heading_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """A heading, also without a blank after two or more ``#``."""
     if heading(state, start, end, silent):
         return True
-    found = _HEADING.fullmatch(line_at(state, start))
+    line = line_at(state, start)
+    found = _HEADING.match(line)
     if not found or state.is_code_block(start):
         return False
     if not silent:
-        state.line, tag = start + 1, f"h{len(found[1])}"
+        state.line, tag = start + 1, f"h{len(found[0])}"
         tokens = [state.push("heading_open", tag, 1), state.push("inline", "", 0)]
         tokens.append(state.push("heading_close", tag, -1))
         for token in tokens:
-            token.map, token.markup = [start, start + 1], found[1]
-        tokens[1].content, tokens[1].children, tokens[1].markup = found[2], [], ""
+            token.map, token.markup = [start, start + 1], found[0]
+        tokens[1].content = _without_closing(line[found.end() :], found[0])
+        tokens[1].children, tokens[1].markup = [], ""
     return True
+
+
+def _without_closing(title: str, marks: str) -> str:
+    """The title without ``#`` behind a blank at its end, or as many as it begins with."""
+    title = title.rstrip(" \t")
+    before = title.rstrip("#")
+    return before.rstrip(" \t") if before.endswith((" ", "\t")) else title.removesuffix(marks)
 
 
 def title_alerts(tokens: list[Token]) -> None:

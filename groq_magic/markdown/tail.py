@@ -101,7 +101,8 @@ def _without_table_head(content: str) -> str:
 
 _MARK = re.compile(r"\\.|`+|\*+|_+|~~|!?\[|\]|\$+|<", re.DOTALL)
 # At the end: markup that opens, or an autolink that may; a URL, which is no link before it ends.
-_OPENERS = re.compile(r"(?:!?\[|[*_~]|<(?:h|ht|htt|https?(?::/?)?)?)+\Z")
+_OPENER = re.compile(r"(?:!?\[|[*_~]|<(?:h|ht|htt|https?(?::/?)?)?)\Z")
+_LONGEST_OPENER = len("<https:/")
 _URL = re.compile(r"<?(https?):(//[^\s<>]*)\Z")
 _TARGET = re.compile(r"\(\s*(?:<[^<>\n]*|[^\s<]*)(?:>?\s+(?:[\"'(].*)?)?", re.DOTALL)
 
@@ -114,9 +115,14 @@ def completed(text: str) -> str:
     """
     if re.fullmatch(r"\[(?:[ xX]|![A-Za-z]*)?\]?", text):  # the box of a task, the kind of an alert
         return ""
-    while (shorter := _OPENERS.sub("", without_begun_tags(text))) != text:
+    while (shorter := _without_opener(without_begun_tags(text))) != text:
         text = shorter
     return _Completion(_URL.sub(r"\1\\:\2", text).removesuffix("\\")).completed()
+
+
+def _without_opener(text: str) -> str:
+    opener = _OPENER.search(text, max(0, len(text) - _LONGEST_OPENER))
+    return text[: opener.start()] if opener else text
 
 
 def _is_letter(character: str) -> bool:

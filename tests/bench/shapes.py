@@ -36,6 +36,8 @@ SHAPES = {
     "paragraph of many lines": "\n".join(_SENTENCES)[:99_000],
     "paragraph in an item": f"- a\n\n  {_RICH[:50_000]}",
     "heading": f"# {_RICH[:20_000]}",
+    "heading of *": "# " + "*" * 20_000,
+    "heading with blanks": "##a" + " " * 20_000 + "b",
     "row of a table": f"|a|b|\n|-|-|\n| {_RICH[:20_000]}",
     "[": "[" * 2_400,
     "![[]()": "![[]()" * 1_667,
