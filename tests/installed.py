@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 UV = (sys.executable, "-m", "uv", "--no-python-downloads")
 STARTUP = "etc/ipython/startup/50-groq-magic.py"
 PLUGIN = "share/jupyter/labextensions/groq-magic/static"
+TEMPLATE = "share/jupyter/nbconvert/templates/groq-magic"
 KINDS = {
     "lowest on 3.11": ("3.11", "lowest-direct"),
     "newest on 3.11": ("3.11", "highest"),
@@ -108,6 +109,7 @@ def test_a_kernel_has_the_magic_at_its_start(environment: Environment, tmp_path:
     assert (environment.folder / STARTUP).is_file()
     plugin = {path.name for path in (environment.folder / PLUGIN).iterdir()}
     assert plugin == {"answers.js", "controls.css", "dom.js", "plugin.js", "prompts.js"}
+    assert (environment.folder / TEMPLATE / "index.md.j2").is_file()
     with environment.kernel(tmp_path) as kernel:
         assert kernel.run("%groq demo").stdout.startswith("Answers come from the demo server")
         asked = kernel.run("%%groq -o answer\nExplain server-sent events")

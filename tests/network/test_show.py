@@ -10,6 +10,7 @@ import sys
 from contextlib import redirect_stdout
 from html.parser import HTMLParser
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from tests.support.demo import Demo
 
 HOSTILE = "<script>canary()</script> <img src=x onerror=canary()> ![i](https://evil.example/?q=1)"
 
+TEMPLATES = Path(__file__).parents[2] / "jupyter-config" / "nbconvert"
 ALLOWED = set("div span b br p details summary a h2 h3 code pre ul li strong em s".split())
 ALLOWED_ATTRIBUTES = {"class", "style", "href", "rel", "target", "title", "aria-hidden"}
 
@@ -153,6 +155,28 @@ def test_no_attack_leaves_its_place_in_an_export() -> None:
     assert body.count("\\end{Verbatim}") == body.count("\\begin{Verbatim}")
     commands = "maketitle prompt boxspacing begin end textbackslash textasciitilde textasciicircum"
     assert set(re.findall(r"\\([A-Za-z]+)", body)) <= set(commands.split())
+
+
+def test_the_template_of_nbconvert_writes_markdown_that_stays_in_its_quote() -> None:
+    outputs = [new_output("display_data", data={"text/html": "<b>other</b>"})]
+    for text in (
+        "A formula, $x_1$.",
+        "A fence that was cut:\n\n```python\na\n\nb",
+        "<!-- c",
+        "end",
+    ):
+        data, metadata = static_bundle(ended(chunk(text, finish_reason="stop")))
+        outputs.append(new_output("display_data", data=data, metadata=metadata))
+    exporter = MarkdownExporter(
+        template_name="groq-magic", extra_template_basedirs=[str(TEMPLATES)]
+    )
+    notebook = new_notebook(cells=[new_code_cell(outputs=outputs)])
+    markdown, _ = exporter.from_notebook_node(notebook)
+    assert "<b>other</b>" in markdown
+    assert "> A formula, $x_1$.\n" in markdown
+    tokens = MarkdownIt("commonmark").parse(markdown)
+    assert [token.type for token in tokens if token.level == 0].count("blockquote_open") == 4
+    assert tokens[-3].content == "end"
 
 
 def test_both_versions_of_mathjax_see_formulas_and_no_prices() -> None:
