@@ -380,10 +380,11 @@ def test_where_only_the_server_has_the_package(lab: Lab, page: Page) -> None:
 SELECTED = "() => getSelection().toString()"
 
 
-def test_the_end_leaves_folds_and_the_selection_as_they_are(
-    lab: Lab, page: Page, hand: Hand
+@in_both
+def test_the_end_leaves_folds_the_selection_and_the_height_as_they_are(
+    kind: type[NotebookPage], lab: Lab, page: Page, hand: Hand
 ) -> None:
-    book = NotebookPage(page, lab, lab.write("reader.ipynb", hand.cell))
+    book = kind(page, lab, lab.add(hand.cell))
     book.run(0)
     hand.think("It **thinks**.")
     hand.say("A word to select, and `code`.\n\n")
@@ -393,9 +394,12 @@ def test_the_end_leaves_folds_and_the_selection_as_they_are(
     text.select_text()
     selected = page.evaluate(SELECTED)
     assert "select, and code" in selected
-    hand.say("And the last paragraph.")
+    hand.say("A paragraph.\n\n" * 100, "And the last paragraph.")
+    book.answer(0).get_by_text("And the last paragraph.").wait_for()
+    height = book.cell(0).evaluate("cell => cell.offsetHeight")
     hand.end()
     book.until(lambda: stops(page) == 0)
+    assert abs(book.cell(0).evaluate("cell => cell.offsetHeight") - height) < 20
     assert book.answer(0).locator("details").get_attribute("open") is not None
     assert page.evaluate(SELECTED).strip() == selected.strip()
 

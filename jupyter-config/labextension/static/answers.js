@@ -28,6 +28,7 @@ const MAGIC = "%%groq";
 const OUT = /^%%groq.*?(\s(?:-o|--out)[\s=]+\w+)/; // in the first line
 const NOT_KNOWN = "The kernel does not have this answer any longer. Run the cell again.";
 const SILENT = "silent-change"; // JupyterLab then changes no view
+const SCROLLED = "jp-mod-outputsScrolled"; // a cell whose outputs have a scroller
 const STOP = "groq-magic:stop";
 const STOP_ALL = "groq-magic:stop-all";
 const GO_TO = "groq-magic:go-to";
@@ -261,6 +262,8 @@ class Reader {
     const before = this.#live.get(cell)?.get(index);
     if (!before || before.isConnected) return;
     this.#live.get(cell)?.delete(index);
+    // Notebook 7 gives an output of over 100 lines a scroller: what is read would jump away.
+    if (cell.model.getMetadata("scrolled") === undefined) cell.removeClass(SCROLLED);
     const folds = [...before.querySelectorAll("details")].filter(({ hidden }) => !hidden);
     root.querySelectorAll("details").forEach((fold, number) => {
       fold.open = folds[number]?.open ?? false;
