@@ -42,6 +42,8 @@ def settled_part(tokens: list[Token], env: Environment, level: int = NO_LEVEL) -
         loose = to_html([token for token in shown if token is not HIDDEN], env)
     is_text = tokens[-1].type == "paragraph_close"
     kept = tokens if recorder.labels else []
+    for token in kept:
+        token.children = []  # parsed again with a new definition; objects slow garbage collections
     return Part(tight, loose, is_text, level, recorder.labels, kept)
 
 
