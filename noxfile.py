@@ -69,6 +69,7 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks beside others and print one table; ``-- --quick`` to try it."""
     session.install(".[bench]")
     chromium = find_or_install_chromium(session)
+    session.run("python", "-m", "tests.support.fetch")
     session.run("python", "-m", "tests.bench", *session.posargs, env={"CHROMIUM": chromium})
 
 
