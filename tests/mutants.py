@@ -256,9 +256,9 @@ MUTANTS = [
     ),
     # No text takes the machine's time out of proportion to its length.
     Mutant(
-        "markdown/math.py",
-        "_INLINE_LIMIT = 2_000",
-        "_INLINE_LIMIT = 2_000_000",
+        "markdown/segments.py",
+        "_LONGEST = 1_500",
+        "_LONGEST = 1_500_000",
         "unit/test_parser.py::test_math",
     ),
     Mutant(

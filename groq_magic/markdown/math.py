@@ -1,7 +1,8 @@
 r"""Formulas: where they end, and which of them MathJax may typeset.
 
 They are written as ``$…$``, ``$$…$$``, ``\(…\)``, ``\[…\]`` or ``\begin{…}…\end{…}`` and end
-before the next blank line and within 2,000 characters, so that no text stays undecided for long.
+before the next blank line and within 2,000 characters, inline within a segment, so that no text
+stays undecided for long.
 
 MathJax keeps macros for the whole page: ``\let`` in one answer would change the formulas of
 another notebook. ``\href`` and ``\rlap`` can put a link or false text over the page, and
@@ -28,7 +29,6 @@ _SOURCE_STYLE += ";padding:1px 4px;background:rgba(128,128,128,.1)"
 _COUNT_LIMIT = 1_000  # formulas of a text; the real answer with the most has 119
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)", "$": "$"}
 _TYPESET = {"$$": ("\\[", "\\]"), "$": ("\\(", "\\)")}
-_INLINE_LIMIT = 2_000  # characters; bounds the search for the closing delimiter
 # A fixed list bounds how many different closing delimiters a text can make us search for.
 _BLOCK_ENVIRONMENT = re.compile(
     r"\\begin\{((?:equation|align|alignat|gather|multline|flalign|eqnarray|split|array|cases"
@@ -46,9 +46,9 @@ def find_formula(source: str, start: int) -> tuple[str, int]:
     if opener not in _CLOSERS:
         return opener, -1
     begin = start + len(opener)
-    end = source.find(_CLOSERS[opener], begin, begin + _INLINE_LIMIT)
+    end = source.find(_CLOSERS[opener], begin)
     while opener == "$" and end > 0 and source[end - 1] == "\\":  # of \$, which is in the formula
-        end = source.find("$", end + 1, begin + _INLINE_LIMIT)
+        end = source.find("$", end + 1)
     content = source[begin:end] if end > 0 else ""
     is_formula = bool(content.strip()) and "`" not in content
     if opener == "$":  # and not currency, such as "$5 and $6"

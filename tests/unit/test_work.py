@@ -54,6 +54,7 @@ PATHOLOGICAL = {
     "formulas and one end": lambda n: "\\(" * n + "`\\)",
     "dollars": lambda n: "$a " * n,
     "blocks of dollars": lambda n: "$$\na\n" * n,
+    "formulas of many lines": lambda n: "$$ a\n" * n,
     "environments": lambda n: "\\begin{align}\n" * n,
     "parentheses of a URL": lambda n: "http://a" + "(" * n + ")" * 2 * n,
     "mail": lambda n: "a@b.com\n" * n,
