@@ -180,8 +180,8 @@ class OpenText(OpenBlock):
         """See `OpenBlock.split`."""
         is_changed = self._find_tags(tokens, parsed)
         content, stub = tokens[1].content, 0 if self.is_new else len(self.head[0])
-        found = segments(content[stub:])
-        settled = found if is_over else found[: self._count(found[:-1], stub, tokens, parsed)]
+        whole = segments(content[stub:] if is_over else self._lasting(stub, tokens, parsed))
+        settled = whole if is_over else whole[:-1]
         position = stub + sum(map(len, settled))
         rest = content[position:]
         line, column = self._place(content, position, start_of(tokens), parsed)
@@ -203,21 +203,18 @@ class OpenText(OpenBlock):
             self.after = to_html(tokens[2:], parsed.env)
         return self.before != before
 
-    def _count(self, found: list[str], stub: int, tokens: Tokens, parsed: Parsed) -> int:
-        """How many of these segments end in a line that cannot become a table or a formula."""
+    def _lasting(self, stub: int, tokens: Tokens, parsed: Parsed) -> str:
+        """The text of the lines that cannot become another block, from ``stub`` on."""
         content, lines = tokens[1].content, lines_of(tokens[0])
         if self.is_new and (
             parsed.may_be_definition(lines[0]) or _NO_TEXT.fullmatch(parsed.lines[lines[0]])
         ):
-            return 0
-        formula, end = parsed.formula_line(lines), stub
-        for count, segment in enumerate(found):
-            end += len(segment)
-            line = lines[0] + content.count("\n", 0, end)
-            is_text = parsed.is_long(line) or line + 1 < parsed.complete
-            if line >= formula or not is_text:
-                return count
-        return len(found)
+            return ""
+        end = lines[0]
+        formula = parsed.formula_line(lines)
+        while end < formula and (parsed.is_long(end) or end + 1 < parsed.complete):
+            end += 1
+        return "\n".join(content.split("\n")[: end - lines[0]])[stub:]
 
     def _place(self, content: str, position: int, start: int, parsed: Parsed) -> tuple[int, int]:
         """The line and column in the source of a position in the content."""
