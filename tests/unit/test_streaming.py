@@ -98,7 +98,7 @@ def test_any_text(text: str) -> None:
         "- some words in an item\n  that becomes\n  a heading\n  ---\n  b\n",
         "- ```\n\n- a\n",
         "- ```\n  b\n\n  ```\n",
-        "some words, ended\n    ```\n    aaa\n    ```\n* by a list\n",
+        "some words\n    ```\n    aaa\n    ```\n* s\n",  # what ends a segment is no text after all
         "\u00a0\nsome words below white space that is left out\n",
     ],
 )
