@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from groq_magic.runtime import runtime
-from groq_magic.wire.protocol import Chunk, Item, Usage
+from groq_magic.wire.protocol import Chunk, Item, Missed, Usage
 
 from .accumulator import Accumulator
 from .errors import InputError, ParseError
@@ -61,6 +61,7 @@ class Answer:
         observer: Callable[[Answer, bool], object] = lambda *_: None,
         clock: Callable[[], float] = monotonic,
         resume: Callable[[Answer, Accumulator], Answer] | None = None,
+        may_be_kept: bool = False,
     ) -> None:
         self.parameters: dict[str, Any] = dict(parameters or {})
         """The parameters of the request."""
@@ -70,6 +71,7 @@ class Answer:
         self._resume = resume
         self._observer = observer
         self._receiver = Receiver(source, content or Accumulator(), Times(clock), self._observe)
+        self._receiver.found = None if may_be_kept else Missed()
 
     def start(self) -> Self:
         """Send the request, in a copy of the caller's context; `stream` does it."""
@@ -84,6 +86,7 @@ class Answer:
     failed_generation: Final = _read(lambda r: r.failed_generation, "The text that was refused.")
     waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
     note: Final = _read(lambda r: r.note, "What the request changed in its chat.")
+    kept: Final = _read(lambda r: r.kept, "Of which run it is, if it was kept; else None.")
     text: Final = _read(lambda r: "".join(r.deltas()), "The text so far, whatever the end.")
     reasoning: Final = _read(lambda r: (r.end or r.content).reasoning, "The reasoning so far.")
     model: Final = _read(lambda r: r.content.model, "The model, as the server names it.")
@@ -111,11 +114,13 @@ class Answer:
 
     @property
     def cost(self) -> float | None:
-        """USD by the server's prices, if they and `usage` are known; a stopped answer has none.
+        """USD by the server's prices, if they and `usage` are known.
+
+        A stopped answer has none, and neither has a kept one, for which nothing was sent.
 
         The first answer of a process asks for the prices; they may arrive after its end.
         """
-        if self.usage is None or self._price is None:
+        if self.usage is None or self._price is None or self.kept:
             return None
         return self._price((self.model, str(self.parameters.get("model"))), self.usage)
 
@@ -197,6 +202,14 @@ class Answer:
         """
         with self:
             return self._receiver.finished.wait(lambda: self._receiver.is_finished, timeout)
+
+    def wait_if_kept(self, timeout: float = 1.0) -> None:
+        """Wait for a kept answer, which comes whole and at once; not for one that is sent."""
+        receiver = self._receiver
+        with self:
+            receiver.changed.wait(lambda: receiver.is_looked_up, timeout)
+            if self.kept:
+                receiver.finished.wait(lambda: receiver.is_finished, timeout)
 
     def result(self, timeout: float | None = None) -> str:
         """Wait for the end and return the text; a stopped answer has what had come.

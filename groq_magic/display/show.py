@@ -60,6 +60,7 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if is_terminal(shell, wait=bool(wait)):
         _print(answer)
         return True
+    answer.wait_if_kept()
     if answer.ended or not somebody_watches(shell):
         _show_at_end(answer)
         return True
@@ -91,6 +92,12 @@ def show_last(count: int, *, reasoning: bool | None = None) -> int:
     for answer in answers:
         show(answer, reasoning=reasoning)
     return len(answers)
+
+
+def shown_answers() -> list[tuple[int | None, Answer]]:
+    """The last answers of this process, each with the number of the run that showed it last."""
+    shown = runtime.own(_Shown)
+    return [(shown.last_run.get(answer), answer) for answer in shown.recent]
 
 
 def last_answer() -> Answer | None:

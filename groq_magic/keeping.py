@@ -1,0 +1,139 @@
+"""An answer that is kept: found in the store, else asked for and stored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Literal, TypeVar
+
+from groq_magic.runtime import runtime
+from groq_magic.wire.endpoint import Endpoint, server_name
+from groq_magic.wire.protocol import Chunk, Delta, Item, Kept, Missed
+
+from .answer import Answer
+from .errors import APIConnectionError, InputError, MissingKeyError
+from .question import Question
+from .store import Store
+
+T = TypeVar("T")
+How = bool | Literal["fresh", "replay"]
+_WORDS = re.compile(r"\S+\s*|\s+")
+_log = logging.getLogger(__name__)
+
+
+class Keeping:
+    """How one answer is kept. Raises `InputError` for another ``how``."""
+
+    def __init__(self, store: Store, how: How) -> None:
+        if how not in (True, "fresh", "replay"):
+            raise InputError(f"keep must be True, False, 'fresh' or 'replay', not {how!r}.")
+        self.how = how
+        self._store = store
+        self._question: Question | None = None
+        self._chunks: list[Chunk] = []
+
+    async def items(
+        self,
+        endpoint: Endpoint,
+        body: Mapping[str, Any],
+        send: Callable[[], AsyncGenerator[Item]],
+    ) -> AsyncGenerator[Item]:
+        """Those of the kept answer; without one, `Missed` and those that ``send`` brings."""
+        found = await asyncio.wrap_future(on_thread(self._find, endpoint, body))
+        if isinstance(found, Missed):
+            yield found
+            source = self._asked(endpoint, send)
+        else:
+            source = self._found(*found)
+        async with aclosing(source) as items:
+            async for item in items:
+                yield item
+
+    def _find(
+        self, endpoint: Endpoint, body: Mapping[str, Any]
+    ) -> tuple[Kept, list[Chunk]] | Missed:
+        server = server_name(endpoint.base_url)
+        self._question = Question.of(server, body, endpoint.without_key)
+        return Missed() if self.how == "fresh" else self._store.find(self._question)
+
+    async def _found(self, kept: Kept, chunks: list[Chunk]) -> AsyncGenerator[Item]:
+        on_thread(self._store.count, self._question)
+        yield kept._replace(asked=kept.asked + 1)
+        pause = 0.0
+        if self.how == "replay":
+            chunks = [word for chunk in chunks for word in _words(chunk)]
+            pause = (kept.seconds - (kept.first_token or 0.0)) / len(chunks)
+        for chunk in chunks:
+            yield chunk
+            if pause > 0:
+                await asyncio.sleep(pause)
+
+    async def _asked(
+        self, endpoint: Endpoint, send: Callable[[], AsyncGenerator[Item]]
+    ) -> AsyncGenerator[Item]:
+        try:
+            Endpoint.from_environment(endpoint.base_url)  # now a key is needed
+            async with aclosing(send()) as items:
+                async for item in items:
+                    if isinstance(item, Chunk):
+                        self._chunks.append(item)
+                    yield item
+        except (APIConnectionError, MissingKeyError) as error:
+            if self.how != "fresh" and not self._chunks:
+                error.args = (f"This question is not kept in {self._store.name}. {error}",)
+            raise
+
+    def store(self, answer: Answer) -> None:
+        """Store an answer that has come whole, on a thread that the exit waits for."""
+        chunks, self._chunks = self._chunks, []
+        if answer.state == "done" and self._question:
+            first, thinking = answer.time_to_first_token, answer.thinking_seconds
+            kept = Kept(datetime.now(UTC), 1, answer.request_id, answer.seconds, first, thinking)
+            chunks = chunks if answer.usage is None else list(_joined(chunks))  # else they count
+            on_thread(self._put, self._question, kept, chunks, answer.cost)
+
+    def _put(self, *row: Any) -> None:
+        try:
+            self._store.put(*row)
+        except Exception as error:  # the answer itself is there
+            _log.warning("An answer is not kept: %s", error)
+
+
+class _Worker:
+    """One thread for the files of a process. It does all in order, also at the exit."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start a new one: the parent's thread is not in the child."""
+        self.pool = ThreadPoolExecutor(1, "groq_magic store")
+
+
+def on_thread(function: Callable[..., T], *args: Any) -> Future[T]:
+    """Call it behind all that is still to be written."""
+    return runtime.own(_Worker).pool.submit(function, *args)
+
+
+def _joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The same answer in few chunks: those that differ in text alone are one."""
+    for (has_more, *fields), group in groupby(chunks, lambda c: (any(c.delta[2:]), *c[1:])):
+        if has_more:
+            yield from group
+        else:
+            content, reasoning = map("".join, zip(*(c.delta[:2] for c in group), strict=True))
+            yield Chunk(Delta(content, reasoning), *fields)
+
+
+def _words(chunk: Chunk) -> Iterator[Chunk]:
+    """The chunk in pieces of a word."""
+    delta = chunk.delta
+    yield from (Chunk(Delta(reasoning=word)) for word in _WORDS.findall(delta.reasoning))
+    yield from (Chunk(Delta(word)) for word in _WORDS.findall(delta.content))
+    yield chunk._replace(delta=delta._replace(content="", reasoning=""))

@@ -1,0 +1,195 @@
+"""The file of kept answers: SQLite, in which each change is one transaction.
+
+A connection lives for one operation, so kernels share the file and a fork finds none open. The
+journal is SQLite's default: one file at rest, also on a network drive, where WAL does not work
+(https://www.sqlite.org/wal.html).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groq_magic.runtime import runtime
+from groq_magic.wire.parsing import parse_chunk, unparse_chunk, word
+from groq_magic.wire.protocol import Chunk, Kept, Missed
+
+from .errors import APIError, InputError
+from .question import Question, is_near
+
+STORE = "groq-answers.db"
+"""The file's name where none is given."""
+_FORMAT = 1
+_APPLICATION = 0x67726F71  # "groq": SQLite keeps both numbers in the head of the file
+_BUSY_SECONDS = 10.0
+_CANDIDATES = 20
+_LARGEST = 1e11  # of seconds since 1970 and all other numbers
+_SCHEMA = (
+    """
+    CREATE TABLE answers (
+        key TEXT PRIMARY KEY,  -- SHA-256 of the server and the request
+        shape TEXT NOT NULL,  -- SHA-256 of the prompt without its numbers
+        since REAL NOT NULL,  -- seconds since 1970
+        asked INTEGER NOT NULL,
+        request_id TEXT,
+        seconds REAL NOT NULL,
+        first_token REAL,
+        thinking REAL,
+        cost REAL,  -- USD
+        prompt TEXT NOT NULL,
+        rest TEXT NOT NULL,  -- JSON: the rest of the request
+        chunks TEXT NOT NULL  -- JSON, one in each line
+    )
+    """,
+    "CREATE INDEX shapes ON answers (shape)",
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {_FORMAT}",
+)
+_FIND = """
+    SELECT since, asked, request_id, seconds, first_token, thinking, chunks
+    FROM answers WHERE key = ?
+"""
+_LIST = """
+    SELECT since, asked, request_id, seconds, first_token, thinking, cost,
+        prompt, rest, length(prompt) + length(rest) + length(chunks)
+    FROM answers ORDER BY since
+"""
+_PUT = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_CHOOSE = "Choose another with %config GroqMagic.store."
+
+
+class Entry(NamedTuple):
+    """What a list of kept answers says about one."""
+
+    model: str
+    prompt: str
+    kept: Kept
+    size: int
+    """Characters."""
+    cost: float | None
+    """USD; None if it was not known."""
+
+
+class Store:
+    """The answers that are kept in a file, which is made with the first of them.
+
+    Raises `InputError` for what is no path; so do all methods if the file cannot be used.
+    """
+
+    def __init__(self, path: str | PathLike[str] = STORE) -> None:
+        if not isinstance(path, str | PathLike) or not str(path):
+            raise InputError(f"store must be the path of a file, not {path!r}.")
+        self.name = str(path)
+        self._path = Path(path).expanduser().absolute()  # the working directory may change
+
+    def find(self, question: Question) -> tuple[Kept, list[Chunk]] | Missed:
+        """The answer to exactly this request; else where the nearest one differs."""
+        if not self._path.exists():
+            return Missed(f"Prompts and answers are kept in {self.name} from now on.")
+        with self._opened() as db:
+            if found := db.execute(_FIND, [question.key]).fetchone():
+                *kept, chunks = found
+                return _kept(kept), list(map(parse_chunk, chunks.split("\n")))
+            return Missed(_why_not(db, question))
+
+    def count(self, question: Question) -> None:
+        """Note that it was asked again, unless the file can only be read."""
+        with suppress(InputError), self._opened() as db:
+            db.execute("UPDATE answers SET asked = asked + 1 WHERE key = ?", [question.key])
+
+    def put(
+        self, question: Question, kept: Kept, chunks: Iterable[Chunk], cost: float | None
+    ) -> None:
+        """Keep an answer, instead of an earlier one; when this returns, it is on the disk."""
+        with suppress(OSError):  # it is there, or SQLite says what is wrong
+            self._path.touch(mode=0o600, exist_ok=False)  # prompts are their owner's alone
+        row = [question.key, question.shape, kept.since.timestamp(), *kept[1:], cost]
+        row += [question.prompt, json.dumps(question.rest), "\n".join(map(unparse_chunk, chunks))]
+        with self._opened() as db:
+            db.execute(_PUT, row)
+
+    def entries(self) -> list[Entry]:
+        """All answers, the oldest first."""
+        if not self._path.exists():
+            return []
+        with self._opened() as db:
+            return [_entry(*row) for row in db.execute(_LIST)]
+
+    def clear(self, days: int = 0) -> int:
+        """Delete the answers that are older than so many days; return how many."""
+        if not self._path.exists():
+            return 0
+        with self._opened() as db:
+            until = time.time() - days * 86_400
+            count = db.execute("DELETE FROM answers WHERE since <= ?", [until]).rowcount
+            db.execute("VACUUM")  # else the texts stay in free pages of the file
+        return count
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            # A fork in between would leave the child with locks that it does not have.
+            with runtime.loop.without_forks(), closing(self._connection()) as db:
+                _check(db, self.name)
+                yield db
+        except InputError:
+            raise
+        except sqlite3.Error as error:
+            raise InputError(f"{self.name} cannot be used: {error}. {_CHOOSE}") from None
+        except (APIError, AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
+            said = f"{self.name} holds something that groq_magic did not write."
+            raise InputError(f"{said} Ask with --fresh, or %groq kept clear.") from None
+
+    def _connection(self) -> sqlite3.Connection:
+        uri = f"{self._path.as_uri()}?mode=rw"  # no new file
+        return sqlite3.connect(uri, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
+
+
+def _check(db: sqlite3.Connection, name: str) -> None:
+    """Make the table in an empty file. Raises `InputError` for a file of another kind."""
+    if not _number(db, "user_version"):
+        db.execute("BEGIN IMMEDIATE")  # of several kernels, the first makes it
+        with db:
+            if not db.execute("SELECT * FROM sqlite_master").fetchone():
+                for statement in _SCHEMA:
+                    db.execute(statement)
+    if _number(db, "application_id") != _APPLICATION:
+        raise InputError(f"{name} is not a file of kept answers. {_CHOOSE}")
+    if (version := _number(db, "user_version")) > _FORMAT:
+        said = f"A newer groq_magic wrote {name}: format {version}, and this one reads {_FORMAT}."
+        raise InputError(f"{said} Run %pip install -U groq-magic, and restart the kernel.")
+
+
+def _number(db: sqlite3.Connection, pragma: str) -> int:
+    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+def _kept(row: Sequence[Any]) -> Kept:
+    """Raises an error for values that groq_magic does not write: the file may be a stranger's."""
+    since, asked, request_id, *times = row
+    for number in (since, asked, *times):
+        if number is not None and not 0 <= number < _LARGEST:
+            raise ValueError(number)
+    return Kept(datetime.fromtimestamp(since).astimezone(), int(asked), word(request_id), *times)
+
+
+def _entry(*row: Any) -> Entry:
+    *kept, cost, prompt, rest, size = row
+    return Entry(json.loads(rest)["model"], prompt, _kept(kept), size, cost)
+
+
+def _why_not(db: sqlite3.Connection, question: Question) -> str:
+    """Where the nearest prompt differs, if that is little."""
+    select, latest = "SELECT key, prompt, rest FROM answers", "ORDER BY rowid DESC LIMIT"
+    same = db.execute(f"{select} WHERE shape = ? {latest} 1", [question.shape]).fetchall()
+    for key, prompt, rest in same or db.execute(f"{select} {latest} {_CANDIDATES}"):
+        if same or is_near(prompt, question.prompt):
+            return question.difference(Question(key, prompt, json.loads(rest)))
+    return ""
