@@ -277,7 +277,7 @@ def _keeping(how: Any, store: str | PathLike[str]) -> Keeping | None:
     from .keeping import Keeping  # which needs SQLite
     from .store import Store
 
-    return Keeping(Store(store), how)
+    return Keeping(Store.at(store), how)
 
 
 class _Clients:

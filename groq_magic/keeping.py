@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import groupby
@@ -19,11 +21,12 @@ from groq_magic.wire.protocol import Chunk, Delta, Item, Kept, Missed
 from .answer import Answer
 from .errors import APIConnectionError, InputError, MissingKeyError
 from .question import Question
-from .store import Store
+from .store import Change, KeptAnswer, Store
 
 T = TypeVar("T")
 How = bool | Literal["fresh", "replay"]
 _WORDS = re.compile(r"\S+\s*|\s+")
+_PAUSE = 0.02  # seconds, in which the next question, which often follows at once, can read
 _log = logging.getLogger(__name__)
 
 
@@ -45,25 +48,27 @@ class Keeping:
         send: Callable[[], AsyncGenerator[Item]],
     ) -> AsyncGenerator[Item]:
         """Those of the kept answer; without one, `Missed` and those that ``send`` brings."""
-        found = await asyncio.wrap_future(on_thread(self._find, endpoint, body))
+        found = await asyncio.to_thread(self._find, endpoint, body)
         if isinstance(found, Missed):
             yield found
             source = self._asked(endpoint, send)
         else:
-            source = self._found(*found)
+            source = self._found(found)
         async with aclosing(source) as items:
             async for item in items:
                 yield item
 
-    def _find(
-        self, endpoint: Endpoint, body: Mapping[str, Any]
-    ) -> tuple[Kept, list[Chunk]] | Missed:
+    def _find(self, endpoint: Endpoint, body: Mapping[str, Any]) -> KeptAnswer | Missed:
         server = server_name(endpoint.base_url)
         self._question = Question.of(server, body, endpoint.without_key)
-        return Missed() if self.how == "fresh" else self._store.find(self._question)
+        if self.how == "fresh":
+            return Missed()
+        unwritten = runtime.own(_Writer).answers.get((self._store, self._question.key))
+        return unwritten or self._store.find(self._question)
 
-    async def _found(self, kept: Kept, chunks: list[Chunk]) -> AsyncGenerator[Item]:
-        on_thread(self._store.count, self._question)
+    async def _found(self, answer: KeptAnswer) -> AsyncGenerator[Item]:
+        kept, _, chunks = answer
+        self._write(None)
         yield kept._replace(asked=kept.asked + 1)
         pause = 0.0
         if self.how == "replay":
@@ -90,23 +95,21 @@ class Keeping:
             raise
 
     def store(self, answer: Answer) -> None:
-        """Store an answer that has come whole, on a thread that the exit waits for."""
+        """Store an answer that has come whole."""
         chunks, self._chunks = self._chunks, []
-        if answer.state == "done" and self._question:
+        if answer.state == "done":
             first, thinking = answer.time_to_first_token, answer.thinking_seconds
             kept = Kept(datetime.now(UTC), 1, answer.request_id, answer.seconds, first, thinking)
             chunks = chunks if answer.usage is None else list(_joined(chunks))  # else they count
-            on_thread(self._put, self._question, kept, chunks, answer.cost)
+            self._write(KeptAnswer(kept, answer.cost, chunks))
 
-    def _put(self, *row: Any) -> None:
-        try:
-            self._store.put(*row)
-        except Exception as error:  # the answer itself is there
-            _log.warning("An answer is not kept: %s", error)
+    def _write(self, answer: KeptAnswer | None) -> None:
+        if self._question:
+            runtime.own(_Writer).add(self._store, (self._question, answer))
 
 
-class _Worker:
-    """One thread for the files of a process. It does all in order, also at the exit."""
+class _Writer:
+    """One thread that writes for a process; the exit waits for it."""
 
     def __init__(self) -> None:
         self.after_fork()
@@ -114,11 +117,41 @@ class _Worker:
     def after_fork(self) -> None:
         """Start a new one: the parent's thread is not in the child."""
         self.pool = ThreadPoolExecutor(1, "groq_magic store")
+        self.answers: dict[tuple[Store, str], KeptAnswer] = {}
+        """Those that are not written yet, by file and key."""
+        self._changes: deque[tuple[Store, Change]] = deque()
+
+    def add(self, store: Store, change: Change) -> None:
+        """Write it soon, together with what comes meanwhile: a transaction takes its time."""
+        question, answer = change
+        if answer:
+            self.answers[store, question.key] = answer
+        self._changes.append((store, change))
+        self.pool.submit(self._write)
+
+    def _write(self) -> None:
+        if not self._changes:
+            return
+        time.sleep(_PAUSE)
+        changes = [self._changes.popleft() for _ in range(len(self._changes))]
+        for store in {store for store, _ in changes}:
+            _write_to(store, [change for other, change in changes if other == store])
+        for store, (question, answer) in changes:
+            if self.answers.get((store, question.key)) is answer:  # and not a later one
+                self.answers.pop((store, question.key), None)
 
 
-def on_thread(function: Callable[..., T], *args: Any) -> Future[T]:
-    """Call it behind all that is still to be written."""
-    return runtime.own(_Worker).pool.submit(function, *args)
+def _write_to(store: Store, changes: list[Change]) -> None:
+    try:
+        store.write(changes)
+    except Exception as error:  # the answers themselves are there
+        if any(answer for _, answer in changes):  # a file that can only be read counts nothing
+            _log.warning("Answers are not kept: %s", error)
+
+
+def when_written(function: Callable[..., T], *args: Any) -> T:
+    """Call a function behind all that is still to be written, and wait for it."""
+    return runtime.own(_Writer).pool.submit(function, *args).result()
 
 
 def _joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:

@@ -61,8 +61,11 @@ def is_near(one: str, other: str) -> bool:
     >>> is_near("Explain <a object> briefly, please.", "Explain <b object> briefly, please.")
     True
     """
-    alike = _common(one, other) + _common(one[::-1], other[::-1])
-    return max(len(one), len(other)) * (1 - _LITTLE) <= alike
+    shorter, longer = sorted((len(one), len(other)))
+    enough = longer * (1 - _LITTLE)
+    if shorter < enough:
+        return False
+    return _common(one, other) + _common(one[::-1], other[::-1]) >= enough
 
 
 def _common(one: str, other: str) -> int:
@@ -75,9 +78,10 @@ def _difference(name: str, new: str, old: str) -> str:
     if _HASHED in (new + old)[: len(_HASHED)]:
         return f"the {name} changed"
     at = _common(new, old)
-    start = max(0, at - 10)
+    start = max(at - 20, new.rfind(" ", 0, at) + 1)  # of the word
     there = f" at character {at + 1}" if start else ""
-    return f"the {name}{there} has {new[start : at + 30]!r}, had {old[start : at + 30]!r}"
+    words = (repr(text[start : at + 30]) if text else "nothing" for text in (new, old))
+    return "the {}{} has {}, had {}".format(name, there, *words)
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
@@ -53,7 +54,7 @@ _SCHEMA = (
     f"PRAGMA user_version = {_FORMAT}",
 )
 _FIND = """
-    SELECT since, asked, request_id, seconds, first_token, thinking, chunks
+    SELECT since, asked, request_id, seconds, first_token, thinking, cost, chunks
     FROM answers WHERE key = ?
 """
 _LIST = """
@@ -61,8 +62,22 @@ _LIST = """
         prompt, rest, length(prompt) + length(rest) + length(chunks)
     FROM answers ORDER BY since
 """
+_COUNT = "UPDATE answers SET asked = asked + 1 WHERE key = ?"
 _PUT = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CHOOSE = "Choose another with %config GroqMagic.store."
+
+
+class KeptAnswer(NamedTuple):
+    """All that is kept of an answer."""
+
+    kept: Kept
+    cost: float | None
+    """USD; None if it was not known."""
+    chunks: list[Chunk]
+
+
+Change = tuple[Question, KeptAnswer | None]
+"""An answer that replaces an earlier one; without one, that the kept one was asked again."""
 
 
 class Entry(NamedTuple):
@@ -74,46 +89,48 @@ class Entry(NamedTuple):
     size: int
     """Characters."""
     cost: float | None
-    """USD; None if it was not known."""
 
 
+@dataclass(frozen=True)
 class Store:
     """The answers that are kept in a file, which is made with the first of them.
 
-    Raises `InputError` for what is no path; so do all methods if the file cannot be used.
+    All methods raise `InputError` if the file cannot be used.
     """
 
-    def __init__(self, path: str | PathLike[str] = STORE) -> None:
+    name: str
+    """The path as it was given."""
+    _path: Path
+
+    @classmethod
+    def at(cls, path: str | PathLike[str] = STORE) -> Store:
+        """The store at ``path``. Raises `InputError` for what is no path."""
         if not isinstance(path, str | PathLike) or not str(path):
             raise InputError(f"store must be the path of a file, not {path!r}.")
-        self.name = str(path)
-        self._path = Path(path).expanduser().absolute()  # the working directory may change
+        return cls(str(path), Path(path).expanduser().absolute())  # the folder may change
 
-    def find(self, question: Question) -> tuple[Kept, list[Chunk]] | Missed:
+    def find(self, question: Question) -> KeptAnswer | Missed:
         """The answer to exactly this request; else where the nearest one differs."""
         if not self._path.exists():
             return Missed(f"Prompts and answers are kept in {self.name} from now on.")
         with self._opened() as db:
             if found := db.execute(_FIND, [question.key]).fetchone():
-                *kept, chunks = found
-                return _kept(kept), list(map(parse_chunk, chunks.split("\n")))
+                *kept, cost, chunks = found
+                return KeptAnswer(_kept(kept), cost, list(map(parse_chunk, chunks.split("\n"))))
             return Missed(_why_not(db, question))
 
-    def count(self, question: Question) -> None:
-        """Note that it was asked again, unless the file can only be read."""
-        with suppress(InputError), self._opened() as db:
-            db.execute("UPDATE answers SET asked = asked + 1 WHERE key = ?", [question.key])
-
-    def put(
-        self, question: Question, kept: Kept, chunks: Iterable[Chunk], cost: float | None
-    ) -> None:
-        """Keep an answer, instead of an earlier one; when this returns, it is on the disk."""
+    def write(self, changes: Iterable[Change]) -> None:
+        """Make all changes in one transaction; when this returns, they are on the disk."""
         with suppress(OSError):  # it is there, or SQLite says what is wrong
             self._path.touch(mode=0o600, exist_ok=False)  # prompts are their owner's alone
-        row = [question.key, question.shape, kept.since.timestamp(), *kept[1:], cost]
-        row += [question.prompt, json.dumps(question.rest), "\n".join(map(unparse_chunk, chunks))]
         with self._opened() as db:
-            db.execute(_PUT, row)
+            db.execute("BEGIN IMMEDIATE")
+            with db:
+                for question, answer in changes:
+                    if answer:
+                        db.execute(_PUT, _row(question, answer))
+                    else:
+                        db.execute(_COUNT, [question.key])
 
     def entries(self) -> list[Entry]:
         """All answers, the oldest first."""
@@ -178,6 +195,13 @@ def _kept(row: Sequence[Any]) -> Kept:
         if number is not None and not 0 <= number < _LARGEST:
             raise ValueError(number)
     return Kept(datetime.fromtimestamp(since).astimezone(), int(asked), word(request_id), *times)
+
+
+def _row(question: Question, answer: KeptAnswer) -> list[Any]:
+    kept, cost, chunks = answer
+    head = [question.key, question.shape, kept.since.timestamp(), *kept[1:], cost]
+    lines = "\n".join(map(unparse_chunk, chunks))
+    return [*head, question.prompt, json.dumps(question.rest), lines]
 
 
 def _entry(*row: Any) -> Entry:

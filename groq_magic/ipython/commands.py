@@ -164,17 +164,17 @@ def _forget(call: Call) -> None:
     "list the kept answers; check that all of this run were kept; delete them",
 )
 def _kept(call: Call) -> None:
-    from groq_magic.keeping import on_thread  # which needs SQLite
+    from groq_magic.keeping import when_written  # which needs SQLite
     from groq_magic.store import STORE, Store
 
-    store = Store(call.settings.get("store", STORE))
+    store = Store.at(call.settings.get("store", STORE))
     if call.argument == "check":
         _check_kept()
     elif call.argument:
         days = int(re.sub(r"\D", "", call.argument) or 0)
-        count = counted(on_thread(store.clear, days).result(), "answer")
+        count = counted(when_written(store.clear, days), "answer")
         print(f"Deleted {count} from {store.name}.")
-    elif entries := on_thread(store.entries).result():
+    elif entries := when_written(store.entries):
         tables.kept(entries).show()
     else:
         print(f"No answer is kept in {store.name}. Keep one with %%groq --keep.")

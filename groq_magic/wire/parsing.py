@@ -76,8 +76,9 @@ def unparse_chunk(chunk: Chunk) -> str:
     >>> parse_chunk(unparse_chunk(Chunk(Delta("Hi"), "stop"))) == Chunk(Delta("Hi"), "stop")
     True
     """
-    said, usage = chunk.delta._asdict(), chunk.usage
-    said["tool_calls"] = list(map(_wire_call, chunk.delta.tool_calls))
+    usage, delta = chunk.usage, chunk.delta._asdict()
+    delta["tool_calls"] = list(map(_wire_call, chunk.delta.tool_calls))
+    said = {name: value for name, value in delta.items() if value}
     shares = usage.breakdown if usage else ()
     models = [{"model": model, "usage": share.to_dict()} for model, share in shares]
     wire = {
