@@ -61,10 +61,10 @@ def is_near(one: str, other: str) -> bool:
     >>> is_near("Explain <a object> briefly, please.", "Explain <b object> briefly, please.")
     True
     """
-    shorter, longer = sorted((len(one), len(other)))
-    enough = longer * (1 - _LITTLE)
-    if shorter < enough:
-        return False
+    enough = max(len(one), len(other)) * (1 - _LITTLE)
+    half = int(enough / 2)
+    if one[:half] != other[:half] and one[-half:] != other[-half:]:
+        return False  # nearly all end here
     return _common(one, other) + _common(one[::-1], other[::-1]) >= enough
 
 

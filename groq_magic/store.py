@@ -171,21 +171,24 @@ class Store:
 
 def _check(db: sqlite3.Connection, name: str) -> None:
     """Make the table in an empty file. Raises `InputError` for a file of another kind."""
-    if not _number(db, "user_version"):
+    if _kind(db) == (0, 0):
         db.execute("BEGIN IMMEDIATE")  # of several kernels, the first makes it
         with db:
             if not db.execute("SELECT * FROM sqlite_master").fetchone():
                 for statement in _SCHEMA:
                     db.execute(statement)
-    if _number(db, "application_id") != _APPLICATION:
+    application, version = _kind(db)
+    if application != _APPLICATION:
         raise InputError(f"{name} is not a file of kept answers. {_CHOOSE}")
-    if (version := _number(db, "user_version")) > _FORMAT:
+    if version > _FORMAT:
         said = f"A newer groq_magic wrote {name}: format {version}, and this one reads {_FORMAT}."
         raise InputError(f"{said} Run %pip install -U groq-magic, and restart the kernel.")
 
 
-def _number(db: sqlite3.Connection, pragma: str) -> int:
-    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
+def _kind(db: sqlite3.Connection) -> tuple[int, int]:
+    """The application and its format, from the head of the file."""
+    found = db.execute("SELECT * FROM pragma_application_id, pragma_user_version").fetchone()
+    return found[0], found[1]
 
 
 def _kept(row: Sequence[Any]) -> Kept:

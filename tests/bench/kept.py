@@ -115,9 +115,10 @@ def outputs(path: Path) -> list[str]:
     """The outputs of the prompts without the marking: from when they are, and what was kept."""
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.source.startswith("%%groq")]
     made = [json.dumps(cell.outputs, ensure_ascii=False) for cell in cells]
-    mark = r" ·</span> <span [^>]*>kept from [^<]*</span>"
-    first = r'<br>Prompts and answers are [^<]*|"note": "Prompts and answers are [^"]*", '
-    return [re.sub(first, "", re.sub(mark, "</span>", output)) for output in made]
+    mark = r" ·(</span>) <span [^>]*>kept from [^<]*</span>"
+    first = " ?Prompts and answers are kept in groq-answers.db from now on."
+    made = [re.sub(first, "", re.sub(mark, r"\1", output)) for output in made]
+    return [re.sub(r'<br>(?=<)|"note": "", ', "", output) for output in made]
 
 
 def seconds(path: Path) -> float:
