@@ -33,25 +33,22 @@ _BUSY_SECONDS = 10.0
 _CANDIDATES = 20
 _LARGEST = 1e11  # of seconds since 1970 and all other numbers
 _SCHEMA = (
-    """
-    CREATE TABLE answers (
-        key TEXT PRIMARY KEY,  -- SHA-256 of the server and the request
-        shape TEXT NOT NULL,  -- SHA-256 of the prompt without its numbers
-        since REAL NOT NULL,  -- seconds since 1970
-        asked INTEGER NOT NULL,
-        request_id TEXT,
-        seconds REAL NOT NULL,
-        first_token REAL,
-        thinking REAL,
-        cost REAL,  -- USD
-        prompt TEXT NOT NULL,
-        rest TEXT NOT NULL,  -- JSON: the rest of the request
-        chunks TEXT NOT NULL  -- JSON, one in each line
-    )
-    """,
+    """\
+CREATE TABLE answers (
+    key TEXT PRIMARY KEY,  -- SHA-256 of the server and the request
+    shape TEXT NOT NULL,  -- SHA-256 of the prompt without its numbers
+    since REAL NOT NULL,  -- seconds since 1970
+    asked INTEGER NOT NULL,
+    request_id TEXT,
+    seconds REAL NOT NULL,
+    first_token REAL,
+    thinking REAL,
+    cost REAL,  -- USD
+    prompt TEXT NOT NULL,
+    rest TEXT NOT NULL,  -- JSON: the rest of the request
+    chunks TEXT NOT NULL  -- JSON, one in each line
+)""",
     "CREATE INDEX shapes ON answers (shape)",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_FORMAT}",
 )
 _FIND = """
     SELECT since, asked, request_id, seconds, first_token, thinking, cost, chunks
@@ -115,8 +112,8 @@ class Store:
             return Missed(f"Prompts and answers are kept in {self.name} from now on.")
         with self._opened() as db:
             if found := db.execute(_FIND, [question.key]).fetchone():
-                *kept, cost, chunks = found
-                return KeptAnswer(_kept(kept), cost, list(map(parse_chunk, chunks.split("\n"))))
+                *row, chunks = found
+                return KeptAnswer(_kept(row), row[-1], list(map(parse_chunk, chunks.split("\n"))))
             return Missed(_why_not(db, question))
 
     def write(self, changes: Iterable[Change]) -> None:
@@ -170,19 +167,33 @@ class Store:
 
 
 def _check(db: sqlite3.Connection, name: str) -> None:
-    """Make the table in an empty file. Raises `InputError` for a file of another kind."""
+    """Make the table in an empty file. Raises `InputError` for a file of another kind.
+
+    A stranger's file may have triggers and views, which would run: so it has none.
+    """
     if _kind(db) == (0, 0):
         db.execute("BEGIN IMMEDIATE")  # of several kernels, the first makes it
         with db:
-            if not db.execute("SELECT * FROM sqlite_master").fetchone():
-                for statement in _SCHEMA:
-                    db.execute(statement)
+            if not _statements(db):
+                _make(db)
     application, version = _kind(db)
-    if application != _APPLICATION:
-        raise InputError(f"{name} is not a file of kept answers. {_CHOOSE}")
-    if version > _FORMAT:
+    if application == _APPLICATION and version > _FORMAT:
         said = f"A newer groq_magic wrote {name}: format {version}, and this one reads {_FORMAT}."
         raise InputError(f"{said} Run %pip install -U groq-magic, and restart the kernel.")
+    if application != _APPLICATION or _statements(db) != [*_SCHEMA]:
+        raise InputError(f"{name} is not a file of kept answers. {_CHOOSE}")
+
+
+def _make(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA:
+        db.execute(statement)
+    db.execute(f"PRAGMA application_id = {_APPLICATION}")
+    db.execute(f"PRAGMA user_version = {_FORMAT}")
+
+
+def _statements(db: sqlite3.Connection) -> list[str]:
+    """Those that made what is in the file."""
+    return [made for (made,) in db.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")]
 
 
 def _kind(db: sqlite3.Connection) -> tuple[int, int]:
@@ -193,11 +204,12 @@ def _kind(db: sqlite3.Connection) -> tuple[int, int]:
 
 def _kept(row: Sequence[Any]) -> Kept:
     """Raises an error for values that groq_magic does not write: the file may be a stranger's."""
-    since, asked, request_id, *times = row
-    for number in (since, asked, *times):
-        if number is not None and not 0 <= number < _LARGEST:
+    since, asked, request_id, seconds, first, thinking, cost = row
+    for number in (since, asked, seconds, first or 0, thinking or 0, cost or 0):
+        if not 0 <= number < _LARGEST:
             raise ValueError(number)
-    return Kept(datetime.fromtimestamp(since).astimezone(), int(asked), word(request_id), *times)
+    began = datetime.fromtimestamp(since).astimezone()
+    return Kept(began, int(asked), word(request_id), seconds, first, thinking)
 
 
 def _row(question: Question, answer: KeptAnswer) -> list[Any]:
@@ -208,8 +220,8 @@ def _row(question: Question, answer: KeptAnswer) -> list[Any]:
 
 
 def _entry(*row: Any) -> Entry:
-    *kept, cost, prompt, rest, size = row
-    return Entry(json.loads(rest)["model"], prompt, _kept(kept), size, cost)
+    *kept, prompt, rest, size = row
+    return Entry(str(json.loads(rest)["model"]), str(prompt), _kept(kept), size, kept[-1])
 
 
 def _why_not(db: sqlite3.Connection, question: Question) -> str:

@@ -15,6 +15,7 @@ from tests.support.demo import Demo
 from tests.support.kernels import Kernel, Run, bundle, running_kernel
 
 TOKENS_PER_SECOND = 5000
+FORGET = "from groq_magic.runtime import runtime; runtime.reset()"
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,10 @@ def shared_kernel(server: Demo, folder: Path) -> Iterator[Kernel]:
 @pytest.fixture
 def kernel(shared_kernel: Kernel) -> Kernel:
     """The kernel, with nothing asked, kept or configured."""
-    shared_kernel.run("from groq_magic.runtime import runtime; runtime.reset()")
-    shared_kernel.run("%groq kept clear")
     for name in ("keep", "store", "never_keep"):
         shared_kernel.run(f"%config GroqMagic.{name} = None")
+    shared_kernel.run("%groq kept clear")
+    shared_kernel.run(FORGET)
     return shared_kernel
 
 
@@ -133,7 +134,8 @@ def test_check_says_where_each_answer_is_from_and_fails_unless_all_were_kept(
     kernel: Kernel,
 ) -> None:
     kernel.until_static(kernel.run("%%groq --keep\ncat names"))
-    kernel.run("from groq_magic.runtime import runtime; runtime.reset()")
+    kernel.run("%groq kept")  # behind what is still to be written
+    kernel.run(FORGET)
     kernel.run("%%groq --keep\ncat names")
     good = kernel.run("%groq kept check")
     assert good.error + good.stdout == ""
@@ -154,7 +156,8 @@ def test_a_turn_of_a_chat_that_waits_is_found_too(kernel: Kernel, server: Demo) 
     for number, cell in enumerate(cells):
         kernel.until_static(kernel.run(cell, cell=str(number)))
     before = asked(server)
-    kernel.run("from groq_magic.runtime import runtime; runtime.reset()")
+    kernel.run("%groq kept")
+    kernel.run(FORGET)
     for number, cell in enumerate(cells):
         run = kernel.run(cell, cell=str(number))
         assert f"Turn {number + 1} of chat." in header(run)

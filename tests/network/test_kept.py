@@ -329,7 +329,14 @@ def change(statement: str) -> None:
                 "Choose another with %config GroqMagic.store."
             ),
         ),
-        ("DROP TABLE answers", "groq-answers.db cannot be used: no such table: answers. Choose"),
+        *(
+            (statement, "groq-answers.db is not a file of kept answers. Choose")
+            for statement in (
+                "DROP TABLE answers",
+                "ALTER TABLE answers ADD COLUMN more",
+                "CREATE TRIGGER t AFTER UPDATE ON answers BEGIN DELETE FROM answers; END",
+            )
+        ),
         *(
             (
                 f"UPDATE answers SET {change}",
@@ -349,6 +356,7 @@ def change(statement: str) -> None:
                 "seconds = 9e999",
                 "first_token = 'x'",
                 "thinking = 'x'",
+                "cost = 'x'",
             )
         ),
     ],
