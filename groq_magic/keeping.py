@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -21,7 +20,7 @@ from groq_magic.wire.protocol import Chunk, Delta, Item, Kept, Missed
 from .answer import Answer
 from .errors import APIConnectionError, InputError, MissingKeyError
 from .question import Question
-from .store import Change, KeptAnswer, Store
+from .store import KeptAnswer, Store
 
 T = TypeVar("T")
 How = bool | Literal["fresh", "replay"]
@@ -63,7 +62,7 @@ class Keeping:
         self._question = Question.of(server, body, endpoint.without_key)
         if self.how == "fresh":
             return Missed()
-        unwritten = runtime.own(_Writer).answers.get((self._store, self._question.key))
+        unwritten = runtime.own(_Writer).unwritten(self._store, self._question)
         return unwritten or self._store.find(self._question)
 
     async def _found(self, answer: KeptAnswer) -> AsyncGenerator[Item]:
@@ -105,7 +104,7 @@ class Keeping:
 
     def _write(self, answer: KeptAnswer | None) -> None:
         if self._question:
-            runtime.own(_Writer).add(self._store, (self._question, answer))
+            runtime.own(_Writer).add((self._store, self._question, answer))
 
 
 class _Writer:
@@ -117,36 +116,30 @@ class _Writer:
     def after_fork(self) -> None:
         """Start a new one: the parent's thread is not in the child."""
         self.pool = ThreadPoolExecutor(1, "groq_magic store")
-        self.answers: dict[tuple[Store, str], KeptAnswer] = {}
-        """Those that are not written yet, by file and key."""
-        self._changes: deque[tuple[Store, Change]] = deque()
+        self._changes: list[tuple[Store, Question, KeptAnswer | None]] = []
 
-    def add(self, store: Store, change: Change) -> None:
+    def add(self, change: tuple[Store, Question, KeptAnswer | None]) -> None:
         """Write it soon, together with what comes meanwhile: a transaction takes its time."""
-        question, answer = change
-        if answer:
-            self.answers[store, question.key] = answer
-        self._changes.append((store, change))
+        self._changes.append(change)
         self.pool.submit(self._write)
 
+    def unwritten(self, store: Store, question: Question) -> KeptAnswer | None:
+        """The answer, if it is still to be written."""
+        mine = [a for s, q, a in self._changes if a and (s, q.key) == (store, question.key)]
+        return mine[-1] if mine else None
+
     def _write(self) -> None:
-        if not self._changes:
-            return
-        time.sleep(_PAUSE)
-        changes = [self._changes.popleft() for _ in range(len(self._changes))]
-        for store in {store for store, _ in changes}:
-            _write_to(store, [change for other, change in changes if other == store])
-        for store, (question, answer) in changes:
-            if self.answers.get((store, question.key)) is answer:  # and not a later one
-                self.answers.pop((store, question.key), None)
-
-
-def _write_to(store: Store, changes: list[Change]) -> None:
-    try:
-        store.write(changes)
-    except Exception as error:  # the answers themselves are there
-        if any(answer for _, answer in changes):  # a file that can only be read counts nothing
-            _log.warning("Answers are not kept: %s", error)
+        if self._changes:
+            time.sleep(_PAUSE)
+        changes = self._changes[:]
+        for store in {store for store, _, _ in changes}:
+            mine = [(question, answer) for other, question, answer in changes if other == store]
+            try:
+                store.write(mine)
+            except Exception as error:  # the answers themselves are there
+                if any(answer for _, answer in mine):  # a file that can only be read counts nothing
+                    _log.warning("Answers are not kept: %s", error)
+        del self._changes[: len(changes)]
 
 
 def when_written(function: Callable[..., T], *args: Any) -> T:

@@ -28,7 +28,6 @@ from .question import Question, is_near
 STORE = "groq-answers.db"
 """The file's name where none is given."""
 _FORMAT = 1
-_APPLICATION = 0x67726F71  # "groq": SQLite keeps both numbers in the head of the file
 _BUSY_SECONDS = 10.0
 _CANDIDATES = 20
 _LARGEST = 1e11  # of seconds since 1970 and all other numbers
@@ -49,6 +48,7 @@ CREATE TABLE answers (
     chunks TEXT NOT NULL  -- JSON, one in each line
 )""",
     "CREATE INDEX shapes ON answers (shape)",
+    f"PRAGMA user_version = {_FORMAT}",
 )
 _FIND = """
     SELECT since, asked, request_id, seconds, first_token, thinking, cost, chunks
@@ -71,10 +71,6 @@ class KeptAnswer(NamedTuple):
     cost: float | None
     """USD; None if it was not known."""
     chunks: list[Chunk]
-
-
-Change = tuple[Question, KeptAnswer | None]
-"""An answer that replaces an earlier one; without one, that the kept one was asked again."""
 
 
 class Entry(NamedTuple):
@@ -116,8 +112,11 @@ class Store:
                 return KeptAnswer(_kept(row), row[-1], list(map(parse_chunk, chunks.split("\n"))))
             return Missed(_why_not(db, question))
 
-    def write(self, changes: Iterable[Change]) -> None:
-        """Make all changes in one transaction; when this returns, they are on the disk."""
+    def write(self, changes: Iterable[tuple[Question, KeptAnswer | None]]) -> None:
+        """Replace each question's answer; without one, count that it was asked again.
+
+        All in one transaction: when this returns, it is on the disk.
+        """
         with suppress(OSError):  # it is there, or SQLite says what is wrong
             self._path.touch(mode=0o600, exist_ok=False)  # prompts are their owner's alone
         with self._opened() as db:
@@ -169,37 +168,24 @@ class Store:
 def _check(db: sqlite3.Connection, name: str) -> None:
     """Make the table in an empty file. Raises `InputError` for a file of another kind.
 
-    A stranger's file may have triggers and views, which would run: so it has none.
+    A stranger's file may have triggers and views, which would run: so it must have none.
     """
-    if _kind(db) == (0, 0):
+    if not _made_by(db):
         db.execute("BEGIN IMMEDIATE")  # of several kernels, the first makes it
         with db:
-            if not _statements(db):
-                _make(db)
-    application, version = _kind(db)
-    if application == _APPLICATION and version > _FORMAT:
+            for statement in () if _made_by(db) else _SCHEMA:
+                db.execute(statement)
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > _FORMAT:
         said = f"A newer groq_magic wrote {name}: format {version}, and this one reads {_FORMAT}."
         raise InputError(f"{said} Run %pip install -U groq-magic, and restart the kernel.")
-    if application != _APPLICATION or _statements(db) != [*_SCHEMA]:
+    if _made_by(db) != [*_SCHEMA[:-1]]:
         raise InputError(f"{name} is not a file of kept answers. {_CHOOSE}")
 
 
-def _make(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA:
-        db.execute(statement)
-    db.execute(f"PRAGMA application_id = {_APPLICATION}")
-    db.execute(f"PRAGMA user_version = {_FORMAT}")
-
-
-def _statements(db: sqlite3.Connection) -> list[str]:
-    """Those that made what is in the file."""
+def _made_by(db: sqlite3.Connection) -> list[str]:
+    """The statements that made what is in the file."""
     return [made for (made,) in db.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")]
-
-
-def _kind(db: sqlite3.Connection) -> tuple[int, int]:
-    """The application and its format, from the head of the file."""
-    found = db.execute("SELECT * FROM pragma_application_id, pragma_user_version").fetchone()
-    return found[0], found[1]
 
 
 def _kept(row: Sequence[Any]) -> Kept:

@@ -322,17 +322,13 @@ def change(statement: str) -> None:
                 "Run %pip install -U groq-magic, and restart the kernel."
             ),
         ),
-        (
-            "PRAGMA application_id = 7",
-            (
-                "groq-answers.db is not a file of kept answers. "
-                "Choose another with %config GroqMagic.store."
-            ),
-        ),
         *(
-            (statement, "groq-answers.db is not a file of kept answers. Choose")
+            (
+                statement,
+                "groq-answers.db is not a file of kept answers. Choose another with %config",
+            )
             for statement in (
-                "DROP TABLE answers",
+                "DROP INDEX shapes",
                 "ALTER TABLE answers ADD COLUMN more",
                 "CREATE TRIGGER t AFTER UPDATE ON answers BEGIN DELETE FROM answers; END",
             )
