@@ -85,7 +85,10 @@ class Answer:
     error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
     failed_generation: Final = _read(lambda r: r.failed_generation, "The text that was refused.")
     waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
-    note: Final = _read(lambda r: r.note, "What the request changed in its chat.")
+    note: Final = _read(
+        lambda r: r.note,
+        "What the request changed in its chat, and how it differs from a kept one.",
+    )
     kept: Final = _read(lambda r: r.kept, "Of which run it is, if it was kept; else None.")
     text: Final = _read(lambda r: "".join(r.deltas()), "The text so far, whatever the end.")
     reasoning: Final = _read(lambda r: (r.end or r.content).reasoning, "The reasoning so far.")

@@ -6,11 +6,10 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any, Literal, TypeVar
 
 from groq_magic.runtime import runtime
@@ -99,7 +98,6 @@ class Keeping:
         if answer.state == "done":
             first, thinking = answer.time_to_first_token, answer.thinking_seconds
             kept = Kept(datetime.now(UTC), 1, answer.request_id, answer.seconds, first, thinking)
-            chunks = chunks if answer.usage is None else list(_joined(chunks))  # else they count
             self._write(KeptAnswer(kept, answer.cost, chunks))
 
     def _write(self, answer: KeptAnswer | None) -> None:
@@ -145,16 +143,6 @@ class _Writer:
 def when_written(function: Callable[..., T], *args: Any) -> T:
     """Call a function behind all that is still to be written, and wait for it."""
     return runtime.own(_Writer).pool.submit(function, *args).result()
-
-
-def _joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The same answer in few chunks: those that differ in text alone are one."""
-    for (has_more, *fields), group in groupby(chunks, lambda c: (any(c.delta[2:]), *c[1:])):
-        if has_more:
-            yield from group
-        else:
-            content, reasoning = map("".join, zip(*(c.delta[:2] for c in group), strict=True))
-            yield Chunk(Delta(content, reasoning), *fields)
 
 
 def _words(chunk: Chunk) -> Iterator[Chunk]:

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from groq_magic.runtime import runtime
 from groq_magic.wire.parsing import parse_chunk, unparse_chunk, word
-from groq_magic.wire.protocol import Chunk, Kept, Missed
+from groq_magic.wire.protocol import Chunk, Delta, Kept, Missed
 
 from .errors import APIError, InputError
 from .question import Question, is_near
@@ -198,11 +199,22 @@ def _kept(row: Sequence[Any]) -> Kept:
     return Kept(began, int(asked), word(request_id), seconds, first, thinking)
 
 
+def _joined(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The same answer in few chunks: those that differ in text alone are one."""
+    for (has_more, *fields), group in groupby(chunks, lambda c: (any(c.delta[2:]), *c[1:])):
+        if has_more:
+            yield from group
+        else:
+            content, reasoning = map("".join, zip(*(c.delta[:2] for c in group), strict=True))
+            yield Chunk(Delta(content, reasoning), *fields)
+
+
 def _row(question: Question, answer: KeptAnswer) -> list[Any]:
     kept, cost, chunks = answer
     head = [question.key, question.shape, kept.since.timestamp(), *kept[1:], cost]
-    lines = "\n".join(map(unparse_chunk, chunks))
-    return [*head, question.prompt, json.dumps(question.rest), lines]
+    is_counted = any(chunk.usage for chunk in chunks)  # else each chunk counts as a token
+    lines = map(unparse_chunk, _joined(chunks) if is_counted else chunks)
+    return [*head, question.prompt, json.dumps(question.rest), "\n".join(lines)]
 
 
 def _entry(*row: Any) -> Entry:
