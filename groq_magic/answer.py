@@ -85,10 +85,7 @@ class Answer:
     error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
     failed_generation: Final = _read(lambda r: r.failed_generation, "The text that was refused.")
     waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
-    note: Final = _read(
-        lambda r: r.note,
-        "What the request changed in its chat, and how it differs from a kept one.",
-    )
+    note: Final = _read(lambda r: r.note, "What to know of the request, such as its turn.")
     kept: Final = _read(lambda r: r.kept, "Of which run it is, if it was kept; else None.")
     text: Final = _read(lambda r: "".join(r.deltas()), "The text so far, whatever the end.")
     reasoning: Final = _read(lambda r: (r.end or r.content).reasoning, "The reasoning so far.")
@@ -111,15 +108,13 @@ class Answer:
     )
     thinking: Final = _read(lambda r: r.times.is_thinking, "Whether only reasoning came so far.")
     thinking_seconds: Final = _read(
-        lambda r: r.times.thinking_seconds, "Seconds from the first reasoning to the first text."
+        lambda r: r.times.thinking_seconds, "Seconds from reasoning to text."
     )
     seconds_to_retry: Final = _read(lambda r: r.times.seconds_to_retry, "Seconds to the next try.")
 
     @property
     def cost(self) -> float | None:
-        """USD by the server's prices, if they and `usage` are known.
-
-        A stopped answer has none, and neither has a kept one, for which nothing was sent.
+        """USD by the server's prices, if they and `usage` are known; none if stopped or kept.
 
         The first answer of a process asks for the prices; they may arrive after its end.
         """
@@ -206,14 +201,6 @@ class Answer:
         with self:
             return self._receiver.finished.wait(lambda: self._receiver.is_finished, timeout)
 
-    def wait_if_kept(self, timeout: float = 1.0) -> None:
-        """Wait for a kept answer, which comes whole and at once; not for one that is sent."""
-        receiver = self._receiver
-        with self:
-            receiver.changed.wait(lambda: receiver.is_looked_up, timeout)
-            if self.kept:
-                receiver.finished.wait(lambda: receiver.is_finished, timeout)
-
     def result(self, timeout: float | None = None) -> str:
         """Wait for the end and return the text; a stopped answer has what had come.
 
@@ -294,6 +281,15 @@ class Answer:
         if self._show is None:
             raise NotImplementedError  # IPython then shows the repr
         self._show(self)
+
+
+def wait_if_kept(answer: Answer, timeout: float = 1.0) -> None:
+    """Wait for a kept answer, which comes whole and at once; not for one that is sent."""
+    receiver = answer._receiver  # noqa: SLF001  # of this module
+    with answer:
+        receiver.changed.wait(lambda: receiver.is_looked_up, timeout)
+        if answer.kept:
+            answer.wait(timeout)
 
 
 class _Answers(WeakKeyDictionary[Answer, None]):

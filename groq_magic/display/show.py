@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from IPython import get_ipython
 from IPython.display import display, update_display
 
-from groq_magic.answer import Answer
+from groq_magic.answer import Answer, wait_if_kept
 from groq_magic.errors import GroqError, InputError, printable
 from groq_magic.runtime import runtime
 
@@ -60,7 +60,7 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if is_terminal(shell, wait=bool(wait)):
         _print(answer)
         return True
-    answer.wait_if_kept()
+    wait_if_kept(answer)
     if answer.ended or not somebody_watches(shell):
         _show_at_end(answer)
         return True
