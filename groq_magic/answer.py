@@ -108,7 +108,7 @@ class Answer:
     )
     thinking: Final = _read(lambda r: r.times.is_thinking, "Whether only reasoning came so far.")
     thinking_seconds: Final = _read(
-        lambda r: r.times.thinking_seconds, "Seconds from reasoning to text."
+        lambda r: r.times.thinking_seconds, "Seconds from the first reasoning to the first text."
     )
     seconds_to_retry: Final = _read(lambda r: r.times.seconds_to_retry, "Seconds to the next try.")
 
