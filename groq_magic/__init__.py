@@ -41,14 +41,14 @@ if TYPE_CHECKING:
         SetUpError,
         UnprocessableEntityError,
     )
-    from .wire.protocol import Message, ToolCall, Usage
+    from .wire.protocol import Kept, Message, ToolCall, Usage
     from .wire.sources import Source
 
 __version__ = "0.1.0"
 
 # The extension is loaded at every start of a kernel, so modules are imported when they are used.
 _MODULES = {"Answer": "answer", "stream": "api"}
-_MODULES |= dict.fromkeys(("Message", "ToolCall", "Usage"), "wire.protocol")
+_MODULES |= dict.fromkeys(("Kept", "Message", "ToolCall", "Usage"), "wire.protocol")
 _MODULES["Source"] = "wire.sources"
 _MODULES |= dict.fromkeys(("Conversation", "Turn"), "conversation")
 
@@ -68,6 +68,7 @@ __all__ = [
     "IncompleteStreamError",
     "InputError",
     "InternalServerError",
+    "Kept",
     "Message",
     "MissingKeyError",
     "NotFoundError",

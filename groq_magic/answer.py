@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from groq_magic.runtime import runtime
-from groq_magic.wire.protocol import Chunk, Item, Usage
+from groq_magic.wire.protocol import Chunk, Item, Missed, Usage
 
 from .accumulator import Accumulator
 from .errors import InputError, ParseError
@@ -61,6 +61,7 @@ class Answer:
         observer: Callable[[Answer, bool], object] = lambda *_: None,
         clock: Callable[[], float] = monotonic,
         resume: Callable[[Answer, Accumulator], Answer] | None = None,
+        may_be_kept: bool = False,
     ) -> None:
         self.parameters: dict[str, Any] = dict(parameters or {})
         """The parameters of the request."""
@@ -70,6 +71,7 @@ class Answer:
         self._resume = resume
         self._observer = observer
         self._receiver = Receiver(source, content or Accumulator(), Times(clock), self._observe)
+        self._receiver.found = None if may_be_kept else Missed()
 
     def start(self) -> Self:
         """Send the request, in a copy of the caller's context; `stream` does it."""
@@ -83,7 +85,8 @@ class Answer:
     error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
     failed_generation: Final = _read(lambda r: r.failed_generation, "The text that was refused.")
     waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
-    note: Final = _read(lambda r: r.note, "What the request changed in its chat.")
+    note: Final = _read(lambda r: r.note, "What to know of the request, such as its turn.")
+    kept: Final = _read(lambda r: r.kept, "Of which run it is, if it was kept; else None.")
     text: Final = _read(lambda r: "".join(r.deltas()), "The text so far, whatever the end.")
     reasoning: Final = _read(lambda r: (r.end or r.content).reasoning, "The reasoning so far.")
     model: Final = _read(lambda r: r.content.model, "The model, as the server names it.")
@@ -111,11 +114,11 @@ class Answer:
 
     @property
     def cost(self) -> float | None:
-        """USD by the server's prices, if they and `usage` are known; a stopped answer has none.
+        """USD by the server's prices, if they and `usage` are known; none if stopped or kept.
 
         The first answer of a process asks for the prices; they may arrive after its end.
         """
-        if self.usage is None or self._price is None:
+        if self.usage is None or self._price is None or self.kept:
             return None
         return self._price((self.model, str(self.parameters.get("model"))), self.usage)
 
@@ -278,6 +281,15 @@ class Answer:
         if self._show is None:
             raise NotImplementedError  # IPython then shows the repr
         self._show(self)
+
+
+def wait_if_kept(answer: Answer, timeout: float = 1.0) -> None:
+    """Wait for a kept answer, which comes whole and at once; not for one that is sent."""
+    receiver = answer._receiver  # noqa: SLF001  # of this module
+    with answer:
+        receiver.changed.wait(lambda: receiver.is_looked_up, timeout)
+        if answer.kept:
+            answer.wait(timeout)
 
 
 class _Answers(WeakKeyDictionary[Answer, None]):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
@@ -32,6 +33,9 @@ from .errors import InputError
 from .resuming import content_to_resume, messages_to_resume
 from .usage import learn_models, observe
 
+if TYPE_CHECKING:
+    from .keeping import Keeping
+
 _MODELS_SECONDS = 1.0  # longest wait for the server's models, before the first image is sent
 
 
@@ -54,6 +58,8 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     base_url: str | None = None,
     timeout: float = 60.0,
     max_retries: int = 2,
+    keep: bool | Literal["fresh", "replay"] = False,
+    store: str | PathLike[str] = "groq-answers.db",
     display: bool = False,
     **parameters: Any,
 ) -> Answer:
@@ -80,9 +86,15 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     seconds. A request that fails temporarily is sent again up to ``max_retries`` times. With
     ``display`` the running cell shows the answer live.
 
+    With ``keep`` an answer that ends as "done" is kept in the file ``store``, with its prompt.
+    The same request (server, model, parameters, all messages) then gets it at once, without a
+    key or a network; `Answer.kept` says from when it is. "fresh" asks anew and replaces the
+    kept answer; "replay" types it out as fast as it came.
+
     Raises `InputError` for an invalid argument and `MissingKeyError` without a key; then
     nothing is sent. If the server or the network fails, nothing is raised here: the answer's
-    ``state`` becomes "failed" and its ``error`` says why.
+    ``state`` becomes "failed" and its ``error`` says why. With ``keep`` the same holds for a
+    missing key, since a kept answer needs none.
 
     >>> from groq_magic import demo  # a local server, which needs no key
     >>> answer = stream("Three names for a cat", base_url=demo.start(), temperature=0.5)
@@ -109,8 +121,9 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
             **parameters,
         ),
         _client(timeout, max_retries),
-        Endpoint.from_environment(base_url),
+        Endpoint.from_environment(base_url, needs_key=not keep),
         parse,
+        _keeping(keep, store),
     )
     request.check_images(messages)
     if chat is None:
@@ -134,14 +147,38 @@ class _Request(NamedTuple):
     client: Client
     endpoint: Endpoint
     parse: Callable[[str], Any]
+    keeping: Keeping | None = None
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
         more = messages_to_resume(before, self.parameters) if before else []
         source = self.send([*messages, *more])
-        return self.answer(source, lambda _, ended: self.ask(messages, ended), before).start()
+        resume = self.to_resume
+        return self.answer(source, lambda _, end: resume().ask(messages, end), before).start()
 
     def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
-        return self.client.stream(self.endpoint, request_body(messages, self.parameters))
+        body = request_body(messages, self.parameters)
+        if self.keeping is None:
+            return self.client.stream(self.endpoint, body)
+        return self.keeping.items(self.endpoint, body, partial(self._send_checked, messages, body))
+
+    def _send_checked(
+        self, messages: Sequence[Message], body: Mapping[str, Any]
+    ) -> AsyncGenerator[Item]:
+        self.check_model(messages)
+        return self.client.stream(self.endpoint, body)
+
+    def to_resume(self) -> _Request:
+        """The request to go on with an answer: only answers from the beginning are kept."""
+        if self.keeping is None:
+            return self
+        endpoint = Endpoint.from_environment(self.endpoint.base_url)
+        return self._replace(keeping=None, endpoint=endpoint)
+
+    def observe(self, answer: Answer, ended: bool) -> None:  # noqa: FBT001  # as a receiver calls it
+        if not answer.kept:
+            observe(self.client, self.endpoint, answer, ended)
+            if ended and self.keeping:
+                self.keeping.store(answer)
 
     def answer(
         self,
@@ -158,7 +195,8 @@ class _Request(NamedTuple):
             parse=self.parse,
             show=_show_once,
             price=partial(runtime.own(KnownModels).cost, self.endpoint.base_url),
-            observer=partial(observe, self.client, self.endpoint),
+            observer=self.observe,
+            may_be_kept=self.keeping is not None and self.keeping.how is True,
         )
 
     def check_images(self, messages: Sequence[Message]) -> None:
@@ -166,7 +204,7 @@ class _Request(NamedTuple):
         urls = [url for message in messages for url in message.images]
         model = self.parameters["model"]
         check_images(urls, model)
-        if urls:
+        if urls and not self.keeping:
             learn_models(self.client, self.endpoint).wait(_MODELS_SECONDS)
             self.check_model(messages)
 
@@ -209,7 +247,7 @@ def _resume_in(
 ) -> Answer:
     if turn not in conversation.turns or turn.answer is not ended:
         raise InputError(f"{conversation.name} does not have this answer any longer. Ask again.")
-    with _answer_in(conversation, turn, request, before) as answer:
+    with _answer_in(conversation, turn, request.to_resume(), before) as answer:
         return answer.start()
 
 
@@ -231,6 +269,15 @@ async def _items(
     async with aclosing(request.send(messages)) as items:
         async for item in items:
             yield item
+
+
+def _keeping(how: Any, store: str | PathLike[str]) -> Keeping | None:
+    if how is False:
+        return None
+    from .keeping import Keeping  # which needs SQLite
+    from .store import Store
+
+    return Keeping(Store.at(store), how)
 
 
 class _Clients:

@@ -15,7 +15,17 @@ import anyio
 
 from groq_magic.runtime import runtime
 from groq_magic.runtime.waiters import Waiters
-from groq_magic.wire.protocol import Asked, Chunk, Done, Item, Queued, Responded, Waiting
+from groq_magic.wire.protocol import (
+    Asked,
+    Chunk,
+    Done,
+    Item,
+    Kept,
+    Missed,
+    Queued,
+    Responded,
+    Waiting,
+)
 
 from .accumulator import Accumulator
 from .errors import APIConnectionError, APIError, IncompleteStreamError
@@ -39,6 +49,15 @@ class Times:
     def restart(self) -> None:
         """The request is sent now."""
         self._started = self._clock()
+
+    def recall(self, kept: Kept) -> None:
+        """Take those of the run that a kept answer is from."""
+        self._started, first, thinking = 0.0, kept.first_token, kept.thinking
+        if first is not None and thinking is not None:
+            self._firsts = {"reasoning": first, "text": first + thinking}
+        elif first is not None:
+            self._firsts["text"] = first
+        self._firsts["end"] = kept.seconds
 
     def retry_in(self, seconds: float) -> None:
         """The request is sent again in so many seconds."""
@@ -98,6 +117,8 @@ class Receiver:
     content: Accumulator
     times: Times
     observe: Callable[[bool], object]
+    found: Kept | Missed | None = None
+    """What came of the search for a kept answer; None as long as it is not over."""
     waiting: Waiting | Queued | None = None
     note: str = ""
     version: int = 0
@@ -119,6 +140,16 @@ class Receiver:
     def state(self) -> State:
         """What the answer does now, or how it ended."""
         return self.end.state if self.end else self._state
+
+    @property
+    def kept(self) -> Kept | None:
+        """What is known of the kept answer that it is."""
+        return self.found if isinstance(self.found, Kept) else None
+
+    @property
+    def is_looked_up(self) -> bool:
+        """Whether nobody needs to wait for the search for a kept answer."""
+        return bool(self.found is not None or self.waiting or self.end)
 
     @property
     def failed_generation(self) -> str | None:
@@ -208,9 +239,17 @@ class Receiver:
             case Queued():
                 self._change_to("waiting", item)
             case Asked():
-                self.note = self.note if self.end else item.note
+                self._add_note(item.note)
                 self.times.restart()
                 self._change_to("connecting")
+            case Kept():
+                self.found, self.content.request_id = item, item.request_id
+                self.times.recall(item)
+                self._advance()
+            case Missed():
+                self.found = item
+                self._add_note(item.note)
+                self._advance()
 
     def _take_chunk(self, chunk: Chunk) -> None:
         if self.end:
@@ -226,6 +265,10 @@ class Receiver:
         self._advance()
         if is_first:
             self._tell_observer(ended=False)
+
+    def _add_note(self, note: str) -> None:
+        if not self.end:
+            self.note = " ".join(filter(None, [self.note, note]))
 
     def _change_to(self, state: State, waiting: Waiting | Queued | None = None) -> None:
         self._state, self.waiting = state, waiting

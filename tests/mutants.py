@@ -547,6 +547,37 @@ MUTANTS = [
         "",
         "network/test_answer.py::test_a_name_that_is_looked_up_for_ever_delays_no_exit",
     ),
+    # The file of kept answers.
+    Mutant(
+        "store.py",
+        "mode=0o600",
+        "mode=0o644",
+        "network/test_kept.py::test_the_first_use_says_where_and_the_file_is_the_owners",
+    ),
+    Mutant(
+        "question.py",
+        'clean(parts[0]["text"])',
+        'parts[0]["text"]',
+        "network/test_kept.py::test_neither_the_key_nor_a_header_is_in_the_file",
+    ),
+    Mutant(
+        "question.py",
+        "_hash(before)",
+        "json.dumps(before)",
+        "network/test_kept.py::test_an_earlier_turn_is_not_in_the_file",
+    ),
+    Mutant(
+        "display/status.py",
+        "{escape(answer.model)}",
+        "{answer.model}",
+        "network/test_kept.py::test_a_hostile_answer_is_text",
+    ),
+    Mutant(
+        "store.py",
+        "if _made_by(db) != [*_SCHEMA[:-1]]:",
+        "if False:",
+        "network/test_kept.py::test_a_file_that_cannot_be_used_is_one_line_and_sends_nothing",
+    ),
     # The demo server answers who knows its secret.
     Mutant(
         "demo/server.py",

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from IPython import get_ipython
 from IPython.display import display, update_display
 
-from groq_magic.answer import Answer
+from groq_magic.answer import Answer, wait_if_kept
 from groq_magic.errors import GroqError, InputError, printable
 from groq_magic.runtime import runtime
 
@@ -60,6 +60,7 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if is_terminal(shell, wait=bool(wait)):
         _print(answer)
         return True
+    wait_if_kept(answer)
     if answer.ended or not somebody_watches(shell):
         _show_at_end(answer)
         return True
@@ -91,6 +92,12 @@ def show_last(count: int, *, reasoning: bool | None = None) -> int:
     for answer in answers:
         show(answer, reasoning=reasoning)
     return len(answers)
+
+
+def shown_answers() -> list[tuple[int | None, Answer]]:
+    """The last answers of this process, each with the number of the run that showed it last."""
+    shown = runtime.own(_Shown)
+    return [(shown.last_run.get(answer), answer) for answer in shown.recent]
 
 
 def last_answer() -> Answer | None:

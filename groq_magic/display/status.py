@@ -217,7 +217,16 @@ def _figures(answer: Answer) -> list[_Figure]:
         ]
     cost = answer.cost
     figures.append(_Figure("" if cost is None else dollars(cost), _price_of(answer)))
+    figures.append(_kept(answer))
     return [figure for figure in figures if figure.text]
+
+
+def _kept(answer: Answer) -> _Figure:
+    if answer.kept is None:
+        return _Figure("")
+    times = f"{answer.kept.asked:,} time{'' if answer.kept.asked == 1 else 's'}"
+    said = "The answer of an earlier run to the same request; nothing was sent"
+    return _Figure(f"kept from {answer.kept.day}, asked {times}", said)
 
 
 def _tokens(answer: Answer) -> str:

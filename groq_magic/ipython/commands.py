@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from groq_magic.answer import Answer, running
 from groq_magic.conversation import chats, forget
-from groq_magic.display.show import last_answer, show, show_last
+from groq_magic.display.show import last_answer, show, show_last, shown_answers
 from groq_magic.errors import InputError, printable
 from groq_magic.markdown import code_blocks
 from groq_magic.wire.endpoint import Endpoint, keep_key, use_endpoint
@@ -67,14 +68,13 @@ def run(line: str, shell: Any, settings: Mapping[str, Any]) -> None:
 
 def _fits(argument: str, usage: str) -> bool:
     expected = usage.partition(" ")[2].strip("[]")
-    if expected == "N" and argument:
-        return argument.isdecimal() and len(argument) < 10 and int(argument) > 0
-    return argument in ("", expected) or expected == "CHAT"
+    forms = re.escape(expected).replace("N", "[1-9][0-9]{0,8}").replace(r"\|", "|")
+    return argument == "" or expected == "CHAT" or bool(re.fullmatch(forms, argument))
 
 
 def format_help() -> str:
     """All commands, one per line."""
-    lines = [f"%groq {one.usage:<13}{one.help}" for one in COMMANDS.values()]
+    lines = [f"%groq {f'{one.usage} ':<13}{one.help}" for one in COMMANDS.values()]
     return "\n".join(["Commands about models, answers and chats.", "", *lines])
 
 
@@ -157,6 +157,37 @@ def _forget(call: Call) -> None:
         raise InputError(f"%groq forget takes the name of a chat, not {name!r}. {hint}")
     turns = counted(len(chat.turns), "turn")
     print(printable(f"Forgot {name} ({turns}). Its answers stay in the notebook."))
+
+
+@command(
+    "kept [check|clear|clear older than N days]",
+    "list the kept answers; check that all of this run were kept; delete them",
+)
+def _kept(call: Call) -> None:
+    from groq_magic.keeping import when_written  # which needs SQLite
+    from groq_magic.store import STORE, Store
+
+    store = Store.at(call.settings.get("store", STORE))
+    if call.argument == "check":
+        _check_kept()
+    elif call.argument:
+        days = int(re.sub(r"\D", "", call.argument) or 0)
+        count = counted(when_written(store.clear, days), "answer")
+        print(f"Deleted {count} from {store.name}.")
+    elif entries := when_written(store.entries):
+        tables.kept(entries).show()
+    else:
+        print(f"No answer is kept in {store.name}. Keep one with %%groq --keep.")
+
+
+def _check_kept() -> None:
+    answers = shown_answers()
+    if not answers:
+        raise InputError(_NO_ANSWER)
+    tables.check(answers).show()
+    if new := sum(answer.kept is None for _, answer in answers):
+        said = f"{counted(new, 'answer')} of {len(answers)} came from no file of kept answers."
+        raise InputError(f"{said} Run the cells with --keep, and take the file along.")
 
 
 @command("login", "type a key, unseen, for this kernel only; never write one into a cell")

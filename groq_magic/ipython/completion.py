@@ -49,7 +49,8 @@ def _arguments(before: Sequence[str], _word: str, settings: Settings) -> Sequenc
     if len(before) > 1 or before[0] not in COMMANDS:
         return ()
     argument = COMMANDS[before[0]].usage.partition(" ")[2].strip("[]")
-    return [argument] if argument.islower() else _values(argument, settings)
+    words = [word for word in argument.split("|") if word.islower()]
+    return words or _values(argument, settings)
 
 
 def _flags(before: Sequence[str], word: str, settings: Settings) -> Sequence[str]:

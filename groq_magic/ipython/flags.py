@@ -77,6 +77,9 @@ CELL_FLAGS = (
     Flag("--python", "", "let a gpt-oss model run Python at Groq", bool, is_setting=False),
     Flag("--raw", "", "send {{ }} unchanged", bool, is_setting=False),
     Flag("-o --out", "NAME", "the variable for the Answer", is_setting=False),
+    Flag("--keep", "", "keep the answer on disk, and take it from there next time", bool),
+    Flag("--fresh", "", "ask anew, and replace the kept answer", bool, is_setting=False),
+    Flag("--replay", "", "type a kept answer out", bool, is_setting=False),
     Flag("--wait", "", "finish the cell when the answer ends", bool),
 )
 """Flags that `%%groq` itself handles."""
@@ -84,7 +87,7 @@ CELL_FLAGS = (
 FLAGS = API_FLAGS + CELL_FLAGS
 SETTINGS = [flag for flag in FLAGS if flag.is_setting and flag.kind is not list]
 _KINDS = {flag.name: flag.kind for flag in FLAGS}
-_NOT_OF_THE_API = {"", "prompt", "base_url", "timeout", "max_retries", "display"}
+_NOT_OF_THE_API = {"", "prompt", "base_url", "timeout", "max_retries", "display", "store"}
 _NOT_OF_THE_API |= {flag.name for flag in CELL_FLAGS}
 _BUILT_IN_TOOLS = {"search": "browser_search", "python": "code_interpreter"}
 """The tools of gpt-oss at Groq, by flag: https://console.groq.com/docs/browser-search"""
@@ -142,6 +145,22 @@ def use_built_in_tools(arguments: dict[str, Any]) -> None:
     if not isinstance(tools, list):
         raise InputError(f"tools must be a list, not {tools!r}.")
     arguments["tools"] = [*tools, *({"type": _BUILT_IN_TOOLS[name]} for name in asked)]
+
+
+def choose_how_to_keep(arguments: dict[str, Any], *texts: str) -> None:
+    """Replace ``--fresh``, ``--replay`` and the setting ``never_keep`` by `stream()`'s ``keep``.
+
+    What ``never_keep`` matches in one of the texts or in the system prompt is not kept. Raises
+    `InputError` for a pattern that is none.
+    """
+    names = ("fresh", "replay", "never_keep")
+    fresh, replay, never = (arguments.pop(name, None) for name in names)
+    keep = "fresh" if fresh else "replay" if replay else arguments.get("keep", False)
+    try:
+        secret = never and re.search(never, "\n".join([*texts, arguments.get("system") or ""]))
+    except re.error as error:
+        raise InputError(f"GroqMagic.never_keep is not a regular expression: {error}.") from None
+    arguments["keep"] = False if secret else keep
 
 
 def _words(line: str) -> list[str]:

@@ -65,6 +65,8 @@ class GroqMagic(FlagSettings):
     base_url = _setting(str, "the server; overrides GROQ_BASE_URL")
     timeout = _setting(float, "seconds without any data after which an answer fails; default: 60")
     max_retries = _setting(int, "how often a request is repeated after a passing fault; default: 2")
+    store = _setting(str, "the file for --keep; default: groq-answers.db in the working directory")
+    never_keep = _setting(str, "a regular expression; a cell or prompt that it matches is not kept")
     show_reasoning = _setting(bool, "show the model's reasoning; default: True")
 
     @no_var_expand  # IPython would fill in {name} and $name
@@ -134,6 +136,7 @@ class GroqMagic(FlagSettings):
         flags.use_built_in_tools(arguments)
         arguments["images"] = list(map(self._namespace.image, given.get("images", ())))
         text = cell if raw else self._namespace.fill_cell(cell, arguments["images"])
+        flags.choose_how_to_keep(arguments, line, cell, text)
         return self._named(out, stream(text, **arguments)), wait
 
     def _named(self, name: str | None, answer: Answer) -> Answer:

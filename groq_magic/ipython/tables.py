@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from groq_magic.answer import running
+from groq_magic.answer import Answer, running
 from groq_magic.api import fetch_models
 from groq_magic.conversation import chats as all_chats
 from groq_magic.display.table import Table
@@ -16,6 +16,9 @@ from groq_magic.usage import rate_limits, spent
 from groq_magic.wire import DEFAULT_MODEL
 from groq_magic.wire.endpoint import Endpoint, key_source, present_url, without_secret
 from groq_magic.wire.models import Model, dollars
+
+if TYPE_CHECKING:
+    from groq_magic.store import Entry
 
 Settings = Mapping[str, Any]
 
@@ -111,6 +114,34 @@ def chats() -> Table | None:
         rows.append((chat.name, str(len(chat.turns)), *map(one_line, texts)))
     head = ("Chat", "Turns", "System prompt", "Last prompt")
     return Table(rows, head, frozenset({1})) if rows else None
+
+
+def kept(entries: Iterable[Entry]) -> Table:
+    """What `%groq kept` shows."""
+    rows = [
+        (
+            entry.model,
+            one_line(entry.prompt),
+            entry.kept.day,
+            f"{entry.kept.asked:,}",
+            f"{entry.size / 1000:,.1f} kB",
+            "" if entry.cost is None else dollars(entry.cost),
+        )
+        for entry in entries
+    ]
+    return Table(rows, ("Model", "Prompt", "From", "Asked", "Size", "Price"), frozenset({3, 4, 5}))
+
+
+def check(answers: Iterable[tuple[int | None, Answer]]) -> Table:
+    """What `%groq kept check` shows: from where each answer came."""
+    rows = [(f"In [{run}]", answer.model, _whence(answer)) for run, answer in answers]
+    return Table(rows, ("Cell", "Model", "Answer"))
+
+
+def _whence(answer: Answer) -> str:
+    if answer.kept:
+        return f"kept from {answer.kept.day}"
+    return "missing" if answer.state in ("failed", "stopped") else "asked"
 
 
 def models(settings: Settings) -> Table:

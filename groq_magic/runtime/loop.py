@@ -102,7 +102,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_held = False
+        self._holding: set[int] = set()  # threads; 0 is the loop's own before it begins
         self._is_forking = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.jobs: set[Job] = set()
@@ -151,19 +151,23 @@ class LoopThread:
         """Let `without_forks` begin again."""
         self._is_forking = False
 
+    @property
+    def _is_held(self) -> bool:
+        return bool(self._holding)
+
     @contextmanager
     def without_forks(self) -> Iterator[None]:
-        """Hold forks back, on the loop's thread: what is half done would stay so in a child."""
-        give_up_at = monotonic() + _LONGEST_HOLD
-        self._is_held = True
+        """Hold forks back, on any thread: what is half done would stay so in a child."""
+        give_up_at, mine = monotonic() + _LONGEST_HOLD, threading.get_ident()
+        self._holding.add(mine)
         while self._is_forking and monotonic() < give_up_at:  # the fork goes first
-            self._is_held = False
+            self._holding.discard(mine)
             sleep(0.001)
-            self._is_held = True
+            self._holding.add(mine)
         try:
             yield
         finally:
-            self._is_held = False
+            self._holding.discard(mine)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is not None:  # so the loop's own thread never waits for the lock
@@ -176,11 +180,11 @@ class LoopThread:
     def _started(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
         loop.set_default_executor(_DaemonThreads())
-        self._is_held = True
+        self._holding.add(0)
         try:
             threading.Thread(target=self._run, args=(loop,), name="groq_magic", daemon=True).start()
         except RuntimeError as error:
-            self._is_held = False
+            self._holding.discard(0)
             loop.close()
             raise SetUpError(f"No answer can come: {error}. End other threads first.") from None
         except BaseException:
@@ -190,6 +194,7 @@ class LoopThread:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         with self.without_forks():
+            self._holding.discard(0)
             for name in _LOADED_LATE:
                 with suppress(ImportError):
                     import_module(name)

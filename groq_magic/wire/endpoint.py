@@ -30,14 +30,15 @@ class Endpoint:
     api_key: str | None = field(default=None, repr=False)
 
     @classmethod
-    def from_environment(cls, base_url: str | None = None) -> Endpoint:
+    def from_environment(cls, base_url: str | None = None, *, needs_key: bool = True) -> Endpoint:
         """``base_url``, else the one in use, else ``GROQ_BASE_URL``, else Groq.
 
         The key is the one kept in memory, else ``GROQ_API_KEY``.
         The path may be left out (``https://api.groq.com``) or given
         (``https://api.groq.com/openai/v1``). Raises `MissingKeyError` where a server that is
-        not on this machine needs a key, and `InputError` for an invalid URL and for one that
-        would send the key unencrypted, unless ``GROQ_SEND_KEY_UNENCRYPTED=yes``.
+        not on this machine needs a key, unless ``needs_key`` is false, and `InputError` for an
+        invalid URL and for one that would send the key unencrypted, unless
+        ``GROQ_SEND_KEY_UNENCRYPTED=yes``.
         """
         chosen = runtime.own(Chosen).endpoint
         if chosen is not None and base_url is None:
@@ -49,7 +50,7 @@ class Endpoint:
                 f"or set {_UNENCRYPTED}=yes if you mean it."
             )
         key = None if base.is_demo else _key()
-        if not (key or base.is_loopback):
+        if needs_key and not (key or base.is_loopback):
             raise MissingKeyError
         return cls(base.url, key)
 
@@ -122,6 +123,11 @@ def present_url(base_url: str | None = None) -> str:
 def without_secret(base_url: str) -> str:
     """The URL for an output: the path of a demo server holds its secret."""
     return base_url.partition(_DEMO_PATH)[0] if _base_url(base_url).is_demo else base_url
+
+
+def server_name(base_url: str) -> str:
+    """The URL as a name that stays: each demo server has another port and secret."""
+    return "demo" if _base_url(base_url).is_demo else base_url
 
 
 _PROXY_SETTINGS = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")

@@ -70,6 +70,27 @@ def parse_chunk(data: str) -> Chunk:
         raise APIError(f"The server sent a chunk of another form: {data[:80]!r}") from None
 
 
+def unparse_chunk(chunk: Chunk) -> str:
+    """The data of an event that `parse_chunk` reads as ``chunk``, in ASCII.
+
+    >>> parse_chunk(unparse_chunk(Chunk(Delta("Hi"), "stop"))) == Chunk(Delta("Hi"), "stop")
+    True
+    """
+    usage, delta = chunk.usage, chunk.delta._asdict()
+    delta["tool_calls"] = list(map(_wire_call, chunk.delta.tool_calls))
+    said = {name: value for name, value in delta.items() if value}
+    shares = usage.breakdown if usage else ()
+    models = [{"model": model, "usage": share.to_dict()} for model, share in shares]
+    wire = {
+        "choices": [{"delta": said, "finish_reason": chunk.finish_reason}],
+        "usage": usage and usage.to_dict(),
+        "usage_breakdown": {"models": models},
+        "x_groq": {"id": chunk.request_id, "seed": chunk.seed},
+        **{name: getattr(chunk, name) for name in ("model", "system_fingerprint", "service_tier")},
+    }
+    return json.dumps(wire)
+
+
 def _loads(data: str) -> Any:
     """As `json.loads`, in half its time."""
     text = data.strip()
@@ -210,6 +231,11 @@ def _tool_call(wire: dict[str, Any]) -> ToolCall:
     if list(map(type, (call.index, call.id, call.name, call.arguments))) != [int, str, str, str]:
         raise TypeError("tool_calls")
     return call
+
+
+def _wire_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}  # which may be a part
+    return {"index": call.index, "id": call.id, "function": function}
 
 
 def _is_executed_tool(wire: Any) -> bool:

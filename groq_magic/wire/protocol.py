@@ -10,6 +10,7 @@ import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -238,7 +239,36 @@ class Done(NamedTuple):
     """``data: [DONE]``: the answer is complete; only the end of the body follows."""
 
 
-Item = Queued | Asked | Responded | Waiting | Chunk | Done
+class Kept(NamedTuple):
+    """The answer of an earlier run follows; nothing was sent."""
+
+    since: datetime
+    """When it was asked."""
+    asked: int
+    """How often, this time included."""
+    request_id: str | None
+    seconds: float
+    """From the request to the end."""
+    first_token: float | None
+    """Seconds from the request to the first token."""
+    thinking: float | None
+    """Seconds from the first reasoning to the first text."""
+
+    @property
+    def day(self) -> str:
+        """The date in local time; the year where it is not this one."""
+        since, today = self.since.astimezone(), datetime.now().astimezone()
+        return f"{since.day} {since:{'%b' if since.year == today.year else '%b %Y'}}"
+
+
+class Missed(NamedTuple):
+    """No answer is kept: the request is sent now."""
+
+    note: str = ""
+    """Why not, for the reader."""
+
+
+Item = Queued | Asked | Kept | Missed | Responded | Waiting | Chunk | Done
 """What a stream yields, in this order."""
 
 

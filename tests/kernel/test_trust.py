@@ -48,6 +48,8 @@ CELLS = (
     MADE,
     "%%groq --wait -o whole\nHi",
     "whole",
+    "import os",
+    "%%groq --keep --wait -s {{ os.environ['GROQ_API_KEY'] }}\n{{ os.environ['GROQ_API_KEY'] }}",
     "%%groq --wait -m refused -o refused\nHi",
     "%tb",
     "%xmode Verbose",

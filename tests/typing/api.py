@@ -15,6 +15,7 @@ from groq_magic import (
     APIStatusError,
     GroqError,
     InputError,
+    Kept,
     Message,
     MissingKeyError,
     RateLimitError,
@@ -28,6 +29,8 @@ def asked_in_all_ways() -> None:
     answer = stream("Hello")
     assert_type(answer, Answer)
     stream([{"role": "user", "content": "Hello"}], model="m", system="Be brief.")
+    assert_type(stream("Hello", keep="fresh", store="a.db").kept, Kept | None)
+    stream("Hello", keep="newest")  # type: ignore[arg-type]
     stream([Message("user", "Hello"), {"role": "assistant", "content": "Hi"}, Message("user", "?")])
     call = ToolCall(0, "call_1", "now")
     stream([Message("assistant", "", tool_calls=(call,)), Message("tool", "1", tool_call_id="a")])

@@ -16,8 +16,8 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a package or module imports from those above it only.
-ORDER = "errors runtime wire overlap accumulator receiver answer usage markdown display".split()
-ORDER += "prompt conversation resuming api demo ipython __init__".split()
+ORDER = "errors runtime wire question store overlap accumulator receiver answer usage".split()
+ORDER += "keeping markdown display prompt conversation resuming api demo ipython __init__".split()
 
 # The same inside each package.
 INSIDE = {

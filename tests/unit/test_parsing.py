@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from groq_magic import APIError, Usage
-from groq_magic.wire.parsing import BodyReader, parse_chunk
+from groq_magic.wire.parsing import BodyReader, parse_chunk, unparse_chunk
 from groq_magic.wire.protocol import Chunk, Delta, Done, ToolCall
 from tests.support.event_streams import ERRORS
 from tests.support.peer import event
@@ -244,3 +247,29 @@ def test_text_comes_whole_whatever_the_other_fields_hold() -> None:
 def test_a_seed_that_is_none_is_left_out(seed: object) -> None:
     assert parsed(x_groq={"seed": seed}).seed is None
     assert parsed(x_groq={"seed": 7}).seed == 7
+
+
+AMOUNT = st.none() | st.integers(0, 10**9) | st.floats(0, 1e9)
+USAGE = st.builds(Usage, AMOUNT, st.integers(0, 99), *[AMOUNT] * 7)
+SHARES = st.lists(st.tuples(st.text(), USAGE)).map(tuple)
+WORD = st.none() | st.text(st.characters(categories=["L", "N"]), min_size=1)
+OBJECTS = st.lists(st.dictionaries(st.sampled_from("abc"), st.text() | st.none())).map(tuple)
+CALLS = st.lists(st.builds(ToolCall, st.integers(0, 9), st.text(), st.text(), st.text()))
+TEXT = st.text(st.characters())  # halves of characters included
+CHUNKS = st.builds(
+    Chunk,
+    st.builds(Delta, TEXT, TEXT, CALLS.map(tuple), OBJECTS, OBJECTS),
+    WORD,
+    st.none() | st.builds(lambda usage, share: replace(usage, breakdown=share), USAGE, SHARES),
+    WORD,
+    WORD,
+    st.none() | st.integers(),
+    WORD,
+    WORD,
+)
+
+
+@given(CHUNKS)
+def test_a_chunk_that_is_written_is_read_as_it_was(chunk: Chunk) -> None:
+    line = unparse_chunk(chunk)
+    assert (parse_chunk(line), line.isascii(), len(line.splitlines())) == (chunk, True, 1)

@@ -131,3 +131,24 @@ def test_after_a_fork_the_child_has_a_new_loop_and_tells_what_it_owns(runtime: R
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert runtime.loop is loop
     assert runtime.own(Noted) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_waits_until_no_thread_holds_it_back() -> None:
+    """The loop's thread and the one that writes can both be at it."""
+    loop, may_end, has_begun = Runtime().loop, threading.Event(), threading.Event()
+    seen = []
+
+    def hold() -> None:
+        with loop.without_forks():
+            has_begun.set()
+            may_end.wait(30)
+            seen.append("ended")
+
+    threading.Thread(target=hold).start()
+    assert has_begun.wait(30)
+    with loop.without_forks():
+        pass
+    threading.Timer(0.05, may_end.set).start()
+    loop.until_forkable()
+    assert seen == ["ended"]
