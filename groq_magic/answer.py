@@ -107,9 +107,7 @@ class Answer:
         lambda r: r.times.time_to_first_token, "Seconds to the first token, reasoning included."
     )
     thinking: Final = _read(lambda r: r.times.is_thinking, "Whether only reasoning came so far.")
-    thinking_seconds: Final = _read(
-        lambda r: r.times.thinking_seconds, "Seconds from the first reasoning to the first text."
-    )
+    thinking_seconds: Final = _read(lambda r: r.times.thinking_seconds, "Seconds of reasoning.")
     seconds_to_retry: Final = _read(lambda r: r.times.seconds_to_retry, "Seconds to the next try.")
 
     @property
@@ -126,8 +124,7 @@ class Answer:
     def parsed(self) -> Any:
         """The text as JSON, or as an instance of the ``response_format`` that `stream` was given.
 
-        It does not wait. Raises the answer's error if it failed, and `ParseError` if it has
-        not ended or its text is other JSON than was asked for.
+        Raises the answer's error if it failed, `ParseError` if it has not ended or is other JSON.
 
         >>> from groq_magic import demo, stream
         >>> answer = stream("A cat", model="demo/json", base_url=demo.start())
