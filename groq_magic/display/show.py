@@ -17,7 +17,7 @@ from groq_magic.errors import GroqError, InputError, printable
 from groq_magic.runtime import runtime
 
 from .beside import plain_beside
-from .frontend import is_terminal, running_cell, somebody_watches
+from .frontend import has_live_widgets, is_terminal, running_cell, somebody_watches
 from .live import LiveView
 from .static import static_bundle
 from .status import line_of, note_of, show_reasoning
@@ -45,8 +45,9 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
 
     In a terminal the text is printed as it streams. Where the frontend is not interactive
     (nbconvert, papermill), the file is written when the last cell returns: the cell waits and
-    shows the whole answer. Elsewhere a running answer is shown live; if ``wait`` is true, the
-    cell waits. ``reasoning`` shows or hides the reasoning from now on; None changes nothing.
+    shows the whole answer. Elsewhere a running answer is shown live; the cell waits if ``wait``
+    is true, or if the frontend has no live widgets and shows only what a running cell shows.
+    ``reasoning`` shows or hides the reasoning from now on; None changes nothing.
     """
     if reasoning is not None:
         show_reasoning(answer, shown=reasoning)
@@ -63,11 +64,15 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if answer.ended or not somebody_watches(shell):
         _show_at_end(answer)
         return True
-    view = LiveView(answer, shown.new_display_id(answer))
-    if wait:
-        answer.wait()
-        view.finished.wait(5.0)
-    return bool(wait)
+    has_widget = has_live_widgets(shell)
+    view = LiveView(answer, shown.new_display_id(answer), has_widget=has_widget)
+    waits = bool(wait) or not has_widget
+    if waits:
+        try:
+            answer.wait()
+        finally:  # also where an interrupt has stopped it
+            view.finished.wait(5.0)
+    return waits
 
 
 def show_once(answer: Answer) -> None:

@@ -17,7 +17,7 @@ CELLS = (
     "%groq models",
 )
 MEASURE = """\
-(root) => {
+(root, skipped) => {
   const context = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const rgba = (colour) => {
     context.clearRect(0, 0, 1, 1);
@@ -52,7 +52,7 @@ MEASURE = """\
   while (walker.nextNode()) {
     const words = walker.currentNode.data.trim();
     const node = walker.currentNode.parentElement;
-    if (!words || !node.checkVisibility() || node.closest("pre, mjx-container")) continue;
+    if (!words || !node.checkVisibility() || node.closest(skipped)) continue;
     measure(words, node, getComputedStyle(node).color, words === "●" ? 3 : 4.5);
   }
   for (const button of root.querySelectorAll("button")) {
@@ -67,9 +67,9 @@ MEASURE = """\
 """
 
 
-def measured(answers: list[Locator]) -> list[list[object]]:
+def measured(answers: list[Locator], skipped: str = "pre, mjx-container") -> list[list[object]]:
     """What is measured, with its contrast and the least that it needs; none is too faint."""
-    found = [one for answer in answers for one in answer.evaluate(MEASURE)]
+    found = [one for answer in answers for one in answer.evaluate(MEASURE, skipped)]
     assert [one for one in found if one[1] < one[2]] == []
     return found
 
