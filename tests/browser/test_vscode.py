@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Locator, Page
 
-from tests.browser.test_contrast import measured
+from tests.support.contrast import measured
 from tests.support.fetch import vscode_manager
 from tests.support.hand import Hand
 from tests.support.lab import Lab, Profile
