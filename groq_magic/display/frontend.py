@@ -28,30 +28,33 @@ def is_voila() -> bool:
     return "VOILA_KERNEL_ID" in os.environ
 
 
+def is_colab() -> bool:
+    """Whether the kernel is Colab's, whose page does not show what a widget hears from a thread.
+
+    https://github.com/googlecolab/colabtools/issues/3373
+    """
+    return "google.colab" in sys.modules
+
+
 def somebody_watches(shell: Any) -> bool:
     """Whether the frontend that runs this cell is interactive.
 
-    nbconvert, papermill and ``jupyter execute`` allow no input; neither do Voila and a server
-    that runs the cells of its pages, but people watch these.
+    nbconvert, papermill and ``jupyter execute`` allow no input; Voila neither, but people watch
+    it. What is no cell, such as a click on a widget, people do.
     """
-    return is_voila() or _has_session() or _allows_input(shell)
-
-
-def has_live_widgets(shell: Any) -> bool:
-    """Whether a widget in this cell's output can change while the answer comes.
-
-    Not where the server runs the cells, as jupyter-server-documents does, and not in Colab:
-    https://github.com/googlecolab/colabtools/issues/3373. Both show what a running cell shows.
-    """
-    is_colab = "google.colab" in sys.modules
-    return not is_colab and (is_voila() or _allows_input(shell))
-
-
-def _allows_input(shell: Any) -> bool:
-    """What is no cell, such as a click on a widget, people do."""
     request = shell.kernel.get_parent()
     is_cell = request.get("header", {}).get("msg_type") == "execute_request"
-    return not is_cell or bool(request["content"].get("allow_stdin"))
+    return is_voila() or not is_cell or bool(request["content"].get("allow_stdin"))
+
+
+def is_run_by_server(shell: Any) -> bool:
+    """Whether this is the cell of a prompt that a server runs for its pages.
+
+    jupyter-server-documents does: it allows no input, shows what a cell displays until its end,
+    and adds the updates of an output as new ones.
+    """
+    code = str(shell.kernel.get_parent().get("content", {}).get("code", ""))
+    return _has_session() and not somebody_watches(shell) and code.startswith("%%groq")
 
 
 def _has_session() -> bool:

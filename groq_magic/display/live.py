@@ -50,10 +50,18 @@ class LiveView:
     threads render and send, one at a time for each view, so that no text holds the loop.
     """
 
-    def __init__(self, answer: Answer, display_id: str, *, has_widget: bool = True) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        display_id: str,
+        *,
+        has_widget: bool = True,
+        update: Callable[..., object] = update_display,
+    ) -> None:
         self.finished = threading.Event()
         """Set when the static output is sent."""
         self._has_widget = has_widget
+        self._update = update
         self._is_alone = not has_widget  # nobody asks: the output itself grows
         self._answer = answer
         self._views = runtime.own(_Views)
@@ -200,7 +208,7 @@ class LiveView:
         if not self._channel.is_asked and (begins or perf_counter() >= self._unasked_at):
             self._channel.set_early(self._snapshot())
             if self._is_alone:
-                self._show(update_display)
+                self._show(self._update)
             size = len(self._text.html) + len(self._reasoning.html)
             pause = size / _UNASKED_PER_SECOND
             self._unasked_at = perf_counter() + max(_UNASKED_INTERVAL, pause)
@@ -245,7 +253,7 @@ class LiveView:
         self._views.painting.discard(self)
         try:
             data, metadata = self._output
-            update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+            self._update(data, metadata=metadata, raw=True, display_id=self._display_id)
         finally:
             self._views.keep(self._channel.widget)
             self.finished.set()

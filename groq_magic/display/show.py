@@ -6,18 +6,19 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from IPython import get_ipython
-from IPython.display import display, update_display
+from IPython.display import clear_output, display, update_display
 
 from groq_magic.answer import Answer
 from groq_magic.errors import GroqError, InputError, printable
 from groq_magic.runtime import runtime
 
 from .beside import plain_beside
-from .frontend import has_live_widgets, is_terminal, running_cell, somebody_watches
+from .frontend import is_colab, is_run_by_server, is_terminal, running_cell, somebody_watches
 from .live import LiveView
 from .static import static_bundle
 from .status import line_of, note_of, show_reasoning
@@ -61,11 +62,13 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if is_terminal(shell, wait=bool(wait)):
         _print(answer)
         return True
-    if answer.ended or not somebody_watches(shell):
+    by_server = is_run_by_server(shell)
+    if answer.ended or not (by_server or somebody_watches(shell)):
         _show_at_end(answer)
         return True
-    has_widget = has_live_widgets(shell)
-    view = LiveView(answer, shown.new_display_id(answer), has_widget=has_widget)
+    has_widget = not (by_server or is_colab())
+    update = _display_alone if by_server else update_display
+    view = LiveView(answer, shown.new_display_id(answer), has_widget=has_widget, update=update)
     waits = bool(wait) or not has_widget
     if waits:
         try:
@@ -125,6 +128,12 @@ def can_resume(cell: str) -> bool:
     """Whether this process has an ended answer of that cell: the plugin asks before a run."""
     answer = runtime.own(_Shown).by_cell.get(cell)
     return answer is not None and answer.ended
+
+
+def _display_alone(data: dict[str, str], **how: Any) -> None:
+    """Display it as the only output of the cell."""
+    clear_output(wait=True)
+    display(data, **how)
 
 
 def _show_at_end(answer: Answer) -> None:

@@ -45,22 +45,34 @@ def sizes(run: Run) -> list[int]:
 def test_where_the_server_runs_the_cells_the_output_grows_and_an_interrupt_stops(
     kernel: Kernel, server: Demo
 ) -> None:
-    """jupyter-server-documents reads what a cell shows only while that runs."""
+    """jupyter-server-documents shows what a running cell displays, and no updates of it."""
     run = kernel.start(SLOW, interactive=False, cell="")
-    kernel.collect(run, lambda: has_grown(run))
-    (shown,) = run.of_type("display_data")
-    assert all(WIDGET not in data for data in [shown["content"]["data"], *updates(run)])
-    assert sizes(run) == sorted(sizes(run))
-    assert "interrupt its cell" in updates(run)[-1]["text/html"]
+
+    def shown() -> list[dict[str, str]]:
+        return [message["content"]["data"] for message in run.of_type("display_data")]
+
+    kernel.collect(run, lambda: len(shown()) >= 3 and "</h1>" in shown()[-1]["text/html"])
+    assert all(WIDGET not in data for data in shown())
+    assert "interrupt its cell" in shown()[-1]["text/html"]
     assert run.reply is None
     kernel.manager.interrupt_kernel()
     kernel.collect(run, lambda: run.reply is not None)
     server.until("closed")
-    static = run.of_type("update_display_data")[-1]  # before the cell has ended
-    data, made = bundle(static)
+    assert len(run.of_type("clear_output")) == len(shown()) - 1  # one at a time
+    assert updates(run) == []
+    data, made = bundle(run.of_type("display_data")[-1])  # before the cell has ended
     assert made["state"] == "stopped"
     assert "interrupt its cell" not in data["text/html"]
     assert "Interrupted: the answer was stopped" in run.error
+
+
+def test_where_the_server_runs_a_cell_with_more_in_it_nothing_is_cleared(kernel: Kernel) -> None:
+    code = "print('Before')\nimport groq_magic; groq_magic.stream('cat names', display=True); None"
+    run = kernel.run(code, interactive=False, cell="")
+    assert run.stdout == "Before\n"
+    (shown,) = run.of_type("display_data")
+    assert bundle(shown)[1]["state"] == "done"
+    assert run.of_type("clear_output") == []
 
 
 COLAB = "import sys, types; sys.modules['google.colab'] = types.ModuleType('google.colab')"
