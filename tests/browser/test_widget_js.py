@@ -286,6 +286,31 @@ def test_a_kernel_that_is_gone_leaves_what_had_come(notebook: Page) -> None:
     assert ours["text/plain"].strip() == "Some text"
 
 
+CLASSIC = """
+() => {
+  window.saved = [{output_type: "stream"}, {metadata: {groq: {}}, data: {
+    "application/vnd.jupyter.widget-view+json": {model_id: "ours"}}}];
+  const output_area = {
+    toJSON: () => [...saved],
+    clear_output: () => { saved = []; },
+    fromJSON: (outputs) => { saved.push(...outputs); },
+  };
+  window.Jupyter = {notebook: {get_cells: () => [{}, {output_area}]}};
+}
+"""
+
+
+def test_in_the_classic_notebook_the_output_is_replaced_too(notebook: Page) -> None:
+    notebook.evaluate(CLASSIC)
+    tell(notebook, "streaming")
+    notebook.evaluate("hear['comm_live_update']()")
+    outputs(notebook)
+    before, ours = notebook.evaluate("saved")
+    assert before == {"output_type": "stream"}
+    assert "<strong>Some</strong> text" in ours["data"]["text/html"]
+    assert ours["metadata"] == {"groq": {}}
+
+
 def test_where_pages_share_the_notebook_one_writes_what_had_come(notebook: Page) -> None:
     notebook.evaluate("awareness.clientID = 2")
     tell(notebook, "streaming")

@@ -112,6 +112,13 @@ def test_where_no_view_asks_the_output_grows_beside_the_widget(
     server.until("closed")
 
 
+def test_while_a_cell_waits_a_view_that_cannot_ask_is_not_made_anew(kernel: Kernel) -> None:
+    """With ipykernel 6 the kernel hears no view before the cell has ended."""
+    run = kernel.run("%%groq -m demo/slow --max-tokens 90 --wait\nA long history of notebooks")
+    (static,) = run.of_type("update_display_data")
+    assert bundle(static)[1]["seconds"] > 4  # a view asks within three
+
+
 def test_a_waiting_cell_of_a_notebook_that_names_none_shows_it(kernel: Kernel) -> None:
     """The classic notebook; a console, which has no session, prints it."""
     run = kernel.run("%%groq --wait\ncat names", cell="")
