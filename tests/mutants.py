@@ -412,8 +412,8 @@ MUTANTS = [
     # Messages of other comms and kernels.
     Mutant(
         "display/widget.js",
-        "?.model_id === modelId",
-        "",
+        "outputs.get(index).data?.[WIDGET]?.model_id === modelId",
+        "outputs.get(index).data?.[WIDGET]",
         "browser/test_widget_js.py::test_a_view_that_knows_nothing_yet_touches_no_output",
     ),
     # The plugin's buttons and commands act on our outputs alone.

@@ -150,6 +150,8 @@ export const noteOf = (strong, rest) =>
 export const outputOf = (root, note = "") => {
   const copied = /** @type {HTMLElement} */ (root.cloneNode(true));
   copied.removeAttribute("data-state");
+  for (const node of copied.querySelectorAll(".jp-RenderedHTMLCommon"))
+    node.classList.remove("jp-RenderedHTMLCommon"); // as static.py explains
   copied.classList.remove("groq-ends-below");
   for (const node of copied.querySelectorAll(LIVE_ONLY)) node.remove();
   for (const bar of copied.querySelectorAll(".groq-bar")) bar.replaceWith(...bar.childNodes);

@@ -24,7 +24,7 @@ from .frontend import is_voila
 from .growing import GrowingText
 from .pace import Pace
 from .static import plain_text, static_bundle
-from .status import shown_reasoning
+from .status import DIM, shown_reasoning
 from .widget import AnswerWidget, Channel
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,13 @@ _RENDERING_AT_ONCE = 2  # threads, which share Python's lock with the loop
 _SWAP_INTERVAL = 0.06
 _UNASKED_INTERVAL = 1.0
 _UNASKED_PER_SECOND = 100_000  # characters, in case there is no view
+_ASKS_WITHIN = 3.0  # seconds, where there is one
 _KEPT_WIDGETS = 100
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_HOW_TO_STOP = (
+    f'<div style="font-size:12px;{DIM}">To stop it, interrupt its cell while that runs; '
+    "after that, <code>%groq stop</code>.</div>"
+)
 
 
 class LiveView:
@@ -44,9 +50,19 @@ class LiveView:
     threads render and send, one at a time for each view, so that no text holds the loop.
     """
 
-    def __init__(self, answer: Answer, display_id: str) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        display_id: str,
+        *,
+        has_widget: bool = True,
+        update: Callable[..., object] = update_display,
+    ) -> None:
         self.finished = threading.Event()
         """Set when the static output is sent."""
+        self._has_widget = has_widget
+        self._update = update
+        self._is_alone = not has_widget  # nobody asks: the output itself grows
         self._answer = answer
         self._views = runtime.own(_Views)
         self._text = GrowingText()
@@ -61,20 +77,28 @@ class LiveView:
         self._display_id = display_id
         self._channel = Channel(answer, self._on_message)
         self._channel.set_early(self._snapshot())
-        made = {"groq": {"model": answer.model, "state": answer.state}}
-        display(self._placeholder(), metadata=made, raw=True, display_id=self._display_id)
+        self._show(display)
+        with suppress(RuntimeError):  # this thread receives no messages
+            asyncio.get_running_loop().call_later(_ASKS_WITHIN, self._leave_alone)
         runtime.loop.job(self._run).start()
 
-    def _placeholder(self) -> dict[str, Any]:
-        return {
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self._channel.model_id,
-            },
-            # All that a frontend without widgets shows, such as jupyter console.
-            "text/plain": f"An answer from {self._answer.model} is coming. %groq last shows it.",
-        }
+    def _leave_alone(self) -> None:
+        """Note that no view asks. The loop calls this when the kernel has time for messages."""
+        self._is_alone = not self._channel.is_asked
+
+    def _show(self, show: Callable[..., object]) -> None:
+        """Display or update the output as it is until the end."""
+        # All that a frontend without widgets shows at first, such as jupyter console.
+        text = f"An answer from {self._answer.model} is coming. %groq last shows it."
+        data: dict[str, Any] = {"text/plain": text}
+        if self._is_alone:
+            data, _ = static_bundle(self._answer, self._text.html, self._reasoning.html)
+            data["text/html"] += _HOW_TO_STOP
+        if self._has_widget:
+            version = {"version_major": 2, "version_minor": 0}
+            data[_WIDGET] = {**version, "model_id": self._channel.model_id}
+        made = {"groq": {"model": self._answer.model, "state": self._answer.state}}
+        show(data, metadata=made, raw=True, display_id=self._display_id)
 
     async def _run(self) -> None:
         self._end = asyncio.ensure_future(self._until_end())
@@ -151,7 +175,7 @@ class LiveView:
             self._views.painting.add(self)
         if pace.rendered(is_readable=begins, is_news=self._state != before):
             self._send_batch()
-            self._update_early(begins=begins)
+            self._update_unasked(begins=begins)
             pace.sent(thread_time() - begun, len(self._views.painting))
 
     def _is_readable(self) -> bool:
@@ -175,14 +199,16 @@ class LiveView:
     def _snapshot(self) -> dict[str, Any]:
         return {"text": self._text.snapshot(), "reasoning": self._reasoning.snapshot()}
 
-    def _update_early(self, *, begins: bool) -> None:
-        """Keep a snapshot in the widget's state until a view asks for one.
+    def _update_unasked(self, *, begins: bool) -> None:
+        """Keep a snapshot in the widget's state, or the text in the output, until a view asks.
 
         The first words come while the view is being made, and a kernel that is busy with a
-        cell may not receive the question (ipykernel 6).
+        cell may not receive the question (ipykernel 6). If it is not busy, there is no view.
         """
         if not self._channel.is_asked and (begins or perf_counter() >= self._unasked_at):
             self._channel.set_early(self._snapshot())
+            if self._is_alone:
+                self._show(self._update)
             size = len(self._text.html) + len(self._reasoning.html)
             pause = size / _UNASKED_PER_SECOND
             self._unasked_at = perf_counter() + max(_UNASKED_INTERVAL, pause)
@@ -227,14 +253,14 @@ class LiveView:
         self._views.painting.discard(self)
         try:
             data, metadata = self._output
-            update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+            self._update(data, metadata=metadata, raw=True, display_id=self._display_id)
         finally:
             self._views.keep(self._channel.widget)
             self.finished.set()
 
     # On any thread
 
-    def _on_message(self, kind: str) -> None:
+    def _on_message(self, kind: str, view: str) -> None:
         if kind == "stop":
             self._answer.stop()
         if kind in ("stop", "snapshot"):
@@ -242,7 +268,7 @@ class LiveView:
         if kind == "text":
             self._start(lambda: self._channel.send_text(plain_text(self._answer)))
         if kind == "static" and self.finished.is_set():
-            self._start(lambda: self._channel.send_static(*self._output))
+            self._start(lambda: self._channel.send_static(view, *self._output))
 
     def _start(self, function: Callable[[], None]) -> None:
         runtime.loop.job(partial(self._on_thread, function)).start()

@@ -6,18 +6,19 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from IPython import get_ipython
-from IPython.display import display, update_display
+from IPython.display import clear_output, display, update_display
 
 from groq_magic.answer import Answer, wait_if_kept
 from groq_magic.errors import GroqError, InputError, printable
 from groq_magic.runtime import runtime
 
 from .beside import plain_beside
-from .frontend import is_terminal, running_cell, somebody_watches
+from .frontend import is_colab, is_run_by_server, is_terminal, running_cell, somebody_watches
 from .live import LiveView
 from .static import static_bundle
 from .status import line_of, note_of, show_reasoning
@@ -45,8 +46,9 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
 
     In a terminal the text is printed as it streams. Where the frontend is not interactive
     (nbconvert, papermill), the file is written when the last cell returns: the cell waits and
-    shows the whole answer. Elsewhere a running answer is shown live; if ``wait`` is true, the
-    cell waits. ``reasoning`` shows or hides the reasoning from now on; None changes nothing.
+    shows the whole answer. Elsewhere a running answer is shown live; the cell waits if ``wait``
+    is true, or if the frontend has no live widgets and shows only what a running cell shows.
+    ``reasoning`` shows or hides the reasoning from now on; None changes nothing.
     """
     if reasoning is not None:
         show_reasoning(answer, shown=reasoning)
@@ -60,15 +62,21 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if is_terminal(shell, wait=bool(wait)):
         _print(answer)
         return True
+    by_server = is_run_by_server(shell)
     wait_if_kept(answer)
-    if answer.ended or not somebody_watches(shell):
+    if answer.ended or not (by_server or somebody_watches(shell)):
         _show_at_end(answer)
         return True
-    view = LiveView(answer, shown.new_display_id(answer))
-    if wait:
-        answer.wait()
-        view.finished.wait(5.0)
-    return bool(wait)
+    has_widget = not (by_server or is_colab())
+    update = _display_alone if by_server else update_display
+    view = LiveView(answer, shown.new_display_id(answer), has_widget=has_widget, update=update)
+    waits = bool(wait) or not has_widget
+    if waits:
+        try:
+            answer.wait()
+        finally:  # also where an interrupt has stopped it
+            view.finished.wait(5.0)
+    return waits
 
 
 def show_once(answer: Answer) -> None:
@@ -127,6 +135,12 @@ def can_resume(cell: str) -> bool:
     """Whether this process has an ended answer of that cell: the plugin asks before a run."""
     answer = runtime.own(_Shown).by_cell.get(cell)
     return answer is not None and answer.ended
+
+
+def _display_alone(data: dict[str, str], **how: Any) -> None:
+    """Display it as the only output of the cell."""
+    clear_output(wait=True)
+    display(data, **how)
 
 
 def _show_at_end(answer: Answer) -> None:

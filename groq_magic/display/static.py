@@ -19,11 +19,14 @@ _LINE_ENDS = {ord(end): f"&#{ord(end)};" for end in "\r\v\f\x1c\x1d\x1e\u2028\u2
 _LINE_ENDS[0x85] = "&#10;"
 # MathJax, whose version 2 is in nbconvert's pages, typesets our formulas but no prices.
 _CLASSES = "groq-answer mathjax_ignore tex2jax_ignore"
-_TEXT_CLASSES = "jp-RenderedHTMLCommon jp-RenderedMarkdown"  # JupyterLab's own for Markdown
+# Not JupyterLab's jp-RenderedHTMLCommon, which the output has there anyway: the widgets of other
+# hosts bring its styles with light colours, whatever the theme. It halves the last margin.
+_TEXT_CLASS = "jp-RenderedMarkdown"
+_LAST_MARGIN = re.compile(r"</(?:p|ul|ol|blockquote)>\s*\Z")
 # JupyterLab's headings, a size smaller than the notebook's own; controls.css has them, too.
 _SIZES = {5: "1.728em", 4: "1.44em", 3: "1.2em", 2: "1.1em", 0: "1em"}
 _HEADING_SIZES = ";".join(f"--jp-content-font-size{n}:{size}" for n, size in _SIZES.items())
-_TEXT_STYLE = f"padding-right:0;overflow-wrap:break-word;{_HEADING_SIZES}"
+_TEXT_STYLE = f"overflow-wrap:break-word;{_HEADING_SIZES}"
 # The values that the API itself names.
 _WORDS = ["none", "default", "minimal", "low", "medium", "high", "parsed", "raw", "hidden"]
 _WORDS += ["auto", "on_demand", "flex", "performance", "required"]
@@ -60,9 +63,7 @@ def _text_html(answer: Answer) -> str:
 def _static_html(answer: Answer, text: str, reasoning: str) -> str:
     status = Status.of(answer)
     thought = _thought_html(status.thought, reasoning) if status.thought else ""
-    # The output area has padding at its right side.
-    text = f'<div class="{_TEXT_CLASSES}" style="{_TEXT_STYLE}">{text}</div>'
-    parts = (status.header, thought, status.tools, text, status.calls, status.note)
+    parts = (status.header, thought, status.tools, _boxed(text), status.calls, status.note)
     whole = f'<div class="{_CLASSES}">{"".join(parts)}</div>'
     # In the Markdown that nbconvert makes, a blank line would end the HTML.
     return re.sub(r"\n(?=[^\S\n]*\n)", "&#10;", whole.translate(_LINE_ENDS))
@@ -70,11 +71,16 @@ def _static_html(answer: Answer, text: str, reasoning: str) -> str:
 
 def _thought_html(summary: str, reasoning: str) -> str:
     size = "font-size:13px;line-height:1.6"
-    box = f"{size};padding-right:0;max-height:20em;overflow:auto;{RULE}"
+    box = f"max-height:20em;overflow:auto;{RULE}"
     return (
         f'<details style="{size};margin:0 0 6px;{DIM}"><summary>{summary}</summary>'
-        f'<div class="{_TEXT_CLASSES}" style="{box}">{reasoning}</div></details>'
+        f'<div style="{box}">{_boxed(reasoning)}</div></details>'
     )
+
+
+def _boxed(markdown: str) -> str:
+    margin = ";margin-bottom:-.5em" if _LAST_MARGIN.search(markdown[-40:]) else ""
+    return f'<div class="{_TEXT_CLASS}" style="{_TEXT_STYLE}{margin}">{markdown}</div>'
 
 
 def _metadata(answer: Answer) -> dict[str, Any]:

@@ -19,7 +19,7 @@
  * @typedef {{
  *   type: "snapshot", n: number, text: Shown, reasoning: Shown, status: Status, model_id: string
  * }} Snapshot
- * @typedef {{type: "static", output: object}} Static
+ * @typedef {{type: "static", view: string, output: object}} Static
  * @typedef {{type: "text", text: string}} Text
  * @typedef {{
  *   send(content: object): void,
@@ -47,6 +47,8 @@ const WIDGET = "application/vnd.jupyter.widget-view+json";
 
 /** @param {HTMLElement} el */
 const build = (el) => {
+  const isJupyter = document.body.dataset.jpThemeName !== undefined;
+  const common = isJupyter ? "jp-RenderedHTMLCommon" : "groq-plain";
   const root = element("div", "groq-answer mathjax_ignore tex2jax_ignore", el);
   const bar = element("div", "groq-bar", root);
   const header = element("div", "groq-header", bar);
@@ -56,13 +58,13 @@ const build = (el) => {
   stop.title = "End this answer; its text is kept";
   const thought = element("details", "groq-thought", root);
   const summary = element("summary", "", thought);
-  const markdown = "jp-RenderedHTMLCommon jp-RenderedMarkdown";
+  const markdown = `${common} jp-RenderedMarkdown`;
   const reasoning = element("div", `groq-reasoning ${markdown}`, thought);
   thought.hidden = true;
-  const tools = element("div", "groq-tools jp-RenderedHTMLCommon", root);
+  const tools = element("div", `groq-tools ${common}`, root);
   const text = element("div", `groq-text ${markdown}`, root);
-  const calls = element("div", "groq-calls jp-RenderedHTMLCommon", root);
-  const note = element("div", "groq-note jp-RenderedHTMLCommon", root);
+  const calls = element("div", `groq-calls ${common}`, root);
+  const note = element("div", `groq-note ${common}`, root);
   const latest = "Jump to the latest line";
   const jump = buttonIn(element("div", "groq-jump", root), "", latest, latest);
   return { jump, root, header, stop, thought, summary, reasoning, tools, text, calls, note };
@@ -455,6 +457,7 @@ const renew = (node, html) => {
  * right after a reload of the page can be lost. Each has an id of its own, since the kernel can
  * deliver a message twice. */
 class Requests {
+  view = String(Math.random()); // names the view that asks
   #model;
   #onGone;
   /** @type {Map<string, ReturnType<typeof setTimeout> | undefined>} */
@@ -491,7 +494,7 @@ class Requests {
   #send(type, pause) {
     this.#timers.set(type, undefined);
     try {
-      this.#model.send({ type, id: Math.random() });
+      this.#model.send({ type, view: this.view, id: Math.random() });
     } catch {
       return this.#onGone(); // the comm has ended with its kernel
     }
@@ -520,9 +523,10 @@ class Watch {
     if (!isLast) this.#timer = setTimeout(() => this.#silence(), SILENCE_MS);
   }
 
-  left() {
+  /** @param {number} before how many pages are to notice it before this one */
+  left(before) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#on.gone, GONE_MS);
+    this.#timer = setTimeout(this.#on.gone, (1 + before) * GONE_MS);
   }
 
   end() {
@@ -538,6 +542,17 @@ class Watch {
 // ---- The notebook ----
 
 /**
+ * How many pages that share the notebook go before this one where no kernel says whose turn it is.
+ *
+ * @param {any} manager
+ */
+const pagesBefore = (manager) => {
+  const awareness = manager?.context?.model?.sharedModel?.awareness;
+  const pages = [...(awareness?.getStates().keys() ?? [])];
+  return pages.filter((id) => id < awareness.clientID).length;
+};
+
+/**
  * Replace the output that shows this widget, if the frontend gives access to the notebook.
  *
  * @param {any} manager
@@ -550,6 +565,16 @@ const replaceOutput = (manager, modelId, output) => {
       if (outputs.get(index).data?.[WIDGET]?.model_id === modelId)
         outputs.set(index, { metadata: outputs.get(index).metadata, ...output });
     }
+  }
+  const classic = /** @type {any} */ (globalThis).Jupyter?.notebook; // which has no such model
+  for (const { output_area: area } of classic?.get_cells() ?? []) {
+    /** @type {any[]} */
+    const outputs = area?.toJSON() ?? [];
+    const index = outputs.findIndex(({ data }) => data?.[WIDGET]?.model_id === modelId);
+    if (index < 0) continue;
+    outputs[index] = { metadata: outputs[index].metadata, ...output };
+    area.clear_output();
+    area.fromJSON(outputs);
   }
 };
 
@@ -652,6 +677,7 @@ class View {
       this.#follower.change(() => this.#applySnapshot(message));
       if (!STARTED.includes(message.status.state)) this.#typesetter.warmUp();
     } else if (message.type === "static") {
+      if (message.view !== this.#requests.view) return; // another one writes
       this.#requests.answered("static");
       replaceOutput(this.#model.widget_manager, this.#modelId, message.output);
     } else if (message.type === "text") {
@@ -667,7 +693,7 @@ class View {
     if (message) this.#follower.change(() => this.#applySnapshot(message));
   };
 
-  #kernelLeft = () => this.#watch.left();
+  #kernelLeft = () => this.#watch.left(pagesBefore(this.#model.widget_manager));
 
   /** @param {Batch} message */
   #applyBatch(message) {

@@ -6,19 +6,21 @@ Kernel and browser send custom messages over the widget's comm. To the browser:
      "reasoning": [the same], "status": {…}}
     {"type": "snapshot", "n": 7, "text": {"settled": [html, …], "open": html, "inner": 0,
      "tail": html, "parts": [html, …]}, "reasoning": {the same}, "status": {…}, "model_id": "…"}
-    {"type": "static", "output": {"output_type": "display_data", …}}
+    {"type": "static", "view": the view that may write, "output": {"output_type": …}}
     {"type": "text", "text": the answer's Markdown}
 
 The operations are those of `markdown.transcript`. A batch without operations changes only the
 status, which leaves out ``tools`` and ``calls`` where they are as in the message before.
 
-From the browser, each with an ``id`` of its own:
+From the browser, each with an ``id`` of its own, and the ``view`` that asks:
 
     {"type": "snapshot"}  when a view mounts, misses a number or has heard nothing for long;
                           sent again until a snapshot comes
     {"type": "stop"}      sent again until the status says that the answer has ended
     {"type": "static"}    when the answer has ended and no static output has replaced the view,
-                          as in a page that was loaded meanwhile: the view puts it into the notebook
+                          as in a page that was loaded meanwhile: the view puts it into the
+                          notebook. One view at a time is answered, since two pages that write
+                          at once leave two outputs in a notebook that they share
     {"type": "text"}      when the reader copies the answer as Markdown
 """
 
@@ -30,6 +32,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import anywidget
@@ -42,6 +45,7 @@ from .beside import Beside, beside
 from .status import Status
 
 _IDS = 100
+_WRITING_SECONDS = 3.0  # in which a view has put the output into the notebook, or is gone
 _IMPORT = re.compile(r'^import [^;]* from "./dom.js";$', re.MULTILINE)
 
 
@@ -61,10 +65,10 @@ class AnswerWidget(anywidget.AnyWidget):
 class Channel:
     """The kernel's side of the comm: numbers what it sends, and receives each message once.
 
-    ``receive`` is called with the type of each message, on any thread.
+    ``receive`` is called with the type of each message and the view that sent it, on any thread.
     """
 
-    def __init__(self, answer: Answer, receive: Callable[[str], object]) -> None:
+    def __init__(self, answer: Answer, receive: Callable[[str, str], object]) -> None:
         self.widget = AnswerWidget()
         self.model_id: str = self.widget.model_id
         self._answer = answer
@@ -72,6 +76,7 @@ class Channel:
         self._number = 0
         self._beside = Beside("", "")
         self._ids: deque[Any] = deque(maxlen=_IDS)
+        self._writer, self._writes_until = "", 0.0
         self._sending = threading.Lock()
         self.widget.on_msg(lambda _widget, content, _buffers: self._on_message(content))
         _receive_while_busy(self.widget.comm, self._on_message)
@@ -99,10 +104,13 @@ class Channel:
         with self._sending:
             self.widget.send(self._snapshot(shown))
 
-    def send_static(self, data: Mapping[str, str], metadata: Mapping[str, Any]) -> None:
-        """Send the output that replaces the view."""
+    def send_static(self, view: str, data: Mapping[str, str], metadata: Mapping[str, Any]) -> None:
+        """Send ``view`` the output that replaces it, unless another one is writing it."""
+        if view != self._writer and monotonic() < self._writes_until:
+            return
+        self._writer, self._writes_until = view, monotonic() + _WRITING_SECONDS
         output = {"output_type": "display_data", "data": data, "metadata": metadata}
-        self.widget.send({"type": "static", "output": output})
+        self.widget.send({"type": "static", "view": view, "output": output})
 
     def send_text(self, text: str) -> None:
         """Send the answer's Markdown."""
@@ -134,7 +142,7 @@ class Channel:
         """Handle a message from the browser, on any thread; ignores duplicates."""
         if isinstance(content, dict) and content.get("id") not in self._ids:
             self._ids.append(content.get("id"))
-            self._receive(str(content.get("type")))
+            self._receive(str(content.get("type")), str(content.get("view")))
 
 
 def _receive_while_busy(comm: Any, receive: Callable[[Any], None]) -> None:

@@ -16,9 +16,10 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Name, Punctuation, Text, Whitespace
 
 # Styles are inline because the static output has no style sheet. JupyterLab removes styles
-# with variables from files that it does not trust; there the first background applies.
+# with variables from files that it does not trust; there the first background applies. The
+# variable is one that the widgets of other hosts do not set: theirs are light in any theme.
 _STYLE = "margin:0 0 1em;padding:8px 10px;background:rgba(128,128,128,.08)"
-_STYLE += ";background:var(--jp-cell-editor-background,rgba(128,128,128,.08))"
+_STYLE += ";background:var(--jp-rendermime-table-row-background,rgba(128,128,128,.08))"
 # JupyterLab breaks long lines inside words. Not the block scrolls: its buttons stay.
 _CODE_STYLE = "background:none;display:block;overflow-x:auto;white-space:pre"
 

@@ -228,8 +228,14 @@ async () => {
   window.isDead = false;
   window.sent = [];
   window.early = null;
-  const send = ({type}) => { if (isDead) throw new Error("Cannot send"); sent.push(type); };
-  const widget_manager = {context: {model: {cells: [{outputs}, {}]}}};
+  const send = ({type, view}) => {
+    if (isDead) throw new Error("Cannot send");
+    sent.push(type);
+    window.view = view;
+  };
+  window.awareness = {clientID: 1, getStates: () => new Map([[1, {}], [2, {}]])};
+  const model = {cells: [{outputs}, {}], sharedModel: {awareness}};
+  const widget_manager = {context: {model}};
   window.el = document.createElement("div");
   window.hear = (await mount(el, {get: () => early, send, widget_manager})).hears;
 }
@@ -278,6 +284,51 @@ def test_a_kernel_that_is_gone_leaves_what_had_come(notebook: Page) -> None:
     assert "<strong>Some</strong> text" in ours["text/html"]
     assert "The kernel is gone." in ours["text/html"]
     assert ours["text/plain"].strip() == "Some text"
+
+
+CLASSIC = """
+() => {
+  window.saved = [{output_type: "stream"}, {metadata: {groq: {}}, data: {
+    "application/vnd.jupyter.widget-view+json": {model_id: "ours"}}}];
+  const output_area = {
+    toJSON: () => [...saved],
+    clear_output: () => { saved = []; },
+    fromJSON: (outputs) => { saved.push(...outputs); },
+  };
+  window.Jupyter = {notebook: {get_cells: () => [{}, {output_area}]}};
+}
+"""
+
+
+def test_in_the_classic_notebook_the_output_is_replaced_too(notebook: Page) -> None:
+    notebook.evaluate(CLASSIC)
+    tell(notebook, "streaming")
+    notebook.evaluate("hear['comm_live_update']()")
+    outputs(notebook)
+    before, ours = notebook.evaluate("saved")
+    assert before == {"output_type": "stream"}
+    assert "<strong>Some</strong> text" in ours["data"]["text/html"]
+    assert ours["metadata"] == {"groq": {}}
+
+
+def test_where_pages_share_the_notebook_one_writes_what_had_come(notebook: Page) -> None:
+    notebook.evaluate("awareness.clientID = 2")
+    tell(notebook, "streaming")
+    notebook.evaluate("hear['comm_live_update']()")
+    notebook.clock.run_for(3000)  # in which page 1 has its turn
+    assert "text/html" not in notebook.evaluate("shown")[1]["data"]
+    assert "text/html" in outputs(notebook)[1]
+
+
+def test_the_static_output_of_another_view_is_left_to_that(notebook: Page) -> None:
+    tell(notebook, "done")
+    notebook.clock.run_for(2000)
+    for view in ("another", notebook.evaluate("view")):
+        assert "text/html" not in notebook.evaluate("shown")[1]["data"]
+        output = {"data": {"text/html": "<p>It</p>"}}
+        message = {"type": "static", "view": view, "output": output}
+        notebook.evaluate("message => hear['msg:custom'](message)", message)
+    assert outputs(notebook)[1] == {"text/html": "<p>It</p>"}
 
 
 def test_an_answer_that_has_ended_outlives_its_kernel(notebook: Page) -> None:

@@ -473,7 +473,7 @@ def test_an_interrupt_before_there_is_a_view_stops_too(kernel: Kernel, server: D
     kernel.run(
         "from groq_magic.display import show as view; from _thread import interrupt_main\n"
         "painted = view.LiveView\n"
-        "view.LiveView = lambda *_: interrupt_main() or __import__('time').sleep(5)"
+        "view.LiveView = lambda *_, **__: interrupt_main() or __import__('time').sleep(5)"
     )
     run = kernel.run("%%groq -m demo/slow -o early\nExplain server-sent events")
     kernel.run("view.LiveView = painted")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,19 @@ KERNELS = ("6.31.0", "7.1.0", "7.3.0")
 """Versions of ipykernel that differ in how they handle a message while a cell runs."""
 LOWEST_LAB = "4.0.0"
 """The lowest JupyterLab whose editors the plugin knows."""
+COLLABORATION = {
+    "jupyter-collaboration-ui": "3.0.4",
+    "jupyter-docprovider": "3.0.4",
+    "jupyter-server-fileid": "0.10.0",
+    "jupyter-server-ydoc": "3.0.4",
+    "jupyter-ydoc": "4.2.1",
+    "pycrdt": "0.14.13",
+    "pycrdt-store": "0.1.5",
+    "pycrdt-websocket": "0.16.5",
+    "sqlite-anyio": "0.2.10",
+}
+"""What jupyter-collaboration 5.0.4 adds to JupyterLab: installed, it would be on in all tests."""
+VSCODE_MANAGER = "@vscode/jupyter-ipywidgets8@1.0.9"
 
 
 def kernel_folder(ipykernel: str) -> Path:
@@ -30,6 +44,16 @@ def lab_folder() -> Path:
     return FOLDER / f"jupyterlab-{LOWEST_LAB}"
 
 
+def collaboration_folder() -> Path:
+    """Where real-time collaboration is, alone."""
+    return FOLDER / "collaboration"
+
+
+def vscode_manager() -> Path:
+    """VS Code's manager of widgets, a module."""
+    return FOLDER / "vscode" / "package" / "dist" / "ipywidgets.js"
+
+
 def main() -> None:
     if not SPECIFICATION.exists():
         _fetch_specification()
@@ -39,6 +63,11 @@ def main() -> None:
                 _fetch(["install", "--target"], kernel_folder(ipykernel), f"ipykernel=={ipykernel}")
         if not lab_folder().exists():
             _fetch(["install", "--target"], lab_folder(), f"jupyterlab=={LOWEST_LAB}")
+        if not collaboration_folder().exists():
+            packages = [f"{name}=={version}" for name, version in COLLABORATION.items()]
+            _fetch(["install", "--target"], collaboration_folder(), *packages)
+        if not vscode_manager().exists() and (npm := shutil.which("npm")):
+            _fetch_vscode_manager(npm)
 
 
 def _fetch_specification() -> None:
@@ -55,9 +84,19 @@ def _fetch_specification() -> None:
             SPECIFICATION.write_bytes(content.read())
 
 
-def _fetch(command: list[str], folder: Path, package: str) -> None:
+def _fetch_vscode_manager(npm: str) -> None:
+    folder = vscode_manager().parents[2]
+    folder.mkdir(parents=True, exist_ok=True)
+    pack = [npm, "pack", "--silent", "--pack-destination", str(folder), VSCODE_MANAGER]
+    subprocess.run(pack, check=True)
+    (archive,) = folder.glob("*.tgz")
+    with tarfile.open(archive) as files:
+        files.extractall(folder, filter="data")
+
+
+def _fetch(command: list[str], folder: Path, *packages: str) -> None:
     pip = [sys.executable, "-m", "pip", command[0], "--quiet", "--no-deps"]
-    subprocess.run([*pip, *command[1:], str(folder), package], check=True)
+    subprocess.run([*pip, *command[1:], str(folder), *packages], check=True)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Kernel:
 
     def until_static(self, run: Run) -> Message:
         """The update that puts the static output in the widget's place."""
-        self.collect(run, lambda: bool(run.of_type("update_display_data")))
+        self.collect(run, lambda: bool(updates(run)) and WIDGET not in updates(run)[-1])
         return run.of_type("update_display_data")[-1]
 
     def send_to_widget(self, comm_id: str, content: Any) -> None:
@@ -124,6 +124,11 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 def bundle(message: Message) -> tuple[dict[str, str], dict[str, Any]]:
     return message["content"]["data"], message["content"]["metadata"]["groq"]
+
+
+def updates(run: Run) -> list[dict[str, Any]]:
+    """What its output has been replaced by, one after another."""
+    return [message["content"]["data"] for message in run.of_type("update_display_data")]
 
 
 def widget_of(run: Run) -> str:

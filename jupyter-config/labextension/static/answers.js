@@ -425,7 +425,9 @@ class Answers {
     const { cell, index, output } = outputAt(node, panel) ?? {};
     if (!output?.metadata.groq) return;
     const id = output.data[WIDGET]?.model_id;
-    if (panel.sessionContext.session?.kernel && !this.#triedAgain.has(id)) {
+    const hasKernel = panel.sessionContext.session?.kernel;
+    const isShared = panel.context.model.collaborative; // two pages would make two outputs
+    if (hasKernel && !isShared && !this.#triedAgain.has(id)) {
       this.#triedAgain.add(id);
       return cell.outputArea.model.set(index, output.toJSON());
     }
