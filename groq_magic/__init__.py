@@ -39,15 +39,17 @@ if TYPE_CHECKING:
         RateLimitError,
         RequestTooLargeError,
         SetUpError,
+        StreamError,
         UnprocessableEntityError,
     )
+    from .streams.show import show
     from .wire.protocol import Message, ToolCall, Usage
     from .wire.sources import Source
 
 __version__ = "0.1.0"
 
 # The extension is loaded at every start of a kernel, so modules are imported when they are used.
-_MODULES = {"Answer": "answer", "stream": "api"}
+_MODULES = {"Answer": "answer", "show": "streams.show", "stream": "api"}
 _MODULES |= dict.fromkeys(("Message", "ToolCall", "Usage"), "wire.protocol")
 _MODULES["Source"] = "wire.sources"
 _MODULES |= dict.fromkeys(("Conversation", "Turn"), "conversation")
@@ -77,11 +79,13 @@ __all__ = [
     "RequestTooLargeError",
     "SetUpError",
     "Source",
+    "StreamError",
     "ToolCall",
     "Turn",
     "UnprocessableEntityError",
     "Usage",
     "load_ipython_extension",
+    "show",
     "stream",
     "unload_ipython_extension",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from functools import partial
 from time import monotonic
@@ -10,6 +11,7 @@ from typing import Any, Final, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from groq_magic.runtime import runtime
+from groq_magic.runtime.loop import running_loop
 from groq_magic.wire.protocol import Chunk, Item, Usage
 
 from .accumulator import Accumulator
@@ -61,6 +63,7 @@ class Answer:
         observer: Callable[[Answer, bool], object] = lambda *_: None,
         clock: Callable[[], float] = monotonic,
         resume: Callable[[Answer, Accumulator], Answer] | None = None,
+        loop: AbstractEventLoop | None = None,
     ) -> None:
         self.parameters: dict[str, Any] = dict(parameters or {})
         """The parameters of the request."""
@@ -68,6 +71,7 @@ class Answer:
         self._show = show
         self._price = price
         self._resume = resume
+        self._loop = loop
         self._observer = observer
         self._receiver = Receiver(source, content or Accumulator(), Times(clock), self._observe)
 
@@ -172,6 +176,23 @@ class Answer:
             raise InputError("The answer is complete, or nothing of it came. Ask again.")
         return self._resume(self, self._receiver.content)
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether `resume` can ask for the rest: not for the answer of `show`."""
+        return self.ended and self._resume is not None and self._receiver.is_cut
+
+    @property
+    def needs_this_loop(self) -> bool:
+        """Whether the event loop of this thread reads it, so that only ``await`` can wait."""
+        return self._loop is not None and self._loop is running_loop() and not self.ended
+
+    def at_change(self, function: Callable[[], object]) -> None:
+        """Call ``function``, once and on the background thread, when more has come or it ends.
+
+        It is called before those who wait for the end go on.
+        """
+        self._receiver.changed.call(function)
+
     def __enter__(self) -> Self:
         return self
 
@@ -195,6 +216,7 @@ class Answer:
         >>> answer.wait(60), answer.state
         (True, 'failed')
         """
+        self._check_loop()
         with self:
             return self._receiver.finished.wait(lambda: self._receiver.is_finished, timeout)
 
@@ -213,6 +235,7 @@ class Answer:
         return self._receiver.outcome()
 
     def __iter__(self) -> Iterator[str]:
+        self._check_loop()
         seen = 0
         while True:
             with self:
@@ -263,6 +286,10 @@ class Answer:
         receiver = self._receiver
         await receiver.changed.woken(lambda: receiver.version != version or self.ended)
         return receiver.version
+
+    def _check_loop(self) -> None:
+        if self.needs_this_loop:
+            raise InputError("This thread's event loop reads the answer. Wait with: await answer")
 
     def __repr__(self) -> str:
         text = self.text

@@ -6,6 +6,7 @@
     ├── InputError                     (also a ValueError)
     │   └── MissingKeyError
     ├── ParseError                     (also a ValueError)
+    ├── StreamError
     ├── APIConnectionError
     │   ├── APITimeoutError
     │   ├── CertificateError
@@ -81,6 +82,10 @@ class ParseError(GroqError, ValueError):
     def __init__(self, what: str, text: str, next_step: str) -> None:
         self.text = text
         super().__init__(f"{what}: {text[:_LONGEST_QUOTE]!r}. {next_step}")
+
+
+class StreamError(GroqError):
+    """The stream that `show` was given failed; ``__cause__`` is its own error."""
 
 
 class APIConnectionError(GroqError):

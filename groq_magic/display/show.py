@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -58,11 +58,11 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if cell := running_cell()[0]:
         shown.by_cell[cell] = answer
     if is_terminal(shell, wait=bool(wait)):
-        _print(answer)
-        return True
+        _print_later(answer) if answer.needs_this_loop else _print(answer)
+        return answer.ended
     if answer.ended or not somebody_watches(shell):
-        _show_at_end(answer)
-        return True
+        _show_later(answer) if answer.needs_this_loop else _show_at_end(answer)
+        return answer.ended
     view = LiveView(answer, shown.new_display_id(answer))
     if wait:
         answer.wait()
@@ -119,7 +119,7 @@ def resume_here() -> Answer:
 def can_resume(cell: str) -> bool:
     """Whether this process has an ended answer of that cell: the plugin asks before a run."""
     answer = runtime.own(_Shown).by_cell.get(cell)
-    return answer is not None and answer.ended
+    return answer is not None and answer.can_resume
 
 
 def _show_at_end(answer: Answer) -> None:
@@ -129,6 +129,38 @@ def _show_at_end(answer: Answer) -> None:
         data, metadata = static_bundle(answer)
         display_id = runtime.own(_Shown).new_display_id(answer)
         display(data, metadata=metadata, raw=True, display_id=display_id)
+
+
+def _show_later(answer: Answer) -> None:
+    """Show it at its end, where to wait here would hold the loop that reads it."""
+    display_id = runtime.own(_Shown).new_display_id(answer)
+    text = "The answer is kept where a cell waits for it: await show(...)."
+    display({"text/plain": text}, raw=True, display_id=display_id)
+    _at_each_change(answer, lambda: renew([answer] if answer.ended else []))
+
+
+def _print_later(answer: Answer) -> None:
+    """Print it as it comes, where to wait here would hold the loop that reads it."""
+    printed = 0
+
+    def print_more() -> None:
+        nonlocal printed
+        new = answer.deltas(printed)
+        printed += len(new)
+        print(printable("".join(new)), end="", flush=True)
+        if answer.ended:
+            _print_end(answer)
+
+    _at_each_change(answer, print_more)
+
+
+def _at_each_change(answer: Answer, function: Callable[[], object]) -> None:
+    def call() -> None:
+        if not answer.ended:
+            answer.at_change(call)
+        function()
+
+    answer.at_change(call)
 
 
 def _print(answer: Answer) -> None:
@@ -141,9 +173,14 @@ def _print(answer: Answer) -> None:
         answer.stop()
         raise
     finally:
-        if beside := "\n\n".join(filter(None, plain_beside(answer))):
-            print(printable(f"\n\n{beside}"), end="")
-        note = note_of(answer)
-        said = f"\n{note.strong} {note.rest}" if note else ""
-        line = " · ".join(filter(None, [answer.model, line_of(answer), answer.note]))
-        print(printable(f"\n\n{line}{said}"), file=sys.stderr)
+        _print_end(answer)
+
+
+def _print_end(answer: Answer) -> None:
+    """Print what the answer has beside its text, and its status to stderr."""
+    if beside := "\n\n".join(filter(None, plain_beside(answer))):
+        print(printable(f"\n\n{beside}"), end="")
+    note = note_of(answer)
+    said = f"\n{note.strong} {note.rest}" if note else ""
+    line = " · ".join(filter(None, [answer.model, line_of(answer), answer.note]))
+    print(printable(f"\n\n{line}{said}"), file=sys.stderr)

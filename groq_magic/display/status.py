@@ -126,7 +126,8 @@ def note_of(answer: Answer) -> Note | None:
     if answer.state == "failed":
         return Note("Failed.", str(answer.error), _RED)
     if answer.state == "stopped":
-        rest = _GO_ON if answer.text else "No text has arrived."
+        kept = _GO_ON if answer.can_resume else "The text so far is kept."
+        rest = kept if answer.text else "No text has arrived."
         return Note("Stopped.", rest, _AMBER)
     return _note_of_reason(answer) if answer.state == "done" else None
 
@@ -154,6 +155,8 @@ def _note_of_reason(answer: Answer) -> Note | None:
 
 def _more(answer: Answer) -> str:
     """A number for --max-tokens that the model and the account accept."""
+    if not answer.can_resume:
+        return "It has reached its limit of tokens: ask for more."
     longest = runtime.own(KnownModels).longest_answer(answer.model)
     minute, usage = answer.rate_limits.limit_tokens, answer.usage
     left = minute and minute - (usage.prompt_tokens or 0 if usage else 0)

@@ -17,7 +17,7 @@ PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a package or module imports from those above it only.
 ORDER = "errors runtime wire overlap accumulator receiver answer usage markdown display".split()
-ORDER += "prompt conversation resuming api demo ipython __init__".split()
+ORDER += "streams prompt conversation resuming api demo ipython __init__".split()
 
 # The same inside each package.
 INSIDE = {
@@ -27,6 +27,7 @@ INSIDE = {
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
     "display": "frontend beside status static table growing pace widget live show",
     "prompt": "images values response_format messages interpolation",
+    "streams": "adapters reading show",
     "demo": "server",
     "ipython": "namespace flags tables commands completion magic",
 }

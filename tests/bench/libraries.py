@@ -1,0 +1,411 @@
+"""The streams of other libraries in `show()`: ``python -m tests.bench.libraries``.
+
+Each library that is installed asks a server on this machine, in its synchronous and in its
+asynchronous way. For each: whether the text is the same, byte by byte, what else arrived, and how
+long after a Stop the server saw the connection close, which sent nothing for two seconds
+meanwhile. Install the libraries beside groq_magic in an environment of their own:
+
+    pip install -e . openai groq anthropic langchain-openai langchain-anthropic chatlas litellm
+
+``--record FOLDER`` writes the items of each stream as JSON; those in ``tests/data/chunks`` come
+from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import inspect
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from groq_magic import Answer, show
+
+TEXT = "# Café 😀\n\n| a | b |\n|---|---|\n| `1` | **2** |\n\nAnd $x_1$, «日本語», a\ttab.\n"
+PIECES = [TEXT[n : n + 3] for n in range(0, len(TEXT), 3)]
+THOUGHT = "Let me think."
+CALL = {"id": "call_1", "name": "weather"}
+ARGUMENTS = ['{"city": ', '"Paris"}']
+SLOW = "slow"
+"""The model that is silent for two seconds after each piece of text."""
+PLAIN = "plain"
+"""The model that calls no function: chatlas would answer it and ask again."""
+
+
+def completions(model: str) -> Iterator[dict[str, Any] | None]:
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": model}
+
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+        return head | {"choices": [choice]}
+
+    yield chunk({"role": "assistant", "content": ""})
+    yield chunk({"reasoning_content": THOUGHT})
+    for piece in PIECES:
+        yield chunk({"content": piece})
+        if model == SLOW:
+            yield None
+    if model == PLAIN:
+        yield chunk({}, "stop")
+        return
+    function = {"name": CALL["name"], "arguments": ""}
+    call = {"index": 0, "id": CALL["id"], "type": "function", "function": function}
+    yield chunk({"tool_calls": [call]})
+    for part in ARGUMENTS:
+        yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
+    yield chunk({}, "tool_calls")
+    usage = {"prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33}
+    yield head | {"choices": [], "usage": usage}
+
+
+def messages(model: str) -> Iterator[dict[str, Any] | None]:
+    usage = {"input_tokens": 11, "output_tokens": 1}
+    made = {"id": "m1", "type": "message", "role": "assistant", "content": [], "model": model}
+    yield {"type": "message_start", "message": made | {"stop_reason": None, "usage": usage}}
+    thought = {"type": "thinking_delta", "thinking": THOUGHT}
+    yield from block(0, {"type": "thinking", "thinking": "", "signature": ""}, [thought])
+    texts = [{"type": "text_delta", "text": piece} for piece in PIECES]
+    for event in block(1, {"type": "text", "text": ""}, texts):
+        yield event
+        if model == SLOW and event["type"] == "content_block_delta":
+            yield None
+    parts = [{"type": "input_json_delta", "partial_json": part} for part in ARGUMENTS]
+    yield from block(2, {"type": "tool_use", **CALL, "input": {}}, parts)
+    end = {"stop_reason": "tool_use", "stop_sequence": None}
+    yield {"type": "message_delta", "delta": end, "usage": {"input_tokens": 11, "output_tokens": 22}}
+    yield {"type": "message_stop"}
+
+
+def block(n: int, begun: dict[str, Any], deltas: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    yield {"type": "content_block_start", "index": n, "content_block": begun}
+    for delta in deltas:
+        yield {"type": "content_block_delta", "index": n, "delta": delta}
+    yield {"type": "content_block_stop", "index": n}
+
+
+def responses(model: str) -> Iterator[dict[str, Any] | None]:
+    response = {
+        **{"id": "r1", "object": "response", "created_at": 1, "model": model, "output": []},
+        **{"parallel_tool_calls": True, "tool_choice": "auto", "tools": []},
+    }
+    yield {"type": "response.created", "response": response | {"status": "in_progress"}}
+    at = {"item_id": "i1", "output_index": 0}
+    thought = {"summary_index": 0, "delta": THOUGHT}
+    yield {"type": "response.reasoning_summary_text.delta", **at, **thought}
+    for piece in PIECES:
+        text = {"content_index": 0, "delta": piece, "logprobs": []}
+        yield {"type": "response.output_text.delta", **at, "output_index": 1, **text}
+        if model == SLOW:
+            yield None
+    item = {"type": "function_call", "call_id": CALL["id"], "name": CALL["name"], "arguments": ""}
+    yield {"type": "response.output_item.added", "output_index": 2, "item": item}
+    for part in ARGUMENTS:
+        piece = {"item_id": "i3", "output_index": 2, "delta": part}
+        yield {"type": "response.function_call_arguments.delta", **piece}
+    usage = {
+        **{"input_tokens": 11, "input_tokens_details": {"cached_tokens": 0}},
+        **{"output_tokens": 22, "output_tokens_details": {"reasoning_tokens": 5}},
+        "total_tokens": 33,
+    }
+    done = {"status": "completed", "usage": usage}
+    yield {"type": "response.completed", "response": response | done}
+
+
+STREAMS = {"completions": completions, "messages": messages, "responses": responses}
+
+
+class Server(ThreadingHTTPServer):
+    """Speaks Chat Completions, Anthropic's Messages and OpenAI's Responses."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.closed = threading.Event()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        kind = self.path.rpartition("/")[2]
+        for event in STREAMS[kind](asked["model"].rpartition("/")[2]):
+            if event is None:
+                if self._is_closed(2):
+                    return
+                continue
+            name = f"event: {event['type']}\n" if "type" in event else ""
+            self.wfile.write(f"{name}data: {json.dumps(event)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n" if kind == "completions" else b"")
+
+    def _is_closed(self, seconds: float) -> bool:
+        self.connection.settimeout(seconds)
+        try:
+            while self.connection.recv(1024):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            pass
+        self.server.closed.set()
+        return True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+# ---- The libraries: a stream, or one that can be awaited ----
+
+ASK: Any = [{"role": "user", "content": "Hi"}]
+Ask = Callable[[str, str], Any]
+"""From the server's URL and the model to the stream."""
+
+
+def openai(url: str, model: str) -> Any:
+    import openai
+
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
+    return client.chat.completions.create(model=model, messages=ASK, stream=True)
+
+
+def openai_async(url: str, model: str) -> Any:
+    import openai
+
+    client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k")
+    return client.chat.completions.create(model=model, messages=ASK, stream=True)
+
+
+def openai_responses(url: str, model: str) -> Any:
+    import openai
+
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
+    return client.responses.create(model=model, input="Hi", stream=True)
+
+
+def groq(url: str, model: str) -> Any:
+    import groq
+
+    client = groq.Groq(base_url=url, api_key="k")
+    return client.chat.completions.create(model=model, messages=ASK, stream=True)
+
+
+def groq_async(url: str, model: str) -> Any:
+    import groq
+
+    client = groq.AsyncGroq(base_url=url, api_key="k")
+    return client.chat.completions.create(model=model, messages=ASK, stream=True)
+
+
+def anthropic(url: str, model: str) -> Any:
+    import anthropic
+
+    client = anthropic.Anthropic(base_url=url, api_key="k")
+    return client.messages.create(model=model, messages=ASK, max_tokens=99, stream=True)
+
+
+def anthropic_helper(url: str, model: str) -> Any:
+    import anthropic
+
+    client = anthropic.Anthropic(base_url=url, api_key="k")
+    return client.messages.stream(model=model, messages=ASK, max_tokens=99).__enter__()
+
+
+def anthropic_async(url: str, model: str) -> Any:
+    import anthropic
+
+    client = anthropic.AsyncAnthropic(base_url=url, api_key="k")
+    return client.messages.create(model=model, messages=ASK, max_tokens=99, stream=True)
+
+
+def langchain_model(url: str, model: str) -> Any:
+    from langchain_openai import ChatOpenAI
+
+    return ChatOpenAI(model=model, base_url=f"{url}/v1", api_key="k", stream_usage=True)  # type: ignore[call-arg,arg-type]
+
+
+def langchain(url: str, model: str) -> Any:
+    return langchain_model(url, model).stream("Hi")
+
+
+def langchain_async(url: str, model: str) -> Any:
+    return langchain_model(url, model).astream("Hi")
+
+
+def langchain_anthropic(url: str, model: str) -> Any:
+    from langchain_anthropic import ChatAnthropic
+
+    return ChatAnthropic(model=model, base_url=url, api_key="k").stream("Hi")  # type: ignore[call-arg,arg-type]
+
+
+def chatlas_chat(url: str, model: str) -> Any:
+    from chatlas import ChatOpenAICompletions
+
+    model = SLOW if model == SLOW else PLAIN
+    return ChatOpenAICompletions(model=model, base_url=f"{url}/v1", api_key="k")
+
+
+def chatlas(url: str, model: str) -> Any:
+    return chatlas_chat(url, model).stream("Hi")
+
+
+def chatlas_all(url: str, model: str) -> Any:
+    return chatlas_chat(url, model).stream("Hi", content="all")
+
+
+def chatlas_async(url: str, model: str) -> Any:
+    return chatlas_chat(url, model).stream_async("Hi")
+
+
+def litellm(url: str, model: str) -> Any:
+    import litellm
+
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    name = f"openai/{model}"
+    return litellm.completion(name, ASK, base_url=f"{url}/v1", api_key="k", **options)
+
+
+def litellm_async(url: str, model: str) -> Any:
+    import litellm
+
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    name = f"openai/{model}"
+    return litellm.acompletion(name, ASK, base_url=f"{url}/v1", api_key="k", **options)
+
+
+def litellm_anthropic(url: str, model: str) -> Any:
+    import litellm
+
+    return litellm.completion(f"anthropic/{model}", ASK, base_url=url, api_key="k", stream=True)
+
+
+WAYS: dict[str, tuple[str, Ask]] = {
+    "openai": ("openai", openai),
+    "openai, async": ("openai", openai_async),
+    "openai, responses": ("openai", openai_responses),
+    "groq": ("groq", groq),
+    "groq, async": ("groq", groq_async),
+    "anthropic": ("anthropic", anthropic),
+    "anthropic, messages.stream": ("anthropic", anthropic_helper),
+    "anthropic, async": ("anthropic", anthropic_async),
+    "langchain-openai": ("langchain-openai", langchain),
+    "langchain-openai, async": ("langchain-openai", langchain_async),
+    "langchain-anthropic": ("langchain-anthropic", langchain_anthropic),
+    "chatlas": ("chatlas", chatlas),
+    "chatlas, content=all": ("chatlas", chatlas_all),
+    "chatlas, async": ("chatlas", chatlas_async),
+    "litellm": ("litellm", litellm),
+    "litellm, async": ("litellm", litellm_async),
+    "litellm, anthropic": ("litellm", litellm_anthropic),
+}
+
+
+async def opened(ask: Ask, url: str, model: str) -> Any:
+    stream = ask(url, model)
+    return await stream if inspect.iscoroutine(stream) else stream
+
+
+async def whole(ask: Ask, url: str) -> Answer:
+    answer = show(await opened(ask, url, "model"))
+    if answer.needs_this_loop:
+        await asyncio.wait_for(answer, 30)
+    answer.wait(30)
+    return answer
+
+
+async def seconds_to_close(ask: Ask, server: Server) -> float:
+    """From a Stop until the server sees the connection closed; the source waits meanwhile."""
+    server.closed.clear()
+    answer = show_quietly(await opened(ask, server.url, SLOW))
+    for _ in range(500):
+        if answer.text or answer.ended:
+            break
+        await asyncio.sleep(0.01)
+    begun = time.perf_counter()
+    answer.stop()
+    await asyncio.to_thread(server.closed.wait, 20)
+    return time.perf_counter() - begun
+
+
+def show_quietly(source: Any) -> Answer:
+    """As `show` in a notebook, which does not wait."""
+    from groq_magic.streams.show import answer_of
+
+    return answer_of(source).start()
+
+
+def as_json(item: Any) -> Any:
+    if isinstance(item, str):
+        return item
+    return json.loads(item.model_dump_json(exclude_unset=False))
+
+
+async def items(ask: Ask, url: str) -> list[Any]:
+    stream = await opened(ask, url, "model")
+    if hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__"):
+        return [as_json(item) async for item in stream]
+    return [as_json(item) for item in stream]
+
+
+def name_of(way: str) -> str:
+    return way.replace(", ", "-").replace("=", "-").replace(".", "-")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--record", type=Path, metavar="FOLDER")
+    parser.add_argument("--only", default="", help="only ways with this in their name")
+    given = parser.parse_args()
+    os.environ.setdefault("NO_PROXY", "*")
+    logging.disable()
+    server = Server()
+    print(f"{'':28}{'version':>9}  text  reasoning  calls  usage    end         closed after")
+    for way, (package, ask) in WAYS.items():
+        if given.only not in way:
+            continue
+        try:
+            installed = version(package)
+        except PackageNotFoundError:
+            print(f"{way:28} not installed")
+            continue
+        print(f"{way:28}{installed:>9}  {row(ask, server)}", flush=True)
+        if given.record and "async" not in way:
+            recorded = json.dumps(asyncio.run(items(ask, server.url)), ensure_ascii=False, indent=1)
+            (given.record / f"{name_of(way)}.json").write_text(recorded + "\n", "utf-8")
+
+
+def row(ask: Ask, server: Server) -> str:
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        answer = asyncio.run(whole(ask, server.url))
+        seconds = asyncio.run(seconds_to_close(ask, server))
+    if answer.error is not None:
+        return str(answer.error)
+    calls = [(call.name, call.parse()) for call in answer.tool_calls.values()]
+    usage = answer.usage and (answer.usage.prompt_tokens, answer.usage.completion_tokens)
+    same = {True: "same", False: "DIFFERS"}[answer.text == TEXT]
+    thought = "yes" if answer.reasoning == THOUGHT else "-"
+    called = "yes" if calls == [("weather", {"city": "Paris"})] else "-"
+    end = answer.finish_reason or answer.state
+    closed = f"{seconds * 1000:.0f} ms" if seconds < 1 else "with the next item"
+    return f"{same:6}{thought:11}{called:7}{usage or '-'!s:9}{end:12}{closed}"
+
+
+if __name__ == "__main__":
+    main()
