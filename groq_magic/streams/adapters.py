@@ -113,9 +113,10 @@ class Adapter:
             return Chunk(Delta(item))
         if isinstance(item, tuple) and item:  # LangGraph's message, and what it is about
             item = item[0]
-        if _at(item, "choices") is not None:  # OpenAI, Groq, LiteLLM
+        wire: Any = item
+        if _at(wire, "choices") is not None:  # OpenAI, Groq, LiteLLM
             self._has_end = True
-            return chunk_of(dict(item) if isinstance(item, Mapping) else dict(item.model_dump()))
+            return chunk_of(dict(wire) if isinstance(wire, Mapping) else wire.model_dump())
         chunk = self._chunk(item, self._form(item))
         self._has_end |= chunk.finish_reason is not None
         return chunk
@@ -213,4 +214,3 @@ def _number(value: Any) -> int:
 def _reason(said: Any) -> str | None:
     reason = word(said)
     return _REASONS.get(reason.lower(), reason.lower()) if reason else None
-

@@ -43,7 +43,7 @@ class Reading(ABC):
         """Read the source to its end. Raises a `GroqError` if it fails."""
         self._begin()
         while self._chunks or not self._is_over:
-            await self._arrived.woken(lambda: self._chunks or self._is_over)
+            await self._arrived.woken(lambda: bool(self._chunks) or self._is_over)
             for _ in range(len(self._chunks)):
                 yield self._chunks.popleft()
             self._taken.wake()

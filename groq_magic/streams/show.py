@@ -46,9 +46,9 @@ def show(source: Iterable[object] | AsyncIterable[object]) -> Answer:
 
 
 def answer_of(source: Any) -> Answer:
-    if not isinstance(source, Iterable | AsyncIterable) or isinstance(
-        source, str | bytes | Mapping
-    ):
+    """The answer that reads ``source`` once it is started; it shows nothing."""
+    is_other = isinstance(source, str | bytes | Mapping)
+    if is_other or not isinstance(source, Iterable | AsyncIterable):
         raise InputError(
             f"show() takes an iterator of texts or chunks, not {type(source).__name__}: "
             "what a call with stream=True returns, awaited if it is asynchronous."

@@ -24,12 +24,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from groq_magic import Answer, show
+from groq_magic.streams.show import answer_of
 
 TEXT = "# Café 😀\n\n| a | b |\n|---|---|\n| `1` | **2** |\n\nAnd $x_1$, «日本語», a\ttab.\n"
 PIECES = [TEXT[n : n + 3] for n in range(0, len(TEXT), 3)]
@@ -82,7 +84,8 @@ def messages(model: str) -> Iterator[dict[str, Any] | None]:
     parts = [{"type": "input_json_delta", "partial_json": part} for part in ARGUMENTS]
     yield from block(2, {"type": "tool_use", **CALL, "input": {}}, parts)
     end = {"stop_reason": "tool_use", "stop_sequence": None}
-    yield {"type": "message_delta", "delta": end, "usage": {"input_tokens": 11, "output_tokens": 22}}
+    usage = {"input_tokens": 11, "output_tokens": 22}
+    yield {"type": "message_delta", "delta": end, "usage": usage}
     yield {"type": "message_stop"}
 
 
@@ -94,10 +97,8 @@ def block(n: int, begun: dict[str, Any], deltas: list[dict[str, Any]]) -> Iterat
 
 
 def responses(model: str) -> Iterator[dict[str, Any] | None]:
-    response = {
-        **{"id": "r1", "object": "response", "created_at": 1, "model": model, "output": []},
-        **{"parallel_tool_calls": True, "tool_choice": "auto", "tools": []},
-    }
+    response = {"id": "r1", "object": "response", "created_at": 1, "model": model, "output": []}
+    response |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
     yield {"type": "response.created", "response": response | {"status": "in_progress"}}
     at = {"item_id": "i1", "output_index": 0}
     thought = {"summary_index": 0, "delta": THOUGHT}
@@ -110,13 +111,11 @@ def responses(model: str) -> Iterator[dict[str, Any] | None]:
     item = {"type": "function_call", "call_id": CALL["id"], "name": CALL["name"], "arguments": ""}
     yield {"type": "response.output_item.added", "output_index": 2, "item": item}
     for part in ARGUMENTS:
-        piece = {"item_id": "i3", "output_index": 2, "delta": part}
-        yield {"type": "response.function_call_arguments.delta", **piece}
-    usage = {
-        **{"input_tokens": 11, "input_tokens_details": {"cached_tokens": 0}},
-        **{"output_tokens": 22, "output_tokens_details": {"reasoning_tokens": 5}},
-        "total_tokens": 33,
-    }
+        kind = "response.function_call_arguments.delta"
+        yield {"type": kind, "item_id": "i3", "output_index": 2, "delta": part}
+    usage: dict[str, Any] = {"input_tokens": 11, "output_tokens": 22, "total_tokens": 33}
+    usage |= {"input_tokens_details": {"cached_tokens": 0}}
+    usage |= {"output_tokens_details": {"reasoning_tokens": 5}}
     done = {"status": "completed", "usage": usage}
     yield {"type": "response.completed", "response": response | done}
 
@@ -179,141 +178,78 @@ Ask = Callable[[str, str], Any]
 """From the server's URL and the model to the stream."""
 
 
-def openai(url: str, model: str) -> Any:
-    import openai
-
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
-    return client.chat.completions.create(model=model, messages=ASK, stream=True)
+def made(package: str, name: str, **given: Any) -> Any:
+    """An object of a library that may not be installed."""
+    return getattr(import_module(package), name)(api_key="k", **given)
 
 
-def openai_async(url: str, model: str) -> Any:
-    import openai
+def completions_of(package: str, client: str, path: str = "/v1") -> Ask:
+    def ask(url: str, model: str) -> Any:
+        chat = made(package, client, base_url=url + path).chat
+        return chat.completions.create(model=model, messages=ASK, stream=True)
 
-    client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k")
-    return client.chat.completions.create(model=model, messages=ASK, stream=True)
+    return ask
 
 
-def openai_responses(url: str, model: str) -> Any:
-    import openai
+def messages_of(client: str) -> Ask:
+    def ask(url: str, model: str) -> Any:
+        messages = made("anthropic", client, base_url=url).messages
+        return messages.create(model=model, messages=ASK, max_tokens=99, stream=True)
 
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key="k")
+    return ask
+
+
+def helper_of_anthropic(url: str, model: str) -> Any:
+    messages = made("anthropic", "Anthropic", base_url=url).messages
+    return messages.stream(model=model, messages=ASK, max_tokens=99).__enter__()
+
+
+def responses_of_openai(url: str, model: str) -> Any:
+    client = made("openai", "OpenAI", base_url=f"{url}/v1")
     return client.responses.create(model=model, input="Hi", stream=True)
 
 
-def groq(url: str, model: str) -> Any:
-    import groq
-
-    client = groq.Groq(base_url=url, api_key="k")
-    return client.chat.completions.create(model=model, messages=ASK, stream=True)
-
-
-def groq_async(url: str, model: str) -> Any:
-    import groq
-
-    client = groq.AsyncGroq(base_url=url, api_key="k")
-    return client.chat.completions.create(model=model, messages=ASK, stream=True)
-
-
-def anthropic(url: str, model: str) -> Any:
-    import anthropic
-
-    client = anthropic.Anthropic(base_url=url, api_key="k")
-    return client.messages.create(model=model, messages=ASK, max_tokens=99, stream=True)
-
-
-def anthropic_helper(url: str, model: str) -> Any:
-    import anthropic
-
-    client = anthropic.Anthropic(base_url=url, api_key="k")
-    return client.messages.stream(model=model, messages=ASK, max_tokens=99).__enter__()
-
-
-def anthropic_async(url: str, model: str) -> Any:
-    import anthropic
-
-    client = anthropic.AsyncAnthropic(base_url=url, api_key="k")
-    return client.messages.create(model=model, messages=ASK, max_tokens=99, stream=True)
-
-
-def langchain_model(url: str, model: str) -> Any:
-    from langchain_openai import ChatOpenAI
-
-    return ChatOpenAI(model=model, base_url=f"{url}/v1", api_key="k", stream_usage=True)  # type: ignore[call-arg,arg-type]
-
-
 def langchain(url: str, model: str) -> Any:
-    return langchain_model(url, model).stream("Hi")
-
-
-def langchain_async(url: str, model: str) -> Any:
-    return langchain_model(url, model).astream("Hi")
-
-
-def langchain_anthropic(url: str, model: str) -> Any:
-    from langchain_anthropic import ChatAnthropic
-
-    return ChatAnthropic(model=model, base_url=url, api_key="k").stream("Hi")  # type: ignore[call-arg,arg-type]
-
-
-def chatlas_chat(url: str, model: str) -> Any:
-    from chatlas import ChatOpenAICompletions
-
-    model = SLOW if model == SLOW else PLAIN
-    return ChatOpenAICompletions(model=model, base_url=f"{url}/v1", api_key="k")
+    given = {"model": model, "base_url": f"{url}/v1", "stream_usage": True}
+    return made("langchain_openai", "ChatOpenAI", **given)
 
 
 def chatlas(url: str, model: str) -> Any:
-    return chatlas_chat(url, model).stream("Hi")
+    model = SLOW if model == SLOW else PLAIN
+    return made("chatlas", "ChatOpenAICompletions", model=model, base_url=f"{url}/v1")
 
 
-def chatlas_all(url: str, model: str) -> Any:
-    return chatlas_chat(url, model).stream("Hi", content="all")
+def litellm(name: str, provider: str, path: str = "") -> Ask:
+    def ask(url: str, model: str) -> Any:
+        complete = getattr(import_module("litellm"), name)
+        given = {"stream": True, "stream_options": {"include_usage": True}, "api_key": "k"}
+        return complete(f"{provider}/{model}", ASK, base_url=url + path, **given)
+
+    return ask
 
 
-def chatlas_async(url: str, model: str) -> Any:
-    return chatlas_chat(url, model).stream_async("Hi")
-
-
-def litellm(url: str, model: str) -> Any:
-    import litellm
-
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    name = f"openai/{model}"
-    return litellm.completion(name, ASK, base_url=f"{url}/v1", api_key="k", **options)
-
-
-def litellm_async(url: str, model: str) -> Any:
-    import litellm
-
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    name = f"openai/{model}"
-    return litellm.acompletion(name, ASK, base_url=f"{url}/v1", api_key="k", **options)
-
-
-def litellm_anthropic(url: str, model: str) -> Any:
-    import litellm
-
-    return litellm.completion(f"anthropic/{model}", ASK, base_url=url, api_key="k", stream=True)
+def langchain_anthropic(url: str, model: str) -> Any:
+    return made("langchain_anthropic", "ChatAnthropic", model=model, base_url=url).stream("Hi")
 
 
 WAYS: dict[str, tuple[str, Ask]] = {
-    "openai": ("openai", openai),
-    "openai, async": ("openai", openai_async),
-    "openai, responses": ("openai", openai_responses),
-    "groq": ("groq", groq),
-    "groq, async": ("groq", groq_async),
-    "anthropic": ("anthropic", anthropic),
-    "anthropic, messages.stream": ("anthropic", anthropic_helper),
-    "anthropic, async": ("anthropic", anthropic_async),
-    "langchain-openai": ("langchain-openai", langchain),
-    "langchain-openai, async": ("langchain-openai", langchain_async),
+    "openai": ("openai", completions_of("openai", "OpenAI")),
+    "openai, async": ("openai", completions_of("openai", "AsyncOpenAI")),
+    "openai, responses": ("openai", responses_of_openai),
+    "groq": ("groq", completions_of("groq", "Groq", "")),
+    "groq, async": ("groq", completions_of("groq", "AsyncGroq", "")),
+    "anthropic": ("anthropic", messages_of("Anthropic")),
+    "anthropic, messages.stream": ("anthropic", helper_of_anthropic),
+    "anthropic, async": ("anthropic", messages_of("AsyncAnthropic")),
+    "langchain-openai": ("langchain-openai", lambda *to: langchain(*to).stream("Hi")),
+    "langchain-openai, async": ("langchain-openai", lambda *to: langchain(*to).astream("Hi")),
     "langchain-anthropic": ("langchain-anthropic", langchain_anthropic),
-    "chatlas": ("chatlas", chatlas),
-    "chatlas, content=all": ("chatlas", chatlas_all),
-    "chatlas, async": ("chatlas", chatlas_async),
-    "litellm": ("litellm", litellm),
-    "litellm, async": ("litellm", litellm_async),
-    "litellm, anthropic": ("litellm", litellm_anthropic),
+    "chatlas": ("chatlas", lambda *to: chatlas(*to).stream("Hi")),
+    "chatlas, content=all": ("chatlas", lambda *to: chatlas(*to).stream("Hi", content="all")),
+    "chatlas, async": ("chatlas", lambda *to: chatlas(*to).stream_async("Hi")),
+    "litellm": ("litellm", litellm("completion", "openai", "/v1")),
+    "litellm, async": ("litellm", litellm("acompletion", "openai", "/v1")),
+    "litellm, anthropic": ("litellm", litellm("completion", "anthropic")),
 }
 
 
@@ -346,8 +282,6 @@ async def seconds_to_close(ask: Ask, server: Server) -> float:
 
 def show_quietly(source: Any) -> Answer:
     """As `show` in a notebook, which does not wait."""
-    from groq_magic.streams.show import answer_of
-
     return answer_of(source).start()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from groq_magic import APIError, Answer, InputError, StreamError, show
+from groq_magic import Answer, APIError, InputError, StreamError, show
 from groq_magic.display.static import static_bundle
 from groq_magic.streams.show import answer_of
 from tests.support.demo import Demo
