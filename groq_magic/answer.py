@@ -306,6 +306,10 @@ class Answer:
             raise NotImplementedError  # IPython then shows the repr
         self._show(self)
 
+    def _display_(self) -> object:
+        """What marimo displays."""
+        return self._show(self) if self._show else repr(self)
+
 
 class _Answers(WeakKeyDictionary[Answer, None]):
     """The answers of a process, in the order of their start."""

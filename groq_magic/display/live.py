@@ -44,6 +44,9 @@ class LiveView:
     threads render and send, one at a time for each view, so that no text holds the loop.
     """
 
+    _display = staticmethod(display)
+    _update_display = staticmethod(update_display)
+
     def __init__(self, answer: Answer, display_id: str) -> None:
         self.finished = threading.Event()
         """Set when the static output is sent."""
@@ -62,7 +65,7 @@ class LiveView:
         self._channel = Channel(answer, self._on_message)
         self._channel.set_early(self._snapshot())
         made = {"groq": {"model": answer.model, "state": answer.state}}
-        display(self._placeholder(), metadata=made, raw=True, display_id=self._display_id)
+        self._display(self._placeholder(), metadata=made, raw=True, display_id=self._display_id)
         runtime.loop.job(self._run).start()
 
     def _placeholder(self) -> dict[str, Any]:
@@ -227,7 +230,7 @@ class LiveView:
         self._views.painting.discard(self)
         try:
             data, metadata = self._output
-            update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
+            self._update_display(data, metadata=metadata, raw=True, display_id=self._display_id)
         finally:
             self._views.keep(self._channel.widget)
             self.finished.set()

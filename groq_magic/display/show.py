@@ -19,6 +19,7 @@ from groq_magic.runtime import runtime
 from .beside import plain_beside
 from .frontend import is_terminal, running_cell, somebody_watches
 from .live import LiveView
+from .marimo import marimo_output, running_marimo
 from .static import static_bundle
 from .status import line_of, note_of, show_reasoning
 
@@ -50,6 +51,9 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     """
     if reasoning is not None:
         show_reasoning(answer, shown=reasoning)
+    if marimo := running_marimo():
+        marimo.output.append(marimo_output(answer))
+        return answer.ended
     shell = get_ipython()
     shown = runtime.own(_Shown)
     shown.last_run[answer] = getattr(shell, "execution_count", None)
@@ -70,11 +74,14 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     return bool(wait)
 
 
-def show_once(answer: Answer) -> None:
-    """Show ``answer`` unless the running cell has shown it already."""
+def show_once(answer: Answer) -> object:
+    """Show ``answer`` unless the running cell has shown it already; in marimo return the view."""
+    if running_marimo():
+        return marimo_output(answer)
     shell = get_ipython()
     if runtime.own(_Shown).last_run.get(answer) != getattr(shell, "execution_count", None):
         show(answer)
+    return None
 
 
 def renew(answers: Iterable[Answer]) -> None:

@@ -11,6 +11,8 @@ from html import escape
 from typing import NamedTuple
 from weakref import WeakSet
 
+from IPython import get_ipython
+
 from groq_magic.answer import Answer
 from groq_magic.errors import printable
 from groq_magic.runtime import runtime
@@ -33,7 +35,6 @@ RULE += ";padding-left:10px;margin:2px 0 6px"
 _GREY, _BLUE, _AMBER, _RED = "#757575", "#1976d2", "#c77700", "#d32f2f"
 _DOTS = {"waiting": _AMBER, "done": _GREY, "stopped": _AMBER, "failed": _RED}
 
-_GO_ON = "To go on: %groq continue, or --continue in its cell."
 
 # In escaped text: addresses, and what a reader types.
 _MARKED = re.compile(
@@ -126,10 +127,17 @@ def note_of(answer: Answer) -> Note | None:
     if answer.state == "failed":
         return Note("Failed.", str(answer.error), _RED)
     if answer.state == "stopped":
-        kept = _GO_ON if answer.can_resume else "The text so far is kept."
-        rest = kept if answer.text else "No text has arrived."
+        rest = _go_on(answer) if answer.text else "No text has arrived."
         return Note("Stopped.", rest, _AMBER)
     return _note_of_reason(answer) if answer.state == "done" else None
+
+
+def _go_on(answer: Answer) -> str:
+    if not answer.can_resume:
+        return "The text so far is kept."
+    if get_ipython() is None:  # no magics
+        return "To go on: answer.resume()."
+    return "To go on: %groq continue, or --continue in its cell."
 
 
 def _note_of_reason(answer: Answer) -> Note | None:
@@ -162,7 +170,7 @@ def _more(answer: Answer) -> str:
     left = minute and minute - (usage.prompt_tokens or 0 if usage else 0)
     more = min(filter(None, (4 * answer.tokens, longest, left)), default=0)
     if more <= answer.tokens:
-        return f"No longer answer fits. {_GO_ON}"
+        return f"No longer answer fits. {_go_on(answer)}"
     return f"Ask for more with --max-tokens {more}."
 
 

@@ -25,7 +25,7 @@ INSIDE = {
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
     "markdown": "limits code math links segments inline_html flanking markers tables parser"
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
-    "display": "frontend beside status static table growing pace widget live show",
+    "display": "frontend beside status static table growing pace widget live marimo show",
     "prompt": "images values response_format messages interpolation",
     "streams": "adapters reading show",
     "demo": "server",

@@ -1,0 +1,51 @@
+"""An answer in marimo: a live view as the output of its cell, then static output in its place.
+
+https://docs.marimo.io/guides/integrating_with_marimo/displaying_objects/
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from groq_magic.answer import Answer
+
+from .live import LiveView
+from .static import static_bundle
+
+
+def running_marimo() -> Any:
+    """The module ``marimo`` if one of its notebooks runs here, else None."""
+    marimo: Any = sys.modules.get("marimo")
+    return marimo if marimo and marimo.running_in_notebook() else None
+
+
+def marimo_output(answer: Answer) -> Any:
+    """What the cell shows: the answer live, or as it ended."""
+    marimo = running_marimo()
+    if marimo.app_meta().request is None and not answer.needs_this_loop:
+        answer.wait()  # an export: nobody watches
+    if answer.ended:
+        return _static(marimo, static_bundle(answer)[0])
+    return _View(answer, "").element(marimo)
+
+
+def _static(marimo: Any, data: dict[str, str]) -> Any:
+    """The output that stays, with the styles of ``marimo.md``: the page resets all others."""
+    return marimo.Html(f'<div class="markdown prose dark:prose-invert">{data["text/html"]}</div>')
+
+
+class _View(LiveView):
+    """A live view that a thread of the cell replaces: marimo lets no other change its output."""
+
+    _display = _update_display = staticmethod(lambda *_, **__: None)
+
+    def element(self, marimo: Any) -> Any:
+        """The view, which the static output replaces at the end."""
+        marimo.Thread(target=self._replace, args=(marimo,), daemon=True).start()
+        return marimo.ui.anywidget(self._channel.widget)
+
+    def _replace(self, marimo: Any) -> None:
+        self.finished.wait()
+        if not marimo.current_thread().should_exit:  # the cell has not run again
+            marimo.output.replace(_static(marimo, self._output[0]))
