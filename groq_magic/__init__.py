@@ -94,6 +94,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("show", "stream"):
+        import_module(".errors", __name__).check_threads()
     return getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
 
 

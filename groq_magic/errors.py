@@ -32,6 +32,7 @@ step.
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 
@@ -102,6 +103,16 @@ class CertificateError(APIConnectionError):
 
 class SetUpError(APIConnectionError):
     """The environment's settings for proxies or certificates do not work."""
+
+
+def check_threads() -> None:
+    """Raise `SetUpError` in a Python without threads: Pyodide, which JupyterLite runs."""
+    info = getattr(sys, "_emscripten_info", None)
+    if info is not None and not info.pthreads:
+        raise SetUpError(
+            "groq_magic needs threads, and Python in a browser has none. "
+            "Use a kernel that runs on a machine, such as ipykernel."
+        )
 
 
 class IncompleteStreamError(APIConnectionError):

@@ -128,8 +128,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, handler: type[Handler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.closed = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -145,6 +145,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
+        self.play(asked)
+
+    def play(self, asked: dict[str, Any]) -> None:
         kind = self.path.rpartition("/")[2]
         for event in STREAMS[kind](asked["model"].rpartition("/")[2]):
             if event is None:
@@ -309,7 +312,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("NO_PROXY", "*")
     logging.disable()
-    server = Server()
+    server = Server(Handler)
     print(f"{'':28}{'version':>9}  text  reasoning  calls  usage    end         closed after")
     for way, (package, ask) in WAYS.items():
         if given.only not in way:
