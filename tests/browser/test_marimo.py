@@ -73,7 +73,7 @@ class Marimo:
 
     def url(self) -> str:
         until(lambda: re.search(r"http://\S+", "".join(self.console)))
-        return re.findall(r"http://\S+", "".join(self.console))[0]
+        return str(re.findall(r"http://\S+", "".join(self.console))[0])
 
 
 @contextmanager
