@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
@@ -26,8 +25,8 @@ from .adapters import Adapter
 _AHEAD = 1000  # items that may be read before they are taken
 
 
-class Reading(ABC):
-    """Reads a source elsewhere; `chunks` takes what came, on the loop of all answers."""
+class Reading:
+    """Reads an iterable on a thread of its own; `chunks` takes what came, on our loop."""
 
     def __init__(self, source: Any) -> None:
         self._source = source
@@ -60,29 +59,6 @@ class Reading(ABC):
             _shut_down(self._source)
             self._close()
 
-    @abstractmethod
-    def _begin(self) -> None: ...
-
-    @abstractmethod
-    def _close(self) -> None: ...
-
-    def _take(self, item: object) -> None:
-        self._chunks.append(self._adapter.chunk(item))
-        self._arrived.wake()
-
-    def _may_read(self) -> bool:
-        return self._is_closed or len(self._chunks) < _AHEAD
-
-    def _end(self, error: BaseException | None = None) -> None:
-        self._error, self._is_over = error, True
-        self._arrived.wake()
-
-
-class ThreadReading(Reading):
-    """Reads an iterable on a thread of its own."""
-
-    _source: Iterable[object]
-
     def _begin(self) -> None:
         runtime.loop.task(asyncio.to_thread(self._read))
 
@@ -103,11 +79,20 @@ class ThreadReading(Reading):
     def _close(self) -> None:
         runtime.loop.task(asyncio.to_thread(_close, self._source))
 
+    def _take(self, item: object) -> None:
+        self._chunks.append(self._adapter.chunk(item))
+        self._arrived.wake()
+
+    def _may_read(self) -> bool:
+        return self._is_closed or len(self._chunks) < _AHEAD
+
+    def _end(self, error: BaseException | None) -> None:
+        self._error, self._is_over = error, True
+        self._arrived.wake()
+
 
 class LoopReading(Reading):
-    """Reads an asynchronous iterable in the loop ``loop``, which need not be ours."""
-
-    _source: AsyncIterable[object]
+    """Reads an asynchronous iterable in the event loop ``loop``, or in ours if that is None."""
 
     def __init__(self, source: Any, loop: asyncio.AbstractEventLoop | None) -> None:
         super().__init__(source)
@@ -115,9 +100,9 @@ class LoopReading(Reading):
         self._task: asyncio.Task[Any] | None = None
 
     def _begin(self) -> None:
-        self._there(self._read())
+        self._there(self._read_there())
 
-    async def _read(self) -> None:
+    async def _read_there(self) -> None:
         self._task = asyncio.current_task()
         error = None
         try:
@@ -142,12 +127,8 @@ class LoopReading(Reading):
         await _aclose(self._source)
 
     def _there(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        try:
-            loop = self._loop or asyncio.get_running_loop()
-            asyncio.run_coroutine_threadsafe(coroutine, loop)
-        except RuntimeError as error:  # that loop is closed
-            coroutine.close()
-            self._end(error)
+        loop = self._loop or asyncio.get_running_loop()
+        asyncio.run_coroutine_threadsafe(coroutine, loop)
 
 
 def _one_line(error: BaseException) -> GroqError:
@@ -162,9 +143,12 @@ def _one_line(error: BaseException) -> GroqError:
 
 
 def _parts(source: Any) -> list[Any]:
-    inner = getattr(source, "completion_stream", None)  # of LiteLLM
-    response = getattr(inner or source, "response", None)
-    return [part for part in (source, response) if part is not None]
+    """The source and what it may hold: a stream (LiteLLM), a generator (chatlas), a response."""
+    parts = [source]
+    for name in ("completion_stream", "_generator", "response"):
+        inner = (getattr(part, name, None) for part in parts)
+        parts += [part for part in inner if part is not None]
+    return parts
 
 
 def _shut_down(source: Any) -> None:
@@ -172,11 +156,11 @@ def _shut_down(source: Any) -> None:
 
     https://www.python-httpx.org/advanced/extensions/#network_stream
     """
-    with suppress(Exception):
-        response = _parts(source)[-1]
-        if response.http_version != "HTTP/2":  # whose connection serves others, too
-            stream = response.extensions["network_stream"]
-            stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    for response in _parts(source):
+        with suppress(Exception):
+            if response.http_version != "HTTP/2":  # whose connection serves others, too
+                stream = response.extensions["network_stream"]
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
 
 def _close(source: Any) -> None:

@@ -12,7 +12,7 @@ from groq_magic.display.show import show_once
 from groq_magic.errors import InputError
 from groq_magic.runtime.loop import running_loop
 
-from .reading import LoopReading, ThreadReading
+from .reading import LoopReading, Reading
 
 
 def show(source: Iterable[object] | AsyncIterable[object]) -> Answer:
@@ -54,7 +54,7 @@ def answer_of(source: Any) -> Answer:
             "what a call with stream=True returns, awaited if it is asynchronous."
         )
     loop = running_loop() if (is_async := _is_async(source)) else None
-    reading = LoopReading(source, loop) if is_async else ThreadReading(source)
+    reading = LoopReading(source, loop) if is_async else Reading(source)
 
     def observe(_: Answer, ended: bool) -> None:  # noqa: FBT001  # as the receiver calls it
         if ended:

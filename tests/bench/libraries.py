@@ -279,7 +279,7 @@ async def seconds_to_close(ask: Ask, server: Server) -> float:
         await asyncio.sleep(0.01)
     begun = time.perf_counter()
     answer.stop()
-    await asyncio.to_thread(server.closed.wait, 20)
+    await asyncio.to_thread(server.closed.wait, 10)
     return time.perf_counter() - begun
 
 
@@ -341,6 +341,7 @@ def row(ask: Ask, server: Server) -> str:
     called = "yes" if calls == [("weather", {"city": "Paris"})] else "-"
     end = answer.finish_reason or answer.state
     closed = f"{seconds * 1000:.0f} ms" if seconds < 1 else "with the next item"
+    closed = "not in 10 s" if seconds >= 10 else closed
     return f"{same:6}{thought:11}{called:7}{usage or '-'!s:9}{end:12}{closed}"
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -196,6 +197,54 @@ def test_a_generator_that_waits_is_closed_when_it_goes_on() -> None:
     goes_on.set()
     assert is_closed.wait(30)
     assert answer.text == "a"
+
+
+def test_a_source_that_holds_a_generator_has_it_closed() -> None:
+    """As chatlas's responses, which have no ``close``; in a variable they are not collected."""
+    goes_on, is_closed = threading.Event(), threading.Event()
+
+    def texts() -> Iterator[str]:
+        try:
+            yield "a"
+            goes_on.wait(60)
+            yield "b"
+        finally:
+            is_closed.set()
+
+    class Response:
+        _generator = texts()
+
+        def __iter__(self) -> Response:
+            return self
+
+        def __next__(self) -> str:
+            return next(self._generator)
+
+    source = Response()
+    answer = started(source)
+    until(lambda: answer.text)
+    answer.stop()
+    goes_on.set()
+    assert is_closed.wait(30)
+
+
+@pytest.mark.parametrize("call_type", ["completion", "acompletion"])
+def test_a_source_that_looks_like_both_kinds_is_read_as_what_it_is(call_type: str) -> None:
+    """As LiteLLM's, of which only the way of its call works."""
+
+    class Both:
+        logging_obj = SimpleNamespace(call_type=call_type)
+
+        def __iter__(self) -> Iterator[str]:
+            assert call_type == "completion"
+            return iter(["a"])
+
+        def __aiter__(self) -> AsyncIterator[str]:
+            assert call_type == "acompletion"
+            return words()
+
+    text = "a" if call_type == "completion" else "one two three"
+    assert started(Both()).result(30) == text
 
 
 def test_an_endless_source_is_read_little_ahead_and_can_be_stopped() -> None:
