@@ -52,6 +52,21 @@ def _(show):
 """
 
 
+EXPORTED = """
+import marimo
+
+app = marimo.App()
+
+
+@app.cell
+def _():
+    from groq_magic import stream
+
+    stream("Explain server-sent events")
+    return
+"""
+
+
 class Marimo:
     def __init__(self, folder: Path, base_url: str) -> None:
         path = folder / "notebook.py"
@@ -116,3 +131,13 @@ def test_answers_are_live_with_stop_and_then_static(browser: Profile, tmp_path: 
         # An asynchronous source is read in marimo's own loop.
         assert static.filter(has_text="a stream").locator("h1").inner_text() == "One"
         page.close()
+
+
+def test_an_export_waits_for_the_end(tmp_path: Path) -> None:
+    notebook, page = tmp_path / "notebook.py", tmp_path / "page.html"
+    notebook.write_text(EXPORTED, "utf-8")
+    command = [sys.executable, "-m", "marimo", "--yes", "export", "html", str(notebook)]
+    with running_demo(2000) as server:
+        environment = os.environ | {"GROQ_BASE_URL": server.base_url, "HOME": str(tmp_path)}
+        subprocess.run([*command, "-o", str(page)], env=environment, check=True)
+    assert "a radio broadcast" in page.read_text("utf-8")
