@@ -20,14 +20,21 @@ def running_marimo() -> Any:
     return marimo if marimo and marimo.running_in_notebook() else None
 
 
-def marimo_output(answer: Answer) -> Any:
-    """What the cell shows: the answer live, or as it ended."""
+def marimo_output(answer: Answer, *, is_last: bool) -> Any:
+    """What the cell shows: the answer live, or as it ended.
+
+    What the last expression of the cell shows live is replaced at the end. Beside other outputs
+    of the cell the live view stays: marimo can only replace all of them.
+    """
     marimo = running_marimo()
     if marimo.app_meta().request is None and not answer.needs_this_loop:
         answer.wait()  # an export: nobody watches
     if answer.ended:
         return _static(marimo, static_bundle(answer)[0])
-    return _View(answer, "").element(marimo)
+    view = _View(answer, "")
+    if is_last:
+        marimo.Thread(target=view.replace, args=(marimo,), daemon=True).start()
+    return view.element(marimo)
 
 
 def _static(marimo: Any, data: dict[str, str]) -> Any:
@@ -36,16 +43,16 @@ def _static(marimo: Any, data: dict[str, str]) -> Any:
 
 
 class _View(LiveView):
-    """A live view that a thread of the cell replaces: marimo lets no other change its output."""
+    """A live view that no display of IPython's shows."""
 
     _display = _update_display = staticmethod(lambda *_, **__: None)
 
     def element(self, marimo: Any) -> Any:
-        """The view, which the static output replaces at the end."""
-        marimo.Thread(target=self._replace, args=(marimo,), daemon=True).start()
+        """The view as an output of marimo."""
         return marimo.ui.anywidget(self._channel.widget)
 
-    def _replace(self, marimo: Any) -> None:
+    def replace(self, marimo: Any) -> None:
+        """Replace it at the end, on a thread of the cell: marimo lets no other do it."""
         self.finished.wait()
         if not marimo.current_thread().should_exit:  # the cell has not run again
             marimo.output.replace(_static(marimo, self._output[0]))

@@ -52,7 +52,7 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if reasoning is not None:
         show_reasoning(answer, shown=reasoning)
     if marimo := running_marimo():
-        marimo.output.append(marimo_output(answer))
+        marimo.output.append(marimo_output(answer, is_last=False))
         return answer.ended
     shell = get_ipython()
     shown = runtime.own(_Shown)
@@ -77,7 +77,7 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
 def show_once(answer: Answer) -> object:
     """Show ``answer`` unless the running cell has shown it already; in marimo return the view."""
     if running_marimo():
-        return marimo_output(answer)
+        return marimo_output(answer, is_last=True)
     shell = get_ipython()
     if runtime.own(_Shown).last_run.get(answer) != getattr(shell, "execution_count", None):
         show(answer)
