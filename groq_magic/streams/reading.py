@@ -128,7 +128,11 @@ class LoopReading(Reading):
 
     def _there(self, coroutine: Coroutine[Any, Any, None]) -> None:
         loop = self._loop or asyncio.get_running_loop()
-        asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except RuntimeError as error:  # that loop is closed
+            coroutine.close()
+            self._end(error)
 
 
 def _one_line(error: BaseException) -> GroqError:

@@ -318,6 +318,32 @@ def test_a_loop_that_ends_ends_the_answer() -> None:
     assert str(answer.error) == "The event loop that read the stream has ended."
 
 
+def test_a_stop_after_the_end_of_the_loop_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+
+    class Source:
+        texts = iter(["a"])
+
+        def __aiter__(self) -> Source:
+            return self
+
+        async def __anext__(self) -> str:
+            return next(self.texts, None) or await asyncio.sleep(60, "b")
+
+    async def main() -> Answer:
+        answer = started(Source())
+        async for _ in answer:
+            return answer
+        raise AssertionError
+
+    answer = loop.run_until_complete(main())
+    loop.close()
+    answer.stop()
+    assert answer.wait(30)
+    assert answer.state == "stopped"
+    assert [record for record in caplog.records if "groq_magic" in record.name] == []
+
+
 def failing(error: BaseException) -> Callable[[], Iterable[str]]:
     def source() -> Iterator[str]:
         yield "half"
