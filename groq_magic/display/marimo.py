@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from weakref import WeakValueDictionary
 
 from groq_magic.answer import Answer
+from groq_magic.runtime import runtime
 
 from .live import LiveView
 from .static import static_bundle
@@ -31,7 +33,9 @@ def marimo_output(answer: Answer, *, is_last: bool) -> Any:
         answer.wait()  # an export: nobody watches
     if answer.ended:
         return _static(marimo, static_bundle(answer)[0])
-    view = _View(answer, "")
+    views = runtime.own(_Running)
+    view = views.get(id(answer)) or _View(answer, "")  # with display=True it may have one
+    views[id(answer)] = view
     if is_last:
         marimo.Thread(target=view.replace, args=(marimo,), daemon=True).start()
     return view.element(marimo)
@@ -56,3 +60,7 @@ class _View(LiveView):
         self.finished.wait()
         if not marimo.current_thread().should_exit:  # the cell has not run again
             marimo.output.replace(_static(marimo, self._output[0]))
+
+
+class _Running(WeakValueDictionary[int, _View]):
+    """The views of the answers that run, by the id of the answer."""

@@ -35,7 +35,6 @@ RULE += ";padding-left:10px;margin:2px 0 6px"
 _GREY, _BLUE, _AMBER, _RED = "#757575", "#1976d2", "#c77700", "#d32f2f"
 _DOTS = {"waiting": _AMBER, "done": _GREY, "stopped": _AMBER, "failed": _RED}
 
-
 # In escaped text: addresses, and what a reader types.
 _MARKED = re.compile(
     r"(?P<url>https?://(?:[^\s<>&\"']|&amp;)*[\w/])"

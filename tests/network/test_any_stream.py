@@ -328,7 +328,7 @@ def test_a_stop_after_the_end_of_the_loop_is_no_fault(caplog: pytest.LogCaptureF
             return self
 
         async def __anext__(self) -> str:
-            return next(self.texts, None) or await asyncio.sleep(60, "b")
+            return next(self.texts, "") or await asyncio.sleep(60, "b")
 
     async def main() -> Answer:
         answer = started(Source())
