@@ -324,8 +324,9 @@ def main() -> None:
             continue
         print(f"{way:28}{installed:>9}  {row(ask, server)}", flush=True)
         if given.record and "async" not in way:
-            recorded = json.dumps(asyncio.run(items(ask, server.url)), ensure_ascii=False, indent=1)
-            (given.record / f"{name_of(way)}.json").write_text(recorded + "\n", "utf-8")
+            lines = (json.dumps(i, ensure_ascii=False) for i in asyncio.run(items(ask, server.url)))
+            path = given.record / f"{name_of(way)}.json"
+            path.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
 
 
 def row(ask: Ask, server: Server) -> str:
