@@ -39,15 +39,17 @@ if TYPE_CHECKING:
         RateLimitError,
         RequestTooLargeError,
         SetUpError,
+        StreamError,
         UnprocessableEntityError,
     )
+    from .streams.show import show
     from .wire.protocol import Kept, Message, ToolCall, Usage
     from .wire.sources import Source
 
 __version__ = "0.1.0"
 
 # The extension is loaded at every start of a kernel, so modules are imported when they are used.
-_MODULES = {"Answer": "answer", "stream": "api"}
+_MODULES = {"Answer": "answer", "show": "streams.show", "stream": "api"}
 _MODULES |= dict.fromkeys(("Kept", "Message", "ToolCall", "Usage"), "wire.protocol")
 _MODULES["Source"] = "wire.sources"
 _MODULES |= dict.fromkeys(("Conversation", "Turn"), "conversation")
@@ -78,11 +80,13 @@ __all__ = [
     "RequestTooLargeError",
     "SetUpError",
     "Source",
+    "StreamError",
     "ToolCall",
     "Turn",
     "UnprocessableEntityError",
     "Usage",
     "load_ipython_extension",
+    "show",
     "stream",
     "unload_ipython_extension",
 ]
@@ -91,6 +95,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("show", "stream"):
+        import_module(".errors", __name__).check_threads()
     return getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from functools import partial
 from time import monotonic
@@ -10,6 +11,7 @@ from typing import Any, Final, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from groq_magic.runtime import runtime
+from groq_magic.runtime.loop import running_loop
 from groq_magic.wire.protocol import Chunk, Item, Missed, Usage
 
 from .accumulator import Accumulator
@@ -28,7 +30,43 @@ def _field(function: Callable[[Chunk], T], doc: str) -> T:
     return _read(lambda receiver: function(receiver.content.fields), doc)
 
 
-class Answer:
+class _Fields:
+    """What an answer has, so far or at its end."""
+
+    _receiver: Receiver
+
+    state: Final = _read(lambda r: r.state, "What it does now, or how it ended.")
+    ended: Final = _read(lambda r: r.end is not None, "Whether it has ended.")
+    error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
+    failed_generation: Final = _read(lambda r: r.failed_generation, "The text that was refused.")
+    waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
+    note: Final = _read(lambda r: r.note, "What to know of the request, such as its turn.")
+    kept: Final = _read(lambda r: r.kept, "Of which run it is, if it was kept; else None.")
+    text: Final = _read(lambda r: "".join(r.deltas()), "The text so far, whatever the end.")
+    reasoning: Final = _read(lambda r: (r.end or r.content).reasoning, "The reasoning so far.")
+    model: Final = _read(lambda r: r.content.model, "The model, as the server names it.")
+    request_id: Final = _read(lambda r: r.content.request_id, "The server's ID of the request.")
+    rate_limits: Final = _read(lambda r: r.content.rate_limits, "The limits in the last response.")
+    seed: Final = _field(lambda f: f.seed, "The seed that the server used.")
+    system_fingerprint: Final = _field(lambda f: f.system_fingerprint, "ID of the server's setup.")
+    service_tier: Final = _field(lambda f: f.service_tier, "The tier that was used.")
+    usage: Final = _field(lambda f: f.usage, "The server's counts, at the end.")
+    finish_reason: Final = _field(lambda f: f.finish_reason, 'Why it ended, such as "length".')
+    tokens: Final = _read(lambda r: r.content.tokens, "The tokens so far, reasoning included.")
+    tool_calls: Final = _read(lambda r: r.content.tool_calls, "The model's calls, by their index.")
+    executed_tools: Final = _read(lambda r: r.content.executed_tools, "Tools that the server ran.")
+    annotations: Final = _read(lambda r: r.content.annotations, "The text's annotations, as sent.")
+    sources: Final = _read(lambda r: r.content.sources, "Web pages, each once, at most 100.")
+    seconds: Final = _read(lambda r: r.times.seconds, "Seconds from the request to now or the end.")
+    time_to_first_token: Final = _read(
+        lambda r: r.times.time_to_first_token, "Seconds to the first token, reasoning included."
+    )
+    thinking: Final = _read(lambda r: r.times.is_thinking, "Whether only reasoning came so far.")
+    thinking_seconds: Final = _read(lambda r: r.times.thinking_seconds, "Seconds of reasoning.")
+    seconds_to_retry: Final = _read(lambda r: r.times.seconds_to_retry, "Seconds to the next try.")
+
+
+class Answer(_Fields):
     """An answer that arrives on a background thread.
 
     Any thread can read it at any time: `text` is what has come so far. Iterating yields the
@@ -62,6 +100,7 @@ class Answer:
         clock: Callable[[], float] = monotonic,
         resume: Callable[[Answer, Accumulator], Answer] | None = None,
         may_be_kept: bool = False,
+        loop: AbstractEventLoop | None = None,
     ) -> None:
         self.parameters: dict[str, Any] = dict(parameters or {})
         """The parameters of the request."""
@@ -69,6 +108,7 @@ class Answer:
         self._show = show
         self._price = price
         self._resume = resume
+        self._loop = loop
         self._observer = observer
         self._receiver = Receiver(source, content or Accumulator(), Times(clock), self._observe)
         self._receiver.found = None if may_be_kept else Missed()
@@ -79,36 +119,6 @@ class Answer:
             self._receiver.job.start()
             runtime.own(_Answers)[self] = None
         return self
-
-    state: Final = _read(lambda r: r.state, "What it does now, or how it ended.")
-    ended: Final = _read(lambda r: r.end is not None, "Whether it has ended.")
-    error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
-    failed_generation: Final = _read(lambda r: r.failed_generation, "The text that was refused.")
-    waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
-    note: Final = _read(lambda r: r.note, "What to know of the request, such as its turn.")
-    kept: Final = _read(lambda r: r.kept, "Of which run it is, if it was kept; else None.")
-    text: Final = _read(lambda r: "".join(r.deltas()), "The text so far, whatever the end.")
-    reasoning: Final = _read(lambda r: (r.end or r.content).reasoning, "The reasoning so far.")
-    model: Final = _read(lambda r: r.content.model, "The model, as the server names it.")
-    request_id: Final = _read(lambda r: r.content.request_id, "The server's ID of the request.")
-    rate_limits: Final = _read(lambda r: r.content.rate_limits, "The limits in the last response.")
-    seed: Final = _field(lambda f: f.seed, "The seed that the server used.")
-    system_fingerprint: Final = _field(lambda f: f.system_fingerprint, "ID of the server's setup.")
-    service_tier: Final = _field(lambda f: f.service_tier, "The tier that was used.")
-    usage: Final = _field(lambda f: f.usage, "The server's counts, at the end.")
-    finish_reason: Final = _field(lambda f: f.finish_reason, 'Why it ended, such as "length".')
-    tokens: Final = _read(lambda r: r.content.tokens, "The tokens so far, reasoning included.")
-    tool_calls: Final = _read(lambda r: r.content.tool_calls, "The model's calls, by their index.")
-    executed_tools: Final = _read(lambda r: r.content.executed_tools, "Tools that the server ran.")
-    annotations: Final = _read(lambda r: r.content.annotations, "The text's annotations, as sent.")
-    sources: Final = _read(lambda r: r.content.sources, "Web pages, each once, at most 100.")
-    seconds: Final = _read(lambda r: r.times.seconds, "Seconds from the request to now or the end.")
-    time_to_first_token: Final = _read(
-        lambda r: r.times.time_to_first_token, "Seconds to the first token, reasoning included."
-    )
-    thinking: Final = _read(lambda r: r.times.is_thinking, "Whether only reasoning came so far.")
-    thinking_seconds: Final = _read(lambda r: r.times.thinking_seconds, "Seconds of reasoning.")
-    seconds_to_retry: Final = _read(lambda r: r.times.seconds_to_retry, "Seconds to the next try.")
 
     @property
     def cost(self) -> float | None:
@@ -172,6 +182,23 @@ class Answer:
             raise InputError("The answer is complete, or nothing of it came. Ask again.")
         return self._resume(self, self._receiver.content)
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether `resume` can ask for the rest: not for the answer of `show`."""
+        return self.ended and self._resume is not None and self._receiver.is_cut
+
+    @property
+    def needs_this_loop(self) -> bool:
+        """Whether the event loop of this thread reads it, so that only ``await`` can wait."""
+        return self._loop is not None and self._loop is running_loop() and not self.ended
+
+    def at_change(self, function: Callable[[], object]) -> None:
+        """Call ``function``, once and on the background thread, when more has come or it ends.
+
+        It is called before those who wait for the end go on.
+        """
+        self._receiver.changed.call(function)
+
     def __enter__(self) -> Self:
         return self
 
@@ -195,6 +222,7 @@ class Answer:
         >>> answer.wait(60), answer.state
         (True, 'failed')
         """
+        self._check_loop()
         with self:
             return self._receiver.finished.wait(lambda: self._receiver.is_finished, timeout)
 
@@ -213,6 +241,7 @@ class Answer:
         return self._receiver.outcome()
 
     def __iter__(self) -> Iterator[str]:
+        self._check_loop()
         seen = 0
         while True:
             with self:
@@ -264,6 +293,10 @@ class Answer:
         await receiver.changed.woken(lambda: receiver.version != version or self.ended)
         return receiver.version
 
+    def _check_loop(self) -> None:
+        if self.needs_this_loop:
+            raise InputError("This thread's event loop reads the answer. Wait with: await answer")
+
     def __repr__(self) -> str:
         text = self.text
         shown = text if len(text) <= 60 else f"{text[:57]}..."
@@ -278,6 +311,10 @@ class Answer:
         if self._show is None:
             raise NotImplementedError  # IPython then shows the repr
         self._show(self)
+
+    def _display_(self) -> object:
+        """What marimo displays."""
+        return self._show(self) if self._show else repr(self)
 
 
 def wait_if_kept(answer: Answer, timeout: float = 1.0) -> None:

@@ -307,10 +307,10 @@ def _running_cell() -> Cell:
     return Cell(*running_cell())
 
 
-def _show_once(answer: Answer) -> None:
+def _show_once(answer: Answer) -> object:
     from groq_magic.display.show import show_once
 
-    show_once(answer)
+    return show_once(answer)
 
 
 def fetch_models(base_url: str | None = None, *, within: float = 10.0) -> list[Model]:

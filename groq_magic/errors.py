@@ -6,6 +6,7 @@
     ├── InputError                     (also a ValueError)
     │   └── MissingKeyError
     ├── ParseError                     (also a ValueError)
+    ├── StreamError
     ├── APIConnectionError
     │   ├── APITimeoutError
     │   ├── CertificateError
@@ -31,6 +32,7 @@ step.
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 
@@ -83,6 +85,10 @@ class ParseError(GroqError, ValueError):
         super().__init__(f"{what}: {text[:_LONGEST_QUOTE]!r}. {next_step}")
 
 
+class StreamError(GroqError):
+    """The stream that `show` was given failed; ``__cause__`` is its own error."""
+
+
 class APIConnectionError(GroqError):
     """The server could not be reached, or the connection broke."""
 
@@ -97,6 +103,16 @@ class CertificateError(APIConnectionError):
 
 class SetUpError(APIConnectionError):
     """The environment's settings for proxies or certificates do not work."""
+
+
+def check_threads() -> None:
+    """Raise `SetUpError` in a Python without threads: Pyodide, which JupyterLite runs."""
+    info = getattr(sys, "_emscripten_info", None)
+    if info is not None and not info.pthreads:
+        raise SetUpError(
+            "groq_magic needs threads, and Python in a browser has none. "
+            "Use a kernel that runs on a machine, such as ipykernel."
+        )
 
 
 class IncompleteStreamError(APIConnectionError):

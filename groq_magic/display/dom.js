@@ -33,6 +33,11 @@ export const say = (words) => {
   const said =
     document.querySelector("body > .groq-said") ?? element("div", "groq-said", document.body);
   said.setAttribute("role", "status");
+  // Not in a style sheet: in marimo that of a widget is its own.
+  said.setAttribute(
+    "style",
+    "position:fixed;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)",
+  );
   said.textContent = words;
 };
 

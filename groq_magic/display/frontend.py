@@ -40,10 +40,13 @@ def somebody_watches(shell: Any) -> bool:
     """Whether the frontend that runs this cell is interactive.
 
     nbconvert, papermill and ``jupyter execute`` allow no input; Voila neither, but people watch
-    it. What is no cell, such as a click on a widget, people do.
+    it. What is no cell, such as a click on a widget, people do. xeus-python keeps no content of
+    a request: there people watch a kernel that a server started for a document.
     """
     request = shell.kernel.get_parent()
     is_cell = request.get("header", {}).get("msg_type") == "execute_request"
+    if "content" not in request:
+        return _has_session()
     return is_voila() or not is_cell or bool(request["content"].get("allow_stdin"))
 
 

@@ -50,18 +50,21 @@ class LiveView:
     threads render and send, one at a time for each view, so that no text holds the loop.
     """
 
+    _display = staticmethod(display)
+    _update_display = staticmethod(update_display)
+
     def __init__(
         self,
         answer: Answer,
         display_id: str,
         *,
         has_widget: bool = True,
-        update: Callable[..., object] = update_display,
+        update: Callable[..., object] | None = None,
     ) -> None:
         self.finished = threading.Event()
         """Set when the static output is sent."""
         self._has_widget = has_widget
-        self._update = update
+        self._update = update or self._update_display
         self._is_alone = not has_widget  # nobody asks: the output itself grows
         self._answer = answer
         self._views = runtime.own(_Views)
@@ -77,7 +80,7 @@ class LiveView:
         self._display_id = display_id
         self._channel = Channel(answer, self._on_message)
         self._channel.set_early(self._snapshot())
-        self._show(display)
+        self._show(self._display)
         with suppress(RuntimeError):  # this thread receives no messages
             asyncio.get_running_loop().call_later(_ASKS_WITHIN, self._leave_alone)
         runtime.loop.job(self._run).start()

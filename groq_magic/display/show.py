@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -20,6 +20,7 @@ from groq_magic.runtime import runtime
 from .beside import plain_beside
 from .frontend import is_colab, is_run_by_server, is_terminal, running_cell, somebody_watches
 from .live import LiveView
+from .marimo import marimo_output, running_marimo
 from .static import static_bundle
 from .status import line_of, note_of, show_reasoning
 
@@ -52,6 +53,9 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     """
     if reasoning is not None:
         show_reasoning(answer, shown=reasoning)
+    if marimo := running_marimo():
+        marimo.output.append(marimo_output(answer, is_last=False))
+        return answer.ended
     shell = get_ipython()
     shown = runtime.own(_Shown)
     shown.last_run[answer] = getattr(shell, "execution_count", None)
@@ -60,17 +64,17 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     if cell := running_cell()[0]:
         shown.by_cell[cell] = answer
     if is_terminal(shell, wait=bool(wait)):
-        _print(answer)
-        return True
+        _print_later(answer) if answer.needs_this_loop else _print(answer)
+        return answer.ended
     by_server = is_run_by_server(shell)
     wait_if_kept(answer)
     if answer.ended or not (by_server or somebody_watches(shell)):
-        _show_at_end(answer)
-        return True
+        _show_later(answer) if answer.needs_this_loop else _show_at_end(answer)
+        return answer.ended
     has_widget = not (by_server or is_colab())
-    update = _display_alone if by_server else update_display
+    update = _display_alone if by_server else None
     view = LiveView(answer, shown.new_display_id(answer), has_widget=has_widget, update=update)
-    waits = bool(wait) or not has_widget
+    waits = (bool(wait) or not has_widget) and not answer.needs_this_loop
     if waits:
         try:
             answer.wait()
@@ -79,11 +83,14 @@ def show(answer: Answer, *, wait: bool | None = None, reasoning: bool | None = N
     return waits
 
 
-def show_once(answer: Answer) -> None:
-    """Show ``answer`` unless the running cell has shown it already."""
+def show_once(answer: Answer) -> object:
+    """Show ``answer`` unless the running cell has shown it already; in marimo return the view."""
+    if running_marimo():
+        return marimo_output(answer, is_last=True)
     shell = get_ipython()
     if runtime.own(_Shown).last_run.get(answer) != getattr(shell, "execution_count", None):
         show(answer)
+    return None
 
 
 def renew(answers: Iterable[Answer]) -> None:
@@ -134,7 +141,7 @@ def resume_here() -> Answer:
 def can_resume(cell: str) -> bool:
     """Whether this process has an ended answer of that cell: the plugin asks before a run."""
     answer = runtime.own(_Shown).by_cell.get(cell)
-    return answer is not None and answer.ended
+    return answer is not None and answer.can_resume
 
 
 def _display_alone(data: dict[str, str], **how: Any) -> None:
@@ -152,6 +159,38 @@ def _show_at_end(answer: Answer) -> None:
         display(data, metadata=metadata, raw=True, display_id=display_id)
 
 
+def _show_later(answer: Answer) -> None:
+    """Show it at its end, where to wait here would hold the loop that reads it."""
+    display_id = runtime.own(_Shown).new_display_id(answer)
+    text = "The answer is kept where a cell waits for it: await show(...)."
+    display({"text/plain": text}, raw=True, display_id=display_id)
+    _at_each_change(answer, lambda: renew([answer] if answer.ended else []))
+
+
+def _print_later(answer: Answer) -> None:
+    """Print it as it comes, where to wait here would hold the loop that reads it."""
+    printed = 0
+
+    def print_more() -> None:
+        nonlocal printed
+        new = answer.deltas(printed)
+        printed += len(new)
+        print(printable("".join(new)), end="", flush=True)
+        if answer.ended:
+            _print_end(answer)
+
+    _at_each_change(answer, print_more)
+
+
+def _at_each_change(answer: Answer, function: Callable[[], object]) -> None:
+    def call() -> None:
+        if not answer.ended:
+            answer.at_change(call)
+        function()
+
+    answer.at_change(call)
+
+
 def _print(answer: Answer) -> None:
     """Print the text as it streams, then its status to stderr."""
     try:
@@ -162,9 +201,14 @@ def _print(answer: Answer) -> None:
         answer.stop()
         raise
     finally:
-        if beside := "\n\n".join(filter(None, plain_beside(answer))):
-            print(printable(f"\n\n{beside}"), end="")
-        note = note_of(answer)
-        said = f"\n{note.strong} {note.rest}" if note else ""
-        line = " · ".join(filter(None, [answer.model, line_of(answer), answer.note]))
-        print(printable(f"\n\n{line}{said}"), file=sys.stderr)
+        _print_end(answer)
+
+
+def _print_end(answer: Answer) -> None:
+    """Print what the answer has beside its text, and its status to stderr."""
+    if beside := "\n\n".join(filter(None, plain_beside(answer))):
+        print(printable(f"\n\n{beside}"), end="")
+    note = note_of(answer)
+    said = f"\n{note.strong} {note.rest}" if note else ""
+    line = " · ".join(filter(None, [answer.model, line_of(answer), answer.note]))
+    print(printable(f"\n\n{line}{said}"), file=sys.stderr)

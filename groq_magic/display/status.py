@@ -11,6 +11,8 @@ from html import escape
 from typing import NamedTuple
 from weakref import WeakSet
 
+from IPython import get_ipython
+
 from groq_magic.answer import Answer
 from groq_magic.errors import printable
 from groq_magic.runtime import runtime
@@ -32,8 +34,6 @@ RULE += ";padding-left:10px;margin:2px 0 6px"
 # In these colours, a dot or a border has a contrast of 3 to white and to black.
 _GREY, _BLUE, _AMBER, _RED = "#757575", "#1976d2", "#c77700", "#d32f2f"
 _DOTS = {"waiting": _AMBER, "done": _GREY, "stopped": _AMBER, "failed": _RED}
-
-_GO_ON = "To go on: %groq continue, or --continue in its cell."
 
 # In escaped text: addresses, and what a reader types.
 _MARKED = re.compile(
@@ -126,9 +126,17 @@ def note_of(answer: Answer) -> Note | None:
     if answer.state == "failed":
         return Note("Failed.", str(answer.error), _RED)
     if answer.state == "stopped":
-        rest = _GO_ON if answer.text else "No text has arrived."
+        rest = _go_on(answer) if answer.text else "No text has arrived."
         return Note("Stopped.", rest, _AMBER)
     return _note_of_reason(answer) if answer.state == "done" else None
+
+
+def _go_on(answer: Answer) -> str:
+    if not answer.can_resume:
+        return "The text so far is kept."
+    if get_ipython() is None:  # no magics
+        return "To go on: answer.resume()."
+    return "To go on: %groq continue, or --continue in its cell."
 
 
 def _note_of_reason(answer: Answer) -> Note | None:
@@ -154,12 +162,14 @@ def _note_of_reason(answer: Answer) -> Note | None:
 
 def _more(answer: Answer) -> str:
     """A number for --max-tokens that the model and the account accept."""
+    if not answer.can_resume:
+        return "It has reached its limit of tokens: ask for more."
     longest = runtime.own(KnownModels).longest_answer(answer.model)
     minute, usage = answer.rate_limits.limit_tokens, answer.usage
     left = minute and minute - (usage.prompt_tokens or 0 if usage else 0)
     more = min(filter(None, (4 * answer.tokens, longest, left)), default=0)
     if more <= answer.tokens:
-        return f"No longer answer fits. {_GO_ON}"
+        return f"No longer answer fits. {_go_on(answer)}"
     return f"Ask for more with --max-tokens {more}."
 
 

@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import Bool, Float, Int, TraitType, Unicode
 
-from groq_magic.errors import InputError
+from groq_magic.errors import InputError, check_threads
 
 from . import flags
 
@@ -148,6 +148,7 @@ class GroqMagic(FlagSettings):
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Show invalid input, and a missing package, as one line without a traceback."""
+    check_threads()  # before it looks as if a package were missing
     try:
         yield
     except InputError as error:

@@ -96,6 +96,14 @@ class Job:
         self._ending.wake()
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class LoopThread:
     """A daemon thread with an asyncio loop; it starts with the first call."""
 

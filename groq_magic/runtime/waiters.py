@@ -28,6 +28,10 @@ class Waiters:
             with suppress(IndexError):  # a waiter may give up meanwhile
                 self._wakers.pop(0)()
 
+    def call(self, function: Callable[[], object]) -> None:
+        """Call ``function`` at the next `wake`, once, where that is called."""
+        self._wakers.append(function)
+
     def wait(self, met: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait in a thread until ``met()``, up to ``timeout`` seconds; return whether it is met."""
         deadline = None if timeout is None else monotonic() + timeout

@@ -62,11 +62,20 @@ def parse_chunk(data: str) -> Chunk:
         raise APIError(f"The server sent an event that is not JSON: {data[:80]!r}") from None
     if not isinstance(wire, dict):
         raise APIError(f"The server sent an event that is not a JSON object: {data[:80]!r}")
+    return chunk_of(wire)
+
+
+def chunk_of(wire: dict[str, Any]) -> Chunk:
+    """The chunk that ``wire`` is; ignore unknown fields.
+
+    Raises `APIError` for an error object and for what is not a chunk.
+    """
     if is_error(wire):
         raise in_stream_error(wire)
     try:
         return _chunk(wire)
     except (AttributeError, IndexError, KeyError, TypeError):
+        data = json.dumps(wire, ensure_ascii=False, default=repr)
         raise APIError(f"The server sent a chunk of another form: {data[:80]!r}") from None
 
 

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from html.parser import HTMLParser
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from groq_magic import InputError
 from groq_magic.accumulator import Accumulator
 from groq_magic.answer import Answer
+from groq_magic.display.frontend import somebody_watches
 from groq_magic.display.show import show
 from groq_magic.display.static import static_bundle
 from groq_magic.display.status import Note
@@ -213,6 +215,37 @@ def test_a_note_has_links_and_code_to_click_and_to_type() -> None:
     assert re.findall("<code>(.*?)</code>", made) == ["GROQ_API_KEY", "%groq login", "--seed 1"]
     assert re.findall('href="(.*?)"', made) == ["https://e.org/?a=1&amp;b"]
     assert "&lt;2&gt;" in made
+
+
+@pytest.mark.parametrize("session", [True, False])
+def test_a_kernel_that_keeps_only_the_header_of_a_request(
+    monkeypatch: pytest.MonkeyPatch, *, session: bool
+) -> None:
+    """As xeus-python does: a server that starts it for a document says so."""
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    if session:
+        monkeypatch.setenv("JPY_SESSION_NAME", "/notebook.ipynb")
+    kept = {"header": {"msg_type": "execute_request"}}
+    shell = SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda: kept))
+    assert somebody_watches(shell) is session
+
+
+def test_python_in_a_browser_has_no_threads() -> None:
+    """As in Pyodide, where a missing package would be named in its stead."""
+    script = (
+        "import sys, types\n"
+        "sys._emscripten_info = types.SimpleNamespace(pthreads=False)\n"
+        "sys.modules['httpx'] = None\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.run_line_magic('load_ext', 'groq_magic')\n"
+        "for cell in ('%%groq\\nHi', '%groq', 'from groq_magic import stream'):\n"
+        "    shell.run_cell(cell)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    lines = [line for line in ran.stdout.splitlines() if line]
+    assert len(lines) == 3, ran.stdout
+    assert all("groq_magic needs threads" in line for line in lines)
 
 
 def test_a_plain_script_needs_no_ipython(demo: Demo) -> None:

@@ -17,7 +17,8 @@ PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a package or module imports from those above it only.
 ORDER = "errors runtime wire question store overlap accumulator receiver answer usage".split()
-ORDER += "keeping markdown display prompt conversation resuming api demo ipython __init__".split()
+ORDER += "keeping markdown display streams prompt conversation resuming api demo ipython".split()
+ORDER += ["__init__"]
 
 # The same inside each package.
 INSIDE = {
@@ -25,8 +26,9 @@ INSIDE = {
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
     "markdown": "limits code math links segments inline_html flanking markers tables parser"
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
-    "display": "frontend beside status static table growing pace widget live show",
+    "display": "frontend beside status static table growing pace widget live marimo show",
     "prompt": "images values response_format messages interpolation",
+    "streams": "adapters reading show",
     "demo": "server",
     "ipython": "namespace flags tables commands completion magic",
 }

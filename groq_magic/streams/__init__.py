@@ -1,0 +1,1 @@
+"""The streams of other libraries as answers: `groq_magic.show`."""
