@@ -543,7 +543,7 @@ MUTANTS = [
     ),
     Mutant(
         "runtime/loop.py",
-        "        loop.set_default_executor(_DaemonThreads())\n",
+        "        loop.set_default_executor(DaemonThreads())\n",
         "",
         "network/test_answer.py::test_a_name_that_is_looked_up_for_ever_delays_no_exit",
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from time import monotonic, sleep
@@ -16,6 +15,7 @@ import sniffio
 
 from groq_magic.errors import SetUpError
 
+from .threads import DaemonThreads
 from .waiters import Waiters
 
 _LONGEST_HOLD = 30.0  # seconds
@@ -187,7 +187,7 @@ class LoopThread:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
-        loop.set_default_executor(_DaemonThreads())
+        loop.set_default_executor(DaemonThreads())
         self._holding.add(0)
         try:
             threading.Thread(target=self._run, args=(loop,), name="groq_magic", daemon=True).start()
@@ -210,23 +210,3 @@ class LoopThread:
             loop.run_forever()
         finally:
             loop.close()
-
-
-class _DaemonThreads(ThreadPoolExecutor):
-    """Runs each call, such as the look-up of a host name, on a daemon thread of its own.
-
-    The process waits at its exit for the threads of asyncio's default executor.
-    """
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # the caller of the future handles it
-                future.set_exception(error)
-
-        if future.set_running_or_notify_cancel():
-            threading.Thread(target=run, name="groq_magic call", daemon=True).start()
-        return future

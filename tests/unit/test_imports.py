@@ -22,7 +22,7 @@ ORDER += ["__init__"]
 
 # The same inside each package.
 INSIDE = {
-    "runtime": "waiters loop",
+    "runtime": "waiters threads loop",
     "wire": "sse protocol sources think_tags parsing models endpoint failures body connect client",
     "markdown": "limits code math links segments inline_html flanking markers tables parser"
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
@@ -45,7 +45,8 @@ ONLY_IN = {
     "IPython.display": "display.live display.table display.show",
     "tornado": "demo.server",
     "IPython.core": "ipython.magic ipython.namespace ipython.flags ipython.completion",
-    "threading": "runtime.waiters runtime.loop display.widget display.live conversation",
+    "threading": "runtime.waiters runtime.threads runtime.loop display.widget display.live"
+    " conversation",
 }
 
 MODULES = {

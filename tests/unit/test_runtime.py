@@ -103,6 +103,21 @@ def test_a_reset_cancels_jobs_and_ends_their_thread(runtime: Runtime) -> None:
     assert again.wait(30)
 
 
+def test_calls_that_follow_one_another_share_a_thread(runtime: Runtime) -> None:
+    threads: set[threading.Thread] = set()
+
+    async def run() -> None:
+        for _ in range(100):
+            threads.add(await asyncio.to_thread(threading.current_thread))
+        both = threading.Barrier(2)
+        await asyncio.gather(*(asyncio.to_thread(both.wait, 30) for _ in range(2)))
+
+    job = runtime.loop.job(run).start()
+    assert job.wait(30)
+    assert job.error is None
+    assert len(threads) < 10  # the next call can come before a thread waits again
+
+
 def test_a_job_runs_whichever_library_its_caller_runs(runtime: Runtime) -> None:
     """It starts in a copy of the caller's context, which can say "trio"."""
     has_run = threading.Event()
