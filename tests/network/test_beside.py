@@ -165,7 +165,9 @@ def test_the_advice_after_a_cut_is_a_number_that_fits(
     usage = Usage(prompt_tokens=100, completion_tokens=1000)
     try:
         end = chunk("a", finish_reason="length", usage=usage)
-        answer = Answer(items(Responded(None, headers), end), content=Accumulator("cut")).start()
+        source = items(Responded(None, headers), end)
+        content = Accumulator("cut")
+        answer = Answer(source, content=content, resume=lambda ended, _: ended).start()
         answer.wait(30)
         note = note_of(answer)
     finally:
