@@ -80,11 +80,8 @@ def check_what_had_come(book: NotebookPage, hand: Hand) -> None:
     assert "button" not in output["data"]["text/html"]
 
 
-@in_both
-def test_a_kernel_restart_keeps_what_had_come(
-    kind: type[NotebookPage], lab: Lab, page: Page, hand: Hand
-) -> None:
-    book = half_shown(kind, page, lab, hand)
+def test_a_kernel_restart_keeps_what_had_come(lab: Lab, page: Page, hand: Hand) -> None:
+    book = half_shown(NotebookPage, page, lab, hand)
     book.restart_kernel()
     book.until(lambda: "The kernel is gone" in book.text(0))
     check_what_had_come(book, hand)

@@ -229,11 +229,10 @@ def begin(book: NotebookPage, *numbers: int) -> None:
         book.until(partial(shows, book, number, "never has to end"))
 
 
-@in_both
 def test_an_interrupt_of_an_idle_kernel_stops_the_answers(
-    kind: type[NotebookPage], lab: Lab, page: Page, server: Demo
+    lab: Lab, page: Page, server: Demo
 ) -> None:
-    book = kind(page, lab, lab.write(f"interrupt-{kind.__name__}.ipynb", LONG, LONG))
+    book = NotebookPage(page, lab, lab.write("interrupt.ipynb", LONG, LONG))
     begin(book, 0, 1)
 
     def is_stopped_by_keys() -> bool:  # a busy page takes keys a second apart for two shortcuts

@@ -97,8 +97,3 @@ def test_opened_anew_in_both_pages_it_leaves_one_output(
     hand.end()
     output = check_one_output(pages, "That is all.")
     assert output.data["text/plain"] == HALF + REST
-
-
-def test_a_kernel_that_restarts_leaves_one_output(pages: list[NotebookPage]) -> None:
-    pages[0].restart_kernel()
-    check_one_output(pages, "The kernel is gone.")
