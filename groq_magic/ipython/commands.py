@@ -98,7 +98,7 @@ def _models(call: Call) -> None:
 @command("stop [all]", "stop the newest answer, or all answers")
 def _stop(call: Call) -> None:
     answers = running() if call.argument else running()[-1:]
-    for answer in answers:
+    for answer in reversed(answers):  # see `Conversation.add`
         answer.stop()
     print(f"Stopped: {', '.join(map(_stopped, answers))}." if answers else "No answer is running.")
     if not call.argument and (left := len(running())):

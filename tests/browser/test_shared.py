@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,16 @@ def until_half(pages: list[NotebookPage]) -> None:
         each.answer(0).get_by_role("button", name="Stop").wait_for()
 
 
+def outputs_in(path: Path) -> list[Any]:
+    """Those of the first cell; none while the server writes the file."""
+    with suppress(nbformat.reader.NotJSONError):
+        return list(nbformat.read(path, as_version=4).cells[0].outputs)
+    return []
+
+
 def is_in_the_file(words: str, path: Path) -> bool:
     """The server writes it by itself, a little later."""
-    outputs = nbformat.read(path, as_version=4).cells[0].outputs
-    return any(words in output.data.get(HTML, "") for output in outputs)
+    return any(words in output.data.get(HTML, "") for output in outputs_in(path))
 
 
 def check_one_output(pages: list[NotebookPage], words: str) -> Any:
@@ -81,7 +88,9 @@ def check_one_output(pages: list[NotebookPage], words: str) -> Any:
         each.page.locator(".groq-stop").first.wait_for(state="detached")
     pages[0].until(lambda: is_in_the_file(words, path))
     assert [each.answer(0).count() for each in pages] == [1, 1]
-    (output,) = nbformat.read(path, as_version=4).cells[0].outputs
+    found: list[list[Any]] = [[]]
+    pages[0].until(lambda: found.append(outputs_in(path)) or found[-1])
+    (output,) = found[-1]
     return output
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from groq_magic import Answer, Conversation, InputError, Message, ToolCall, Turn, stream
+from groq_magic.conversation import Cell
 from groq_magic.prompt.images import image_url
 from groq_magic.runtime import runtime
 from groq_magic.wire.models import KnownModels, Model
@@ -249,6 +250,23 @@ def test_a_variable_that_holds_a_chat(chat: Chat) -> None:
         "True <Conversation 'mine': 1 turn, system 'Be brief.'>\n"
     )
     assert chat.sent()[0] == ("system", "Be brief.")
+
+
+def test_dropped_turns_are_stopped_the_last_first() -> None:
+    """A turn that waits for an earlier one would be sent when that is stopped."""
+    stopped: list[Answer] = []
+
+    class Noted(Answer):
+        def drop(self, note: str) -> None:
+            stopped.append(self)
+
+    chat = Conversation()
+    answers = [Noted(items()) for _ in range(3)]
+    for number, answer in enumerate(answers):
+        chat.turns.append(Turn(Message("user", "Hi"), cell=Cell(str(number), "first run")))
+        chat.turns[-1].answer = answer
+    chat.add(Turn(Message("user", "Hi"), cell=Cell("0", "second run")))
+    assert stopped == answers[::-1]
 
 
 def test_in_code_it_is_open_to_look_at_and_to_change(server: Demo, tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ const stop = ({ root }) =>
   /** @type {HTMLElement | null} */ (root.querySelector(STOP_BUTTON))?.click();
 
 /**
+ * Stop these answers, the last one first: a turn that waits for an earlier one is not sent then.
+ *
+ * @param {Answer[]} running
+ */
+const stopAll = (running) => [...running].reverse().forEach(stop);
+
+/**
  * Go to the next of these answers, from the active cell on.
  *
  * @param {Answer[]} running
@@ -543,13 +550,13 @@ export const plugin = async (shared, load) => {
         caption: "Stop the answer that the active cell shows; its text is kept",
         isEnabled: () => inCell().length > 0,
         isVisible: () => inCell().length > 0,
-        execute: () => inCell().forEach(stop),
+        execute: () => stopAll(inCell()),
       });
       commands.addCommand(STOP_ALL, {
         label: "Stop all answers",
         caption: "Stop the answers of all notebooks; their texts are kept",
         isEnabled: () => answers.running.length > 0,
-        execute: () => answers.running.forEach(stop),
+        execute: () => stopAll(answers.running),
       });
       commands.addCommand(GO_TO, {
         label: "Go to the next answer that runs",
@@ -570,7 +577,7 @@ export const plugin = async (shared, load) => {
           panel?.sessionContext.session?.kernel?.status !== "idle"
         )
           return;
-        answers.running.filter((answer) => answer.panel === panel).forEach(stop);
+        stopAll(answers.running.filter((answer) => answer.panel === panel));
       });
     },
   };
