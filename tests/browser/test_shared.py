@@ -88,9 +88,14 @@ def check_one_output(pages: list[NotebookPage], words: str) -> Any:
         each.page.locator(".groq-stop").first.wait_for(state="detached")
     pages[0].until(lambda: is_in_the_file(words, path))
     assert [each.answer(0).count() for each in pages] == [1, 1]
-    found: list[list[Any]] = [[]]
-    pages[0].until(lambda: found.append(outputs_in(path)) or found[-1])
-    (output,) = found[-1]
+    found = list[Any]()
+
+    def is_read() -> bool:
+        found[:] = outputs_in(path)
+        return bool(found)
+
+    pages[0].until(is_read)
+    (output,) = found
     return output
 
 
