@@ -52,11 +52,8 @@ def button(place: Locator, name: str) -> Locator:
     return place.get_by_role("button", name=re.compile(name))
 
 
-@in_both
-def test_an_answer_has_buttons_also_after_a_reload(
-    kind: type[NotebookPage], lab: Lab, page: Page, hand: Hand
-) -> None:
-    book = ended(kind, lab, page, hand)
+def test_an_answer_has_buttons_also_after_a_reload(lab: Lab, page: Page, hand: Hand) -> None:
+    book = ended(NotebookPage, lab, page, hand)
     saved = book.path.read_text("utf-8")
     check_copy(page, book.answer(0))
     book.open()

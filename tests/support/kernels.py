@@ -50,8 +50,11 @@ class Kernel:
         self.manager = manager
 
     def run(self, code: str, *, timeout: float = 90.0, **how: Any) -> Run:
-        """Execute and collect messages until the kernel has replied and is idle."""
-        run = self.start(code, **how)
+        """Execute and `finish`."""
+        return self.finish(self.start(code, **how), timeout)
+
+    def finish(self, run: Run, timeout: float = 90.0) -> Run:
+        """Collect messages until the kernel has replied and is idle."""
         self.collect(run, lambda: run.reply is not None and bool(self._idle(run)), timeout)
         return run
 
