@@ -33,18 +33,6 @@ def test_reloaded_half_way_it_runs_on_and_stays_for_good(
     check_saved(book)
 
 
-def test_closed_and_opened_again_it_runs_on(lab: Lab, page: Page, hand: Hand) -> None:
-    book = half_shown(NotebookPage, page, lab, hand)
-    book.close()
-    hand.say("which nobody saw, ")
-    book = NotebookPage(page, lab, book.path)
-    book.until(lambda: "The first half, which nobody saw," in book.text(0))
-    assert stops(page) == 1
-    hand.say(REST)
-    hand.end()
-    book.until(lambda: is_whole(book))
-
-
 def test_ended_while_no_page_is_open_it_is_whole(lab: Lab, page: Page, hand: Hand) -> None:
     book = half_shown(NotebookPage, page, lab, hand)
     book.close()
