@@ -109,10 +109,12 @@ def show_last(count: int, *, reasoning: bool | None = None) -> int:
     return len(answers)
 
 
-def shown_answers() -> list[tuple[int | None, Answer]]:
-    """The last answers of this process, each with the number of the run that showed it last."""
-    shown = runtime.own(_Shown)
-    return [(shown.last_run.get(answer), answer) for answer in shown.recent]
+def shown_answers() -> list[tuple[int, Answer]]:
+    """The last answers of this process, each with the number of the cell that showed it last."""
+    shown, shell = runtime.own(_Shown), get_ipython()
+    # IPython 9 counts a cell before it runs, earlier ones afterwards.
+    ahead = shell.execution_count - len(shell.history_manager.input_hist_raw) + 1
+    return [((shown.last_run.get(answer) or 0) - ahead, answer) for answer in shown.recent]
 
 
 def last_answer() -> Answer | None:

@@ -132,7 +132,7 @@ def kept(entries: Iterable[Entry]) -> Table:
     return Table(rows, ("Model", "Prompt", "From", "Asked", "Size", "Price"), frozenset({3, 4, 5}))
 
 
-def check(answers: Iterable[tuple[int | None, Answer]]) -> Table:
+def check(answers: Iterable[tuple[int, Answer]]) -> Table:
     """What `%groq kept check` shows: from where each answer came."""
     rows = [(f"In [{run}]", answer.model, _whence(answer)) for run, answer in answers]
     return Table(rows, ("Cell", "Model", "Answer"))

@@ -140,9 +140,13 @@ def test_check_says_where_each_answer_is_from_and_fails_unless_all_were_kept(
     good = kernel.run("%groq kept check")
     assert good.error + good.stdout == ""
     kernel.run("%%groq --keep --wait -m demo/error-401\nHi")
-    kernel.until_static(kernel.run("%%groq\npoem"))
+    last = kernel.run("%%groq\npoem")
+    kernel.until_static(last)
     bad = kernel.run("%groq kept check")
     rows = bad.of_type("display_data")[0]["content"]["data"]["text/plain"].splitlines()[1:]
+    assert rows[-1].startswith(
+        f"In [{last.of_type('execute_input')[0]['content']['execution_count']}]"
+    )
     ends = [re.sub(r".*  (?=\w)", "", row) for row in rows]
     assert [end.partition(" from")[0] for end in ends] == ["kept", "missing", "asked"]
     assert bad.stdout == (

@@ -19,7 +19,6 @@ import pytest
 from groq_magic import Answer, APIError, InputError, StreamError, show
 from groq_magic.display.static import static_bundle
 from groq_magic.streams.show import answer_of
-from tests.support.demo import Demo
 from tests.support.peer import Connection, Peer, begins_then, peer
 from tests.support.waiting import until
 
@@ -63,6 +62,15 @@ async def asked_async(client: httpx.AsyncClient, server: Peer) -> AsyncStream:
     )
 
 
+async def stopped(client: httpx.AsyncClient, server: Peer) -> Answer:
+    """An answer that is stopped while its source waits."""
+    answer = started(await asked_async(client, server))
+    async for _ in answer:
+        break
+    answer.stop()
+    return answer
+
+
 def silent() -> Any:
     return peer(begins_then(Connection.until_closed))
 
@@ -79,10 +87,7 @@ def test_a_stop_closes_the_connection_of_a_source_that_waits() -> None:
 def test_an_asynchronous_source_is_read_in_the_loop_that_made_it_and_closed_there() -> None:
     async def main(server: Peer) -> Answer:
         async with httpx.AsyncClient(timeout=60) as client:
-            answer = started(await asked_async(client, server))
-            async for _ in answer:
-                break
-            answer.stop()
+            answer = await stopped(client, server)
             await asyncio.to_thread(server.connection().closed.wait, 30)
             return answer
 
@@ -95,34 +100,11 @@ def test_an_asynchronous_source_is_read_in_the_loop_that_made_it_and_closed_ther
 def test_a_stop_closes_the_connection_though_the_callers_loop_is_busy() -> None:
     async def main(server: Peer) -> bool:
         async with httpx.AsyncClient(timeout=60) as client:
-            answer = started(await asked_async(client, server))
-            async for _ in answer:
-                break
-            answer.stop()
+            await stopped(client, server)
             return server.connection().closed.wait(30)  # blocks the loop
 
     with silent() as server:
         assert asyncio.run(main(server))
-
-
-def test_the_openai_package_in_both_ways(demo: Demo) -> None:
-    openai = pytest.importorskip("openai")
-    given: Any = {"model": "m", "stream": True}
-    given["messages"] = [{"role": "user", "content": "cat names"}]
-    client = openai.OpenAI(base_url=demo.base_url, api_key="k")
-    whole = show(client.chat.completions.create(**given))
-
-    async def main() -> Answer:
-        async with openai.AsyncOpenAI(base_url=demo.base_url, api_key="k") as client:
-            answer = show(await client.chat.completions.create(**given))
-            await answer
-            return answer
-
-    for answer in (whole, asyncio.run(main())):
-        assert answer.text.startswith("Three names for a cat:\n\n- **Semicolon**")
-        assert (answer.state, answer.model, answer.finish_reason) == ("done", "m", "stop")
-        assert answer.usage is not None
-        assert answer.usage.completion_tokens == 64
 
 
 class Blocking:
