@@ -41,7 +41,7 @@ class _Fields:
     failed_generation: Final = _read(lambda r: r.failed_generation, "The text that was refused.")
     waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
     note: Final = _read(lambda r: r.note, "What to know of the request, such as its turn.")
-    kept: Final = _read(lambda r: r.kept, "Of which run it is, if it was kept; else None.")
+    kept: Final = _read(lambda r: r.kept, "The earlier run that it comes from, if it was kept.")
     text: Final = _read(lambda r: "".join(r.deltas()), "The text so far, whatever the end.")
     reasoning: Final = _read(lambda r: (r.end or r.content).reasoning, "The reasoning so far.")
     model: Final = _read(lambda r: r.content.model, "The model, as the server names it.")

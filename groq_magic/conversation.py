@@ -185,7 +185,7 @@ class Conversation:
             turn.note = _note(self.name, place + 1, len(dropped))
         answers = [old.answer for old in dropped if old.answer is not None]
         ended = [answer for answer in answers if answer.ended]
-        for answer in reversed(answers):  # one that waits for an earlier one is not sent then
+        for answer in reversed(answers):  # so that no turn that waits is sent
             answer.drop(f"No longer part of {self.name}: its turn {place + 1} was asked again")
         return ended
 

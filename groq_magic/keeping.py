@@ -45,7 +45,7 @@ class Keeping:
         body: Mapping[str, Any],
         send: Callable[[], AsyncGenerator[Item]],
     ) -> AsyncGenerator[Item]:
-        """Those of the kept answer; without one, `Missed` and those that ``send`` brings."""
+        """The items of the kept answer; without one, `Missed` and the items of ``send``."""
         found = await asyncio.to_thread(self._find, endpoint, body)
         if isinstance(found, Missed):
             yield found

@@ -29,7 +29,7 @@ def is_voila() -> bool:
 
 
 def is_colab() -> bool:
-    """Whether the kernel is Colab's, whose page does not show what a widget hears from a thread.
+    """Whether the kernel is Colab's, whose page shows no updates of a widget from a thread.
 
     https://github.com/googlecolab/colabtools/issues/3373
     """
