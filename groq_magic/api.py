@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from groq_magic.limits.planner import Planner
 from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.prompt.response_format import response_format as format_of
@@ -158,14 +159,17 @@ class _Request(NamedTuple):
     def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
         body = request_body(messages, self.parameters)
         if self.keeping is None:
-            return self.client.stream(self.endpoint, body)
+            return self._post(body)
         return self.keeping.items(self.endpoint, body, partial(self._send_checked, messages, body))
 
     def _send_checked(
         self, messages: Sequence[Message], body: Mapping[str, Any]
     ) -> AsyncGenerator[Item]:
         self.check_model(messages)
-        return self.client.stream(self.endpoint, body)
+        return self._post(body)
+
+    def _post(self, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
+        return Planner(self.client, self.endpoint, body).items()
 
     def to_resume(self) -> _Request:
         """The request to go on with an answer: only answers from the beginning are kept."""
