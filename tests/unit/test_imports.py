@@ -32,7 +32,7 @@ INSIDE = {
     "display": "frontend beside status static table growing pace widget live marimo show",
     "prompt": "images values response_format messages interpolation",
     "streams": "adapters reading show",
-    "demo": "server",
+    "demo": "answers models plan server",
     "ipython": "namespace flags tables commands completion magic",
 }
 
