@@ -18,7 +18,7 @@ from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Chunk, Item, Planned, RateLimits, Responded, Usage, Waiting
 from groq_magic.wire.refusal import Refusal
-from groq_magic.wire.tokens import Calibration, estimate, least, most
+from groq_magic.wire.tokens import Calibration, estimate
 
 from .ledger import Change, Ledger, account_of
 from .minute import FIRST_ANSWER, Minute, Place
@@ -75,9 +75,11 @@ class Planner:
         self._model = str(body["model"])
         self._account = account_of(endpoint, self._model)
         self._raw = estimate(body)
-        self._prompt = runtime.own(Calibration).corrected(self._model, self._raw)
+        calibration = runtime.own(Calibration)
+        self._prompt = calibration.corrected(self._model, self._raw)
+        self._bounds = calibration.bounds(self._model, self._raw)
         maximum = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-        self._place = Place(uuid4().hex, time.time(), most(self._prompt), maximum)
+        self._place = Place(uuid4().hex, time.time(), self._bounds.most, maximum)
         self._usage: Usage | None = None
         self._tokens: int | None = None
         limits = _limits_of(self._account)
@@ -185,5 +187,5 @@ class Planner:
         return self._prompt + int(self._place.maximum)
 
     def _check(self, limit: float | None) -> None:
-        if limit is not None and least(self._prompt) + self._place.maximum > limit:
+        if limit is not None and self._bounds.least + self._place.maximum > limit:
             raise TooLongError(self._model, self._prompt, int(self._place.maximum), int(limit))
