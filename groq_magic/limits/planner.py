@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from groq_magic.errors import APIStatusError, TooLongError
 from groq_magic.runtime import runtime
+from groq_magic.wire import DEFAULT_MODEL
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Chunk, Item, Planned, RateLimits, Responded, Usage, Waiting
@@ -26,7 +27,8 @@ from .minute import FIRST_ANSWER, Minute, Place
 T = TypeVar("T")
 _MOST_REFUSALS = 20
 _LONGEST_NAP = 1.0  # seconds; an answer that ends early makes room
-_SMALL = 0.01
+_SMALL = 0.01  # of the limit; a request of this share needs no plan
+_LEAST_SHARE = 10
 
 
 class _Limits(NamedTuple):
@@ -50,6 +52,33 @@ def tokens_a_minute(endpoint: Endpoint, model: str) -> int | None:
     """The limit of the server, key and model; None where it is not known."""
     limits = _limits_of(account_of(endpoint, model))
     return int(limits.tokens) if limits and limits.tokens else None
+
+
+class Share(NamedTuple):
+    """What one value of a prompt can have of a minute."""
+
+    model: str
+    tokens: float
+
+    @classmethod
+    def of(
+        cls, endpoint: Endpoint, parameters: Mapping[str, Any], text: str, parts: int
+    ) -> Share | None:
+        """An equal part of what ``text`` and ``max_completion_tokens`` leave; None if unknown."""
+        model = str(parameters.get("model") or DEFAULT_MODEL)
+        if not parts or (limit := tokens_a_minute(endpoint, model)) is None:
+            return None
+        left = limit - _most(model, text) - (parameters.get("max_completion_tokens") or 0)
+        return cls(model, max(left, limit / _LEAST_SHARE) / parts)
+
+    def excess(self, text: str) -> float:
+        """How many times larger than the share a text is."""
+        return _most(self.model, text) / self.tokens
+
+
+def _most(model: str, text: str) -> int:
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    return runtime.own(Calibration).bounds(model, estimate(body)).most
 
 
 def _limits_of(account: str) -> _Limits | None:
