@@ -21,7 +21,7 @@ from groq_magic.wire.protocol import Chunk, Item, Planned, RateLimits, Responded
 from groq_magic.wire.refusal import Refusal
 from groq_magic.wire.tokens import Calibration, estimate
 
-from .ledger import Change, Ledger, account_of
+from .ledger import FORGOTTEN, Change, Ledger, account_of
 from .minute import FIRST_ANSWER, Minute, Place
 
 T = TypeVar("T")
@@ -36,6 +36,8 @@ class _Limits(NamedTuple):
 
     tokens: float | None
     requests: float | None
+    heard: float
+    """When the server said so."""
 
     def are_far_from(self, place: Place) -> bool:
         """Whether they need no planning: then the request is sent without a look at the file."""
@@ -83,14 +85,15 @@ def _most(model: str, text: str) -> int:
 
 def _limits_of(account: str) -> _Limits | None:
     known = runtime.own(_Known)
-    if account not in known:
+    if account not in known or time.time() - known[account].heard > FORGOTTEN:
+        known.pop(account, None)
         runtime.own(Ledger).change(account, lambda minute, _: _know(account, minute))
     return known.get(account)
 
 
 def _know(account: str, minute: Minute) -> None:
     if minute.heard:
-        runtime.own(_Known)[account] = _Limits(minute.limit, minute.requests)
+        runtime.own(_Known)[account] = _Limits(minute.limit, minute.requests, minute.heard)
 
 
 class Planner:
@@ -185,10 +188,10 @@ class Planner:
             runtime.own(Calibration).learn(self._model, self._raw, usage.prompt_tokens)
 
     def _note_limits(self, said: RateLimits) -> None:
-        if self._is_small and said.limit_tokens is not None:
-            known = runtime.own(_Known)
-            known[self._account] = known[self._account]._replace(tokens=said.limit_tokens)
-        elif not self._is_small:
+        if self._is_small:
+            limits = _Limits(said.limit_tokens, None, time.time())
+            runtime.own(_Known)[self._account] = limits
+        else:
             self._change(lambda minute, now: minute.respond(self._place.id, said, now))
 
     def _comes_too_early(self, item: Item) -> bool:
