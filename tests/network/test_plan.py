@@ -274,6 +274,14 @@ def test_it_is_read_as_groqs(planned: Demo) -> None:
     assert 1 <= (early.error.retry_after or 0) <= 60
 
 
+def test_the_template_of_a_model_counts(planned: Demo) -> None:
+    answer = ask(planned, "openai/gpt-oss-20b", 5)
+    assert answer.wait(60)
+    assert answer.usage
+    assert answer.usage.prompt_tokens == 3 + 70
+    assert planned.until("done")["requested"] == 3 + 70 + 5
+
+
 def test_an_answer_that_is_closed_gives_back_what_it_reserved(planned: Demo) -> None:
     answer = ask(planned, "demo/slow", 7_500)
     next(iter(answer))
