@@ -45,7 +45,7 @@ class Room(NamedTuple):
     """How many tokens the messages of a request can have, and what limits them."""
 
     tokens: float = inf
-    limit: str = ""
+    limit: str = "the model"
 
 
 class Turn:

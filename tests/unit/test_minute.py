@@ -204,6 +204,7 @@ def test_other_limits_are_followed_at_once() -> None:
     )
 
 
+_TOO_LARGE = "Request too large for model `qwen/qwen3.8-27b` in organization `o` on"
 _REACHED = "Rate limit reached for model `m` in organization `o` service tier `on_demand` on"
 
 
@@ -211,8 +212,7 @@ _REACHED = "Rate limit reached for model `m` in organization `o` service tier `o
     ("message", "refusal"),
     [
         (
-            "Request too large for model `qwen/qwen3.8-27b` in organization `o` service tier "
-            "`on_demand` on tokens per minute (TPM): Limit 8000, Requested 8894, please reduce",
+            f"{_TOO_LARGE} tokens per minute (TPM): Limit 8000, Requested 8894, please reduce",
             Refusal("tokens", "minute", 8_000, None, 8_894),
         ),
         (
@@ -228,8 +228,7 @@ _REACHED = "Rate limit reached for model `m` in organization `o` service tier `o
             Refusal("tokens", "day", 200_000, 197_494, 4_035),
         ),
         (
-            "Rate limit reached for o4-mini in organization org-x on tokens per min (TPM): "
-            "Limit 200000, Used 162960, Requested 42288. Please try again in 1.574s.",
+            f"{_REACHED} tokens per min (TPM): Limit 200000, Used 162960, Requested 42288. Try",
             Refusal("tokens", "minute", 200_000, 162_960, 42_288),
         ),
         ("Request too large (OTPM): Limit 1000, Requested 2512", None),
