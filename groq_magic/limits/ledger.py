@@ -55,7 +55,12 @@ class Ledger:
 
     def submit(self, account: str, change: Change[T]) -> Future[T]:
         """The same as `change`, on a thread of its own, in the order of the calls."""
-        return self._thread.submit(self.change, account, change)
+        try:
+            return self._thread.submit(self.change, account, change)
+        except RuntimeError:  # the process ends, or it can have no more threads
+            done: Future[T] = Future()
+            done.set_result(self.change(account, change))
+            return done
 
     def change(self, account: str, change: Change[T]) -> T:
         """Call ``change`` with the account's minute and save it, in a single transaction."""

@@ -92,9 +92,9 @@ class Minute:
     def turn(self, place: Place, now: float) -> float:
         """Seconds until the request may be sent; at 0 it counts as sent."""
         self._advance(now)
-        self.queue = [other for other in self.queue if other.id != place.id]
-        ahead = [other for other in self.queue if (other.asked, other.id) < (place.asked, place.id)]
+        self.leave(place.id)
         self.queue.append(place._replace(seen=now))
+        ahead = self.ahead_of(place)
         wait = self._wait(place, ahead, now)
         if wait > _DUST or ahead:
             return max(wait, _SOON)
@@ -102,6 +102,10 @@ class Minute:
         self.flights[place.id] = Flight(place, now)
         self.requests_left -= 1
         return 0.0
+
+    def ahead_of(self, place: Place) -> list[Place]:
+        """The requests that go before it."""
+        return [other for other in self.queue if (other.asked, other.id) < (place.asked, place.id)]
 
     def respond(self, id_: str, said: RateLimits, now: float) -> None:
         """A response has begun, with what its headers say."""
@@ -133,14 +137,11 @@ class Minute:
             self.requests = float(refusal.limit)
             self.requests_left = self.requests - (refusal.used or 0)
 
-    def settle(self, id_: str, used: float | None, answer: float = 0.0) -> None:
-        """An answer has ended and used so many tokens, of which ``answer`` are its own.
-
-        None stands for a request that was not answered.
-        """
+    def settle(self, id_: str, answer: float) -> None:
+        """An answer has ended with so many tokens; 0 if none came."""
         flight = self.flights.pop(id_, None)
-        if flight and used is not None:
-            self.left += (flight.charged or 0.0) - used
+        if flight and flight.charged is not None:
+            self.left += flight.charged - flight.place.prompt - answer
             self.answer = max(answer, 0.8 * self.answer)
 
     def leave(self, id_: str) -> None:

@@ -146,6 +146,7 @@ def test_a_value_has_a_share_of_what_the_rest_of_the_prompt_leaves(small: Demo) 
 def test_limits_that_are_halved_are_followed(small: Demo) -> None:
     small.change_plan("3000,600")
     stream(PROMPT, base_url=small.base_url).result(30)
+    until(lambda: tokens_a_minute(Endpoint(small.base_url), "openai/gpt-oss-120b") == 3_000)
     with pytest.raises(TooLongError, match="has 3,000 a minute here"):
         stream(PROMPT, max_completion_tokens=MOST, base_url=small.base_url)
 

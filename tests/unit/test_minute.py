@@ -74,7 +74,7 @@ class Run:
             self._ends.remove(end)
             _, name, one, charge = end
             charge.settle(one.prompt + one.answer)
-            self.minute.settle(name, one.prompt + one.answer, one.answer)
+            self.minute.settle(name, one.answer)
         self.minute = Minute.from_dict(json.loads(json.dumps(vars(self.minute))))
 
 
@@ -164,7 +164,7 @@ def test_what_was_reserved_and_not_written_comes_back() -> None:
     assert minute.turn(Place("a", 0, 1_000, 6_000), 0.0) == 0
     minute.respond("a", said(left=1_000), 0.0)
     assert minute.turn(Place("b", 1, 1_500, 0), 0.0) > 0
-    minute.settle("a", 1_100, 100)
+    minute.settle("a", 100)
     assert minute.turn(Place("b", 1, 1_500, 0), 0.0) == 0
 
 
