@@ -174,8 +174,8 @@ def halve(server: Demo, changes: list[Change], prompts: int, end: threading.Even
 
 def eat(server: Demo, limits: Limits, end: threading.Event) -> None:
     """Take half of the minute's tokens, as fast as the server lets it."""
-    body = {"model": MODEL, "max_completion_tokens": 50}
-    body["messages"] = [{"role": "user", "content": f"{OTHER} {'word ' * 300}"}]
+    body = {"model": MODEL, "max_completion_tokens": 20}
+    body["messages"] = [{"role": "user", "content": f"{OTHER} {'word ' * 150}"}]
     while not server.seen():
         if end.wait(0.05):
             return
