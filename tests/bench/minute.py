@@ -25,9 +25,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ from tests.support.demo import Demo, running_demo
 from tests.support.kernels import Kernel, running_kernel
 
 ROOT = Path(__file__).parents[2]
+MODES = ("plain", "halved", "shared", "paid")
 MODEL = "openai/gpt-oss-120b"
 OTHER = "Another client asks."
 SMALLEST, LARGEST = 30, 2_500
@@ -53,7 +55,7 @@ Seen = dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modes", nargs="*", default=["plain"], help="plain halved shared paid")
+    parser.add_argument("modes", nargs="*", default=["plain"], help=" ".join(MODES))
     parser.add_argument("--scale", type=int, default=4, help="times the free plan's limits")
     parser.add_argument("--notebooks", type=int, default=5)
     parser.add_argument("--cells", type=int, default=40)
@@ -160,34 +162,38 @@ class Change(NamedTuple):
     limits: Limits
 
 
-def halve(server: Demo, limits: Limits, prompts: int) -> Change:
+def halve(server: Demo, changes: list[Change], prompts: int, end: threading.Event) -> None:
     """Halve the limits as soon as half of the prompts are admitted."""
     while sum(each.get("status") == 200 for each in server.seen()) < prompts / 2:
-        time.sleep(0.5)
-    halved = Limits(*(number // 2 for number in limits))
+        if end.wait(0.5):
+            return
+    halved = Limits(*(number // 2 for number in changes[0].limits))
     server.change_plan(",".join(map(str, halved)))
-    return Change(time.time(), halved)
+    changes.append(Change(time.time(), halved))
 
 
-def eat(server: Demo, limits: Limits, until: threading.Event) -> None:
+def eat(server: Demo, limits: Limits, end: threading.Event) -> None:
     """Take half of the minute's tokens, as fast as the server lets it."""
-    body = {"model": MODEL, "max_completion_tokens": 50}
-    body["messages"] = [{"role": "user", "content": f"{OTHER} {'word ' * 300}"}]
+    body = {"model": MODEL, "max_completion_tokens": 20}
+    body["messages"] = [{"role": "user", "content": f"{OTHER} {'word ' * 150}"}]
+    while not server.seen():
+        if end.wait(0.05):
+            return
     begun, taken = time.monotonic(), 0.0
     with httpx.Client(base_url=server.base_url, timeout=60, trust_env=False) as client:
-        while not until.is_set():
+        while not end.is_set():
             if taken <= (time.monotonic() - begun) * limits.tokens_per_minute / 60 / 2:
                 response = client.post("chat/completions", json=body)
                 if response.status_code == 200:
                     taken += response.json()["usage"]["total_tokens"]
                     continue
-            time.sleep(0.1)
+            time.sleep(0.05)
 
 
 @contextmanager
-def other_client(server: Demo, limits: Limits) -> Iterator[None]:
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
     end = threading.Event()
-    thread = threading.Thread(target=eat, args=(server, limits, end))
+    thread = threading.Thread(target=work, args=(end,))
     thread.start()
     try:
         yield
@@ -201,18 +207,15 @@ def run(mode: str, options: argparse.Namespace) -> Iterator[str]:
     limits = Limits(*(number * options.scale for number in PLANS["free"]))
     plan = ["--plan", ",".join(map(str, limits))]
     plan += ["--charge-prompt-only"] * options.charge_prompt_only
-    prompts = options.notebooks * options.cells
     changes = [Change(0.0, limits)]
-    with running_demo(500.0 * options.scale, *plan) as server, ThreadPoolExecutor(1) as beside:
-        if mode == "halved":
-            halved = beside.submit(halve, server, limits, prompts)
-        if mode == "shared":
-            with other_client(server, limits):
-                ended = run_notebooks(server, options.notebooks, options.cells)
-        else:
+    with running_demo(500.0 * options.scale, *plan) as server:
+        works: dict[str, Callable[[threading.Event], None]] = {
+            "plain": lambda _end: None,
+            "halved": partial(halve, server, changes, options.notebooks * options.cells),
+            "shared": partial(eat, server, limits),
+        }
+        with meanwhile(works[mode]):
             ended = run_notebooks(server, options.notebooks, options.cells)
-        if mode == "halved":
-            changes.append(halved.result())
         yield from report(server.seen(), ended, changes)
 
 
