@@ -8,10 +8,10 @@ sizes that servers counted, ``python -m tests.bench.estimates``.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ class Text(NamedTuple):
     @classmethod
     def of(cls, text: str) -> Text:
         """Count; linear in the text's length."""
-        classes = b"n%bn" % text.encode("utf-8", "replace").translate(_CLASSES, _CONTINUATION)
+        classes = b"n" + text.encode("utf-8", "replace").translate(_CLASSES, _CONTINUATION)
         words = classes.translate(_WORDS)
         own, count = classes.count, words.count
         return cls(
@@ -82,7 +82,7 @@ class Text(NamedTuple):
             spaced=own(b" 0"),
             signs=own(b"."),
             runs=count(b" .") + count(b"a.") + count(b"0.") + count(b"n."),
-            lines=own(b"n"),
+            lines=own(b"n") - 1,
             closed=own(b".n"),
             blank=own(b"nn"),
             gaps=own(b"  "),
@@ -102,10 +102,17 @@ class Prompt(NamedTuple):
     """What is counted in a request's body."""
 
     text: Text
-    """Of all messages and calls together."""
+    """Of all messages, and of the calls in them."""
     schemas: Text
-    """Of the tools and the response's format, as JSON."""
+    """Of the names and values in the tools."""
+    form: Text
+    """Of the names and values in the response's format."""
+    values: int = 0
+    """How many names and values the tools have."""
     messages: int = 0
+    systems: int = 0
+    """How many of them are the system's."""
+    calls: int = 0
     tools: int = 0
     images: int = 0
 
@@ -118,14 +125,21 @@ class Prompt(NamedTuple):
         (1, 1)
         """
         messages, tools = _objects(body.get("messages")), _objects(body.get("tools"))
-        schemas = [*tools, *_objects([body.get("response_format")])]
+        values = list(_values(tools))
+        form = _values(_objects([body.get("response_format")]))
         parts = [part for message in messages for part in _objects(message.get("content"))]
+        calls = [call for message in messages for call in _objects(message.get("tool_calls"))]
+        functions = [call.get("function") for call in calls]
         return cls(
-            Text.of("\n".join(text for message in messages for text in _texts(message))),
-            Text.of("\n".join(json.dumps(schema, ensure_ascii=False) for schema in schemas)),
-            len(messages),
-            len(tools),
-            sum(part.get("type") == "image_url" for part in parts),
+            text=Text.of("\n".join([*_texts(messages), *_texts(parts), *_values(functions)])),
+            schemas=Text.of(" ".join(values)),
+            form=Text.of(" ".join(form)),
+            values=len(values),
+            messages=len(messages),
+            systems=sum(message.get("role") == "system" for message in messages),
+            calls=len(calls),
+            tools=len(tools),
+            images=sum(part.get("type") == "image_url" for part in parts),
         )
 
 
@@ -133,41 +147,52 @@ class Family(NamedTuple):
     """Models that share a tokenizer and a template."""
 
     weights: Text
-    """Tokens of each that is counted, in hundredths."""
+    """Tokens of each that is counted in a text, in hundredths."""
     opening: int
     """Tokens before the first message and after the last."""
+    system: int
+    """Tokens that the system's message has more than another; it may replace a default."""
     message: int
     """Tokens around each message."""
+    call: int
+    """Tokens around each call."""
     calling: int
     """Tokens that explain the use of tools, where there are any."""
-    schemas: float
-    """Tokens for each of the schemas' JSON."""
+    value: float
+    """Tokens around each name and value in the tools."""
+    form: float = 0.0
+    """Tokens for each of the response format's; 0 if the format only restricts the answer."""
 
     def tokens(self, prompt: Prompt) -> int:
         """About how many tokens a prompt has."""
-        schemas = self.schemas * _weighed(prompt.schemas, self.weights)
-        text = (_weighed(prompt.text, self.weights) + schemas) / 100
-        around = self.opening + self.message * prompt.messages
+        text = _weighed(prompt.text, self.weights) + _weighed(prompt.schemas, self.weights)
+        text += self.form * _weighed(prompt.form, self.weights)
+        around = self.opening + self.message * prompt.messages + self.call * prompt.calls
+        around += self.system if prompt.systems else 0
         around += self.calling if prompt.tools else 0
-        return round(text) + around + TOKENS_PER_IMAGE * prompt.images
+        images = TOKENS_PER_IMAGE * prompt.images
+        return max(1, round(text / 100 + self.value * prompt.values) + around + images)
 
 
 # fmt: off
-_O200K = Text(98, 56, 13, 132, 38, 11, 122, 98, 27, 68, 99, -68, -100, 16,
-              109, 12, 73, 10, 75, 79, 69, 50, 149)
-_LLAMA = Text(101, 56, 9, 141, 39, 9, 127, 101, 25, 68, 101, -68, -100, 16,
-              145, 14, 121, 38, 66, 78, 72, 42, 166)
-_QWEN = Text(99, 50, 10, 135, 37, 82, 72, 72, 25, 72, 103, -71, -100, 15,
-             172, 22, 98, 88, 63, 71, 80, 59, 154)
+_O200K = Text(96, 55, 26, 126, 38, 12, 123, 102, 28, 65, 101, -60, -100, 16,
+              140, 12, 15, 17, 75, 80, 70, 57, 143)
+_LLAMA = Text(100, 55, 15, 138, 39, 11, 122, 107, 25, 67, 104, -62, -100, 16,
+              169, 14, 19, 41, 66, 79, 73, 51, 162)
+_QWEN = Text(100, 52, 15, 134, 36, 84, 67, 76, 25, 72, 107, -68, -100, 14,
+              165, 21, 30, 77, 65, 68, 81, 64, 182)
 # fmt: on
 FAMILIES = {
-    "gpt-oss": Family(_O200K, opening=66, message=4, calling=40, schemas=0.5),
-    "llama-3.": Family(_LLAMA, opening=30, message=4, calling=125, schemas=1.0),
-    "llama-4": Family(_O200K, opening=5, message=4, calling=640, schemas=1.0),
-    "llama": Family(_LLAMA, opening=6, message=4, calling=125, schemas=1.0),
-    "qwen": Family(_QWEN, opening=5, message=4, calling=140, schemas=1.0),
-    "kimi": Family(_O200K, opening=5, message=4, calling=20, schemas=1.0),
-    "": Family(_LLAMA, opening=5, message=4, calling=100, schemas=1.0),
+    "gpt-oss": Family(_O200K, 66, -2, 5, 12, 33, -0.4, 2.3),
+    "llama-4": Family(_O200K, 5, 0, 5, 20, 650, 1.0),
+    "distill-llama": Family(_LLAMA, 1, 0, 2, 20, 80, 1.0),
+    "llama-3": Family(_LLAMA, 30, -5, 5, 7, 120, 1.5),
+    "llama": Family(_LLAMA, 20, -5, 5, 7, 70, 1.0),
+    "qwen3.": Family(_QWEN, 5, 0, 5, 40, 200, 2.0),
+    "qwen": Family(_QWEN, 3, 0, 5, 16, 80, 2.0),
+    "kimi": Family(_O200K, 20, -19, 5, 20, 14, 2.0),
+    "gpt-": Family(_O200K, 3, 0, 4, 5, 10, -0.1, 0.9),
+    "": Family(_LLAMA, 3, 0, 4, 12, 100, 2.0),
 }
 """By a part of the model's name; the first that fits."""
 
@@ -248,7 +273,7 @@ def _recent() -> deque[tuple[int, float]]:
     return deque(maxlen=50)
 
 
-def _weighed(text: Text, weights: Text) -> int:
+def _weighed(text: Text, weights: Text) -> float:
     return sum(count * weight for count, weight in zip(text, weights, strict=True))
 
 
@@ -257,15 +282,22 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
     return [each for each in values if isinstance(each, Mapping)]
 
 
-def _texts(message: Mapping[str, Any]) -> Iterator[str]:
-    """The texts of a message: its content's, and the names and arguments of its calls."""
-    content = message.get("content")
-    yield content if isinstance(content, str) else ""
-    yield from (str(part.get("text") or "") for part in _objects(content))
-    for call in _objects(message.get("tool_calls")):
-        function = call.get("function")
-        if isinstance(function, Mapping):
-            yield f"{function.get('name')} {function.get('arguments')}"
+def _texts(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The texts of messages and of their parts."""
+    for each in objects:
+        yield from (text for text in map(each.get, ("content", "text")) if isinstance(text, str))
+
+
+def _values(value: Any) -> Iterator[str]:
+    """All names and values in an object of JSON."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield str(name)
+            yield from _values(each)
+    elif isinstance(value, list | tuple):
+        yield from chain.from_iterable(map(_values, value))
+    else:
+        yield str(value)
 
 
 def _classes() -> bytes:
