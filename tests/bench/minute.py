@@ -204,7 +204,7 @@ def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 def run(mode: str, options: argparse.Namespace) -> Iterator[str]:
     """Run the notebooks once; yield the lines to print."""
-    limits = Limits(*(number * options.scale for number in PLANS["free"]))
+    limits = scaled(options.scale)
     plan = ["--plan", ",".join(map(str, limits))]
     plan += ["--charge-prompt-only"] * options.charge_prompt_only
     changes = [Change(0.0, limits)]
@@ -217,6 +217,16 @@ def run(mode: str, options: argparse.Namespace) -> Iterator[str]:
         with meanwhile(works[mode]):
             ended = run_notebooks(server, options.notebooks, options.cells)
         yield from report(server.seen(), ended, changes)
+
+
+def scaled(scale: int) -> Limits:
+    """The free plan's limits; as many requests a day tell groq_magic that 30 a minute are not all."""
+    free = PLANS["free"]
+    if scale == 1:
+        return free
+    day = PLANS["paid"].requests_per_day
+    minute = (free.tokens_per_minute * scale, free.requests_per_minute * scale)
+    return Limits(*minute, day, free.tokens_per_day * scale)
 
 
 # What came of it
