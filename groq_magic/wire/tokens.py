@@ -254,8 +254,8 @@ class Calibration:
         """Between which the server's count will be, by what was learned so far."""
         has_learned = len(self._near(model, estimated)) >= _FEW
         error, middle = ERROR_LEARNED if has_learned else ERROR, self.corrected(model, estimated)
-        least = math.floor(middle * (1 - error)) - SLACK
-        return Bounds(max(0, least), math.ceil(middle * (1 + error)) + SLACK)
+        least = max(0, round(middle * (1 - error)) - SLACK)
+        return Bounds(least, round(middle * (1 + error)) + SLACK)
 
     def _near(self, model: str, estimated: int) -> list[float]:
         """The ratios of the prompts that are nearest in size."""

@@ -23,7 +23,8 @@ ORDER += ["__init__"]
 # The same inside each package.
 INSIDE = {
     "runtime": "waiters threads loop",
-    "wire": "sse protocol tokens sources think_tags parsing models endpoint failures body connect client",
+    "wire": "sse protocol tokens sources think_tags parsing models endpoint failures body connect"
+    " client",
     "markdown": "limits code math links segments inline_html flanking markers tables parser"
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
     "display": "frontend beside status static table growing pace widget live marimo show",
