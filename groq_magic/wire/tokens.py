@@ -68,7 +68,7 @@ class Text(NamedTuple):
     @classmethod
     def of(cls, text: str) -> Text:
         """Count; linear in the text's length."""
-        classes = b"n" + text.encode("utf-8", "replace").translate(_CLASSES, _CONTINUATION)
+        classes = b"n" + text.encode("utf-8", "replace").translate(_CLASSES, _DROPPED)
         words = classes.translate(_WORDS)
         own, count = classes.count, words.count
         return cls(
@@ -305,7 +305,7 @@ def _classes() -> bytes:
     classes[:128] = b"." * 128
     classes[:32] = b"o" * 32
     of_bytes = {
-        " ": b" \t", "n": b"\n\r", "0": b"0123456789",
+        " ": b" \t", "n": b"\n", "0": b"0123456789",
         "a": range(0x61, 0x7B), "A": range(0x41, 0x5B), "l": [*range(0xC3, 0xCB), 0xE1],
         "r": range(0xCB, 0xD4), "h": range(0xD4, 0xE0), "i": [0xE0], "s": [0xC2, 0xE2],
         "k": [0xE3], "c": range(0xE4, 0xEA), "g": range(0xEA, 0xEE),
@@ -317,5 +317,5 @@ def _classes() -> bytes:
 
 
 _CLASSES = _classes()
-_CONTINUATION = bytes(range(0x80, 0xC0))
+_DROPPED = b"\r" + bytes(range(0x80, 0xC0))  # a character is its first byte
 _WORDS = bytes(97 if each in b"aAlrhi" else each if each in b".0n" else 32 for each in range(256))

@@ -78,8 +78,8 @@ def test_a_text_is_counted_by_its_kinds_of_characters() -> None:
     nothing = Text.of("")._asdict()
     assert {name: n for name, n in counted._asdict().items() if n != nothing[name]} == {
         "words": 6, "glued": 1, "long": 1, "humps": 1, "digits": 3, "numbers": 2, "spaced": 1,
-        "signs": 3, "runs": 2, "lines": 3, "blank": 1, "gaps": 1, "latin": 2, "greek": 5, "arabic": 4,
-        "indic": 6, "kana": 2, "han": 2, "hangul": 2, "symbols": 1, "other": 1,
+        "signs": 3, "runs": 2, "lines": 3, "blank": 1, "gaps": 1, "latin": 2, "greek": 5,
+        "arabic": 4, "indic": 6, "kana": 2, "han": 2, "hangul": 2, "symbols": 1, "other": 1,
     }  # fmt: skip
 
 
@@ -101,6 +101,10 @@ def test_twice_the_text_has_twice_the_tokens() -> None:
     once = Text.of("Some words, 12 numbers and\n 漢字.\n" * 10_000)
     twice = Text.of("Some words, 12 numbers and\n 漢字.\n" * 20_000)
     assert twice == Text(*(2 * count for count in once))
+
+
+def test_lines_are_counted_once_however_they_end() -> None:
+    assert Text.of("a\r\nb\r\n") == Text.of("a\nb\n")
 
 
 def test_an_enormous_text_is_counted_whole() -> None:
