@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         RequestTooLargeError,
         SetUpError,
         StreamError,
+        TooLongError,
         UnprocessableEntityError,
     )
     from .streams.show import show
@@ -81,6 +82,7 @@ __all__ = [
     "SetUpError",
     "Source",
     "StreamError",
+    "TooLongError",
     "ToolCall",
     "Turn",
     "UnprocessableEntityError",

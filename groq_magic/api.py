@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from groq_magic.limits.planner import Planner, tokens_a_minute
 from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.prompt.response_format import response_format as format_of
@@ -28,7 +29,7 @@ from groq_magic.wire.protocol import (
 
 from .accumulator import Accumulator
 from .answer import Answer
-from .conversation import Cell, Conversation, Turn, chat_named
+from .conversation import Cell, Conversation, Room, Turn, chat_named
 from .errors import InputError
 from .resuming import content_to_resume, messages_to_resume
 from .usage import learn_models, observe
@@ -36,6 +37,7 @@ from .usage import learn_models, observe
 if TYPE_CHECKING:
     from .keeping import Keeping
 
+_ANSWER = 8  # one part of so many is left for the answer
 _MODELS_SECONDS = 1.0  # longest wait for the server's models, before the first image is sent
 
 
@@ -158,14 +160,17 @@ class _Request(NamedTuple):
     def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
         body = request_body(messages, self.parameters)
         if self.keeping is None:
-            return self.client.stream(self.endpoint, body)
+            return self._post(body)
         return self.keeping.items(self.endpoint, body, partial(self._send_checked, messages, body))
 
     def _send_checked(
         self, messages: Sequence[Message], body: Mapping[str, Any]
     ) -> AsyncGenerator[Item]:
         self.check_model(messages)
-        return self.client.stream(self.endpoint, body)
+        return self._post(body)
+
+    def _post(self, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
+        return Planner(self.client, self.endpoint, body).items()
 
     def to_resume(self) -> _Request:
         """The request to go on with an answer: only answers from the beginning are kept."""
@@ -214,9 +219,14 @@ class _Request(NamedTuple):
             known = runtime.own(KnownModels)
             known.check_images(self.endpoint.base_url, self.parameters["model"])
 
-    def context(self) -> int | None:
-        known = runtime.own(KnownModels)
-        return known.context(self.endpoint.base_url, self.parameters["model"])
+    def room(self) -> Room:
+        """What the messages can have of the model's context and the account's minute."""
+        model, maximum = self.parameters["model"], self.parameters.get("max_completion_tokens")
+        context = runtime.own(KnownModels).context(self.endpoint.base_url, model)
+        minute = tokens_a_minute(self.endpoint, model)
+        limits = {"the model": context, f"the account's {minute or 0:,} tokens a minute": minute}
+        rooms = (Room(n - max(n / _ANSWER, maximum or 0), says) for says, n in limits.items() if n)
+        return min(rooms, default=Room())
 
 
 def _ask_in(
@@ -261,7 +271,7 @@ async def _items(
             with suppress(Exception):  # a failed turn is part of the chat, too
                 await earlier.answer
     model = request.parameters["model"]
-    messages, note = conversation.messages_for(turn, model, request.context())
+    messages, note = conversation.messages_for(turn, model, request.room())
     request.check_model(messages)  # the images of earlier turns
     yield Asked(note)
     if before:  # the turn's text so far is among the messages

@@ -4,7 +4,8 @@
 
     GroqError
     ├── InputError                     (also a ValueError)
-    │   └── MissingKeyError
+    │   ├── MissingKeyError
+    │   └── TooLongError
     ├── ParseError                     (also a ValueError)
     ├── StreamError
     ├── APIConnectionError
@@ -75,6 +76,21 @@ class MissingKeyError(InputError):
             "No API key. Run %groq login, or set GROQ_API_KEY "
             "(keys: https://console.groq.com/keys); %groq demo works without."
         )
+
+
+class TooLongError(InputError):
+    """The request is larger than the account's limit of tokens a minute; nothing was sent.
+
+    ``tokens`` is its size, as estimated, and ``limit`` the limit.
+    """
+
+    def __init__(self, model: str, prompt: int, maximum: int, limit: int) -> None:
+        self.tokens, self.limit = prompt + maximum, limit
+        parts = f" ({prompt:,} of the prompt, {maximum:,} by --max-tokens)" if maximum else ""
+        said = f"This request needs about {self.tokens:,} tokens{parts}"
+        step = "Shorten the prompt" + (", or lower --max-tokens" if maximum else "")
+        said += f"; {model} has {limit:,} a minute here"
+        super().__init__(f"{said}. {step} by {self.tokens - limit:,} or more.")
 
 
 class ParseError(GroqError, ValueError):

@@ -22,6 +22,7 @@ from groq_magic.wire.protocol import (
     Item,
     Kept,
     Missed,
+    Planned,
     Queued,
     Responded,
     Waiting,
@@ -119,7 +120,8 @@ class Receiver:
     observe: Callable[[bool], object]
     found: Kept | Missed | None = None
     """What came of the search for a kept answer; None as long as it is not over."""
-    waiting: Waiting | Queued | None = None
+    waiting: Waiting | Queued | Planned | None = None
+    planned: Planned | None = None
     note: str = ""
     version: int = 0
     changed: Waiters = field(default_factory=Waiters)
@@ -238,6 +240,8 @@ class Receiver:
                 self._change_to("connecting")
             case Queued():
                 self._change_to("waiting", item)
+            case Planned():
+                self._plan(item)
             case Asked():
                 self._add_note(item.note)
                 self.times.restart()
@@ -250,6 +254,15 @@ class Receiver:
                 self.found = item
                 self._add_note(item.note)
                 self._advance()
+
+    def _plan(self, planned: Planned) -> None:
+        self.planned = planned
+        if planned.seconds:
+            self.times.retry_in(planned.seconds)
+            self._change_to("waiting", planned)
+        else:
+            self.times.restart()
+            self._change_to("connecting")
 
     def _take_chunk(self, chunk: Chunk) -> None:
         if self.end:
@@ -270,7 +283,7 @@ class Receiver:
         if not self.end:
             self.note = " ".join(filter(None, [self.note, note]))
 
-    def _change_to(self, state: State, waiting: Waiting | Queued | None = None) -> None:
+    def _change_to(self, state: State, waiting: Waiting | Queued | Planned | None = None) -> None:
         self._state, self.waiting = state, waiting
         self._advance()
 

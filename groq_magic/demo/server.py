@@ -24,9 +24,16 @@ The last five are played from ``streams.json``. A request with ``"stream": false
 whole answer at its end. After an assistant's message at the end of the request comes the rest
 of its answer; if a user's message asks to go on, its last line comes again.
 
+``--plan free`` limits each model and key as Groq's free plan does, ``--plan paid`` as a paid one,
+``--plan 80000,300`` to so many tokens and requests per minute; two more numbers are requests and
+tokens per day. A request reserves its prompt and ``max_completion_tokens``, and is charged what it
+used when it ends; with ``--charge-prompt-only`` its prompt alone until then. What exceeds a limit
+gets 413 or 429 in Groq's words. ``PUT /demo/plan`` in place of ``/openai/v1`` changes the plan.
+
 With ``--keep-requests``, ``/demo/requests`` in place of ``/openai/v1`` lists the requests:
 ``body``, ``tokens`` sent, ``state`` ("streaming", "done", or "closed" by the client), and
-``began_at`` and ``ended_at`` in seconds since 1970.
+``began_at`` and ``ended_at`` in seconds since 1970. With a plan there are ``status``, the tokens
+``requested`` and ``charged``, and ``admitted_at``, too.
 """
 
 from __future__ import annotations
@@ -36,62 +43,24 @@ import asyncio
 import atexit
 import json
 import os
-import re
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import cache
-from itertools import count, cycle, islice
-from pathlib import Path
+from itertools import count
 from typing import Any, NamedTuple
 
 from tornado.httpserver import HTTPServer
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from groq_magic.resuming import GO_ON
+from groq_magic.demo.answers import maximum_of, prompt_tokens, tokens_of
+from groq_magic.demo.models import models
+from groq_magic.demo.plan import Charge, Limits, Plan, Refused
 
-_LIKE_A_MODEL: dict[str, Any] = {
-    "object": "model",
-    "created": 0,
-    "active": True,
-    "context_window": 131_072,
-    "max_completion_tokens": 65_536,
-    "input_modalities": ["text"],
-    "output_modalities": ["text"],
-}
-
-
-def _priced(prompt: str, cached: str, completion: str) -> dict[str, Any]:
-    """A model with prices in USD per token."""
-    pricing = {"prompt": prompt, "input_cache_read": cached, "completion": completion}
-    return _LIKE_A_MODEL | {"pricing": pricing}
-
-
-# The first three have Groq's values of October 2026.
-MODELS: dict[str, dict[str, Any]] = {
-    "openai/gpt-oss-120b": _priced("0.00000015", "0.000000075", "0.0000006"),
-    "openai/gpt-oss-20b": _priced("0.000000075", "0.0000000375", "0.0000003"),
-    "qwen/qwen3.8-27b": _priced("0.0000008", "0.0000004", "0.000004")
-    | {"max_completion_tokens": 16_384, "input_modalities": ["text", "image"]},
-    "demo/slow": _priced("0.000001", "0.0000005", "0.000002"),
-    "demo/long": _priced("0.00000005", "0.000000025", "0.00000008"),
-    "demo/reasoning": _priced("0.0000006", "0.0000003", "0.000003"),
-    "demo/rate-limit": _LIKE_A_MODEL,
-    "demo/error-401": _LIKE_A_MODEL,
-    "demo/mid-stream-error": _LIKE_A_MODEL,
-    "demo/cut-off": _LIKE_A_MODEL,
-    "demo/search": _LIKE_A_MODEL,
-    "demo/python": _LIKE_A_MODEL,
-    "demo/tools": _LIKE_A_MODEL,
-    "demo/json": _LIKE_A_MODEL,
-    "demo/filter": _LIKE_A_MODEL,
-    "demo/speech": {"output_modalities": ["speech"], "context_window": 4_000},
-}
 _REQUESTS_A_DAY = 14_400
 _TICK_SECONDS = 0.005
 _FAULT_AFTER = 40
@@ -104,10 +73,6 @@ _NEEDED = (
 )
 """The variables that Python needs; the server inherits no others, and so no key."""
 _RETRY_AFTER = 2
-_THOUGHT = (
-    "The demo server has nothing to think about, but a thought looks like this: "
-    "what is asked, what is known, which of the prepared answers fits best. Take that one."
-)
 
 
 class Started(NamedTuple):
@@ -165,12 +130,7 @@ class Models(Guarded):
     """``GET /openai/v1/models``."""
 
     def get(self) -> None:
-        models = [{"id": name, "owned_by": _owner(name), **says} for name, says in MODELS.items()]
-        self.write({"object": "list", "data": models})
-
-
-def _owner(name: str) -> str:
-    return {"openai": "OpenAI", "qwen": "Alibaba Cloud"}.get(name.partition("/")[0], "Demo")
+        self.write({"object": "list", "data": models()})
 
 
 class Requests(Guarded):
@@ -180,12 +140,21 @@ class Requests(Guarded):
         self.write({"requests": self.settings["seen"]})
 
 
+class ChangedPlan(Guarded):
+    """``PUT /demo/plan``, with ``--plan``."""
+
+    def put(self) -> None:
+        self.settings["plan"].change(Limits.of(self.request.body.decode()))
+
+
 class ChatCompletions(Guarded):
     """``POST /openai/v1/chat/completions``."""
 
     def prepare(self) -> None:
         super().prepare()
         self.seen: dict[str, Any] = {"body": None, "tokens": 0, "state": "streaming"}
+        self.prompt_tokens = 0
+        self.charge: Charge | None = None
         if self._finished:
             return
         self.number = next(self.settings["numbers"])
@@ -194,7 +163,10 @@ class ChatCompletions(Guarded):
 
     async def post(self) -> None:
         body = self.seen["body"] = json.loads(self.request.body)
-        self._say_limits()
+        has_plan = self.settings["plan"] is not None
+        self.prompt_tokens = prompt_tokens(body, with_template=has_plan)
+        if not self._is_admitted(body):
+            return
         model = body["model"]
         if model == "demo/error-401":
             self._refuse(401, "Invalid API Key", "invalid_api_key")
@@ -214,6 +186,37 @@ class ChatCompletions(Guarded):
 
     def _over(self, state: str) -> None:
         self.seen |= {"state": state, "ended_at": self.seen.get("ended_at", time.time())}
+        if self.charge:
+            self.charge.settle(self.prompt_tokens + self.seen["tokens"])
+            self.seen["charged"] = self.charge.tokens
+
+    def _is_admitted(self, body: dict[str, Any]) -> bool:
+        plan: Plan | None = self.settings["plan"]
+        if plan is None:
+            self._say_limits()
+            return True
+        account = plan.account(body["model"], self.request.headers.get("Authorization", ""))
+        most = maximum_of(body)
+        self.seen["requested"] = self.prompt_tokens + most
+        try:
+            self.charge = account.admit(self.prompt_tokens, most)
+        except Refused as refused:
+            self._say(account.headers)
+            self._refuse_by_plan(refused)
+            return False
+        self.seen |= {"status": 200, "charged": self.charge.tokens, "admitted_at": time.time()}
+        self._say(account.headers)
+        return True
+
+    def _refuse_by_plan(self, refused: Refused) -> None:
+        self.seen["status"] = refused.status
+        if refused.retry_after:
+            self.set_header("retry-after", str(refused.retry_after))
+        self._refuse(refused.status, refused.message, "rate_limit_exceeded", refused.unit)
+
+    def _say(self, headers: Mapping[str, str]) -> None:
+        for name, value in headers.items():
+            self.set_header(name, value)
 
     def _say_limits(self) -> None:
         left = _REQUESTS_A_DAY - self.number - 1
@@ -225,19 +228,22 @@ class ChatCompletions(Guarded):
         self.settings["refused"] ^= {hash(self.request.body)}
         return hash(self.request.body) in self.settings["refused"]
 
-    def _refuse(self, status: int, message: str, code: str) -> None:
+    def _refuse(
+        self, status: int, message: str, code: str, kind: str = "invalid_request_error"
+    ) -> None:
         self._over("done")
         self.set_status(status)
-        error = {"message": message, "type": "invalid_request_error", "code": code}
+        error = {"message": message, "type": kind, "code": code}
         self.finish({"error": error})
 
     async def _stream(self, model: str, body: dict[str, Any]) -> None:
+        self._connection.set_nodelay(True)  # else a token waits up to 40 ms for the last one's ACK
         self.set_header("content-type", "text/event-stream")
         self.set_header("cache-control", "no-cache")
         self.set_header("x-request-id", self._id)
         head = {"delta": {"role": "assistant", "content": ""}}
         await self._send([_event(self._chunk(head, x_groq={"id": self._id}))])
-        tokens, finish_reason = _tokens_of(model, body)
+        tokens, finish_reason = tokens_of(model, body)
         rate = 20.0 if model == "demo/slow" else self.settings["tokens_per_second"]
         begun = time.monotonic()
         if model in ("demo/mid-stream-error", "demo/cut-off"):
@@ -248,17 +254,15 @@ class ChatCompletions(Guarded):
             await self._send([f"event: error\n{_event({'error': error})}"])
             return
         if model == "demo/cut-off":
-            assert self.request.connection is not None
-            stream = self.request.connection.stream  # type: ignore[attr-defined]
-            stream.close()
+            self._connection.close()
             return
-        usage = self._usage(body, time.monotonic() - begun)
+        usage = self._usage(time.monotonic() - begun)
         end = self._chunk({"delta": {}, "finish_reason": finish_reason}, usage=usage)
         await self._send([_event(end), "data: [DONE]\n\n"])
 
     async def _send_whole(self, model: str, body: dict[str, Any]) -> None:
         """Send the answer as one JSON object, when all its tokens are due."""
-        tokens, finish_reason = _tokens_of(model, body)
+        tokens, finish_reason = tokens_of(model, body)
         seconds = len(tokens) / self.settings["tokens_per_second"]
         self.seen |= {"tokens": len(tokens), "began_at": time.time()}
         await asyncio.sleep(seconds)
@@ -267,7 +271,7 @@ class ChatCompletions(Guarded):
             if kind != "pause":
                 message[kind] = message.get(kind, type(token)()) + token
         choice = {"message": message, "finish_reason": finish_reason}
-        self.write(self._chunk(choice, "chat.completion", usage=self._usage(body, seconds)))
+        self.write(self._chunk(choice, "chat.completion", usage=self._usage(seconds)))
         await self.flush()
 
     async def _send_paced(self, tokens: list[tuple[str, Any]], rate: float) -> None:
@@ -289,6 +293,12 @@ class ChatCompletions(Guarded):
         await self.flush()
 
     @property
+    def _connection(self) -> IOStream:
+        assert self.request.connection is not None
+        stream: IOStream = self.request.connection.stream  # type: ignore[attr-defined]
+        return stream
+
+    @property
     def _id(self) -> str:
         return f"req_demo{self.number:06}"
 
@@ -305,13 +315,12 @@ class ChatCompletions(Guarded):
             **more,
         }
 
-    def _usage(self, body: dict[str, Any], seconds: float) -> dict[str, Any]:
-        asked = len(_tokenised(" ".join(map(_text, body["messages"]))))
+    def _usage(self, seconds: float) -> dict[str, Any]:
         sent = self.seen["tokens"]
         return {
-            "prompt_tokens": asked,
+            "prompt_tokens": self.prompt_tokens,
             "completion_tokens": sent,
-            "total_tokens": asked + sent,
+            "total_tokens": self.prompt_tokens + sent,
             "completion_time": round(seconds, 6),
         }
 
@@ -320,91 +329,9 @@ def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-def _tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, Any]], str]:
-    """The answer as pairs of field and token, and its finish_reason."""
-    limit = body.get("max_completion_tokens")
-    if model in _streams() and body["messages"][-1]["role"] != "tool":
-        return _played(**_streams()[model])
-    if model == "demo/long":
-        return [("content", token) for token in _long(body, limit or 8000)], "stop"
-    thought = _THOUGHT if model == "demo/reasoning" else ""
-    tokens = [("reasoning", token) for token in _tokenised(thought)]
-    tokens += [("content", token) for token in _tokenised(_rest(body))]
-    if limit and limit < len(tokens):
-        return tokens[:limit], "length"
-    return tokens, "stop"
-
-
-def _played(
-    deltas: list[tuple[str, Any]], finish_reason: str = "stop"
-) -> tuple[list[tuple[str, Any]], str]:
-    """A prepared stream, its texts as tokens; a pause is the time of so many tokens."""
-    tokens: list[tuple[str, Any]] = []
-    for kind, value in deltas:
-        if kind == "pause":
-            tokens += [(kind, "")] * value
-        else:
-            tokens += [
-                (kind, t) for t in (_tokenised(value) if isinstance(value, str) else [value])
-            ]
-    return tokens, finish_reason
-
-
-@cache
-def _streams() -> dict[str, dict[str, Any]]:
-    """The prepared streams, by model."""
-    return dict(json.loads(Path(__file__).with_name("streams.json").read_text("utf-8")))
-
-
-def _long(body: dict[str, Any], count: int) -> list[str]:
-    """The chosen answer, or all of them, again and again, and a unique end."""
-    text = _chosen(body) or "\n".join(_answers().values())
-    end = _tokenised("\n\nThe end.")
-    return [*islice(cycle(_tokenised(text + "\n")), max(0, count - len(end))), *end][-count:]
-
-
-def _rest(body: dict[str, Any]) -> str:
-    """The chosen answer, or what follows the part of it that the request ends with."""
-    *asked, last = body["messages"]
-    goes_on = last["content"] == GO_ON
-    if goes_on:
-        *asked, last = asked
-    whole = _chosen({"messages": asked} if last["role"] == "assistant" else body)
-    whole = whole or _answers()["fallback"]
-    if last["role"] != "assistant" or not whole.startswith(said := _text(last)):
-        return whole
-    return whole[said.rfind("\n") + 1 if goes_on else len(said) :]
-
-
-def _chosen(body: dict[str, Any]) -> str | None:
-    """The answer whose words occur most often in the last message; None if none does."""
-    asked = set(re.findall(r"[\w-]+", _text(body["messages"][-1]).lower()))
-    answers = _answers()
-    best = max(answers, key=lambda words: len(asked.intersection(words.split())))
-    return answers[best] if asked.intersection(best.split()) else None
-
-
-def _text(message: dict[str, Any]) -> str:
-    content = message["content"] or ""
-    if isinstance(content, str):
-        return content
-    return " ".join(part["text"] for part in content if part["type"] == "text")
-
-
-@cache
-def _answers() -> dict[str, str]:
-    """The answers, by the words that choose them."""
-    source = Path(__file__).with_name("answers.md").read_text("utf-8")
-    parts = (part.partition("\n") for part in source.split("%% ")[1:])
-    return {words.strip(): answer.strip() + "\n" for words, _, answer in parts}
-
-
-def _tokenised(text: str) -> list[str]:
-    """Split the text into parts of about the size of a model's tokens."""
-    return re.findall(r" ?\w{1,6}|\s+(?=\s)|\s|[^\w\s]{1,2}", text)
-
-
-async def serve(port: int, tokens_per_second: float, *, keep_requests: bool = False) -> str:
+async def serve(
+    port: int, tokens_per_second: float, *, keep_requests: bool = False, plan: Plan | None = None
+) -> str:
     """Listen on 127.0.0.1; return the base URL. Port 0 takes a free port."""
     sockets = bind_sockets(port, "127.0.0.1")
     port = sockets[0].getsockname()[1]
@@ -415,11 +342,14 @@ async def serve(port: int, tokens_per_second: float, *, keep_requests: bool = Fa
     }
     if keep_requests:
         handlers["/demo/requests"] = Requests
+    if plan:
+        handlers["/demo/plan"] = ChangedPlan
     application = Application(
         [(path + rest, handler) for rest, handler in handlers.items()],
         hosts=(f"127.0.0.1:{port}", f"localhost:{port}"),
         tokens_per_second=tokens_per_second,
         keep_requests=keep_requests,
+        plan=plan,
         seen=[],
         numbers=count(),
         refused=set(),
@@ -435,8 +365,13 @@ async def _main() -> None:
     parser.add_argument("--tokens-per-second", type=float, default=500.0, metavar="N")
     parser.add_argument("--keep-requests", action="store_true", help="for /demo/requests")
     parser.add_argument("--with-parent", action="store_true", help="end when stdin does")
+    parser.add_argument("--plan", type=Limits.of, help="free, paid, or TPM,RPM[,RPD[,TPD]]")
+    parser.add_argument("--charge-prompt-only", action="store_true", help="when an answer begins")
     options = parser.parse_args()
-    url = await serve(options.port, options.tokens_per_second, keep_requests=options.keep_requests)
+    plan = options.plan and Plan(options.plan, reserves=not options.charge_prompt_only)
+    url = await serve(
+        options.port, options.tokens_per_second, keep_requests=options.keep_requests, plan=plan
+    )
     print(url if options.with_parent else f"GROQ_BASE_URL={url} GROQ_API_KEY=demo", flush=True)
     if options.with_parent:
         await asyncio.to_thread(sys.stdin.read)

@@ -14,10 +14,10 @@ from weakref import WeakSet
 from IPython import get_ipython
 
 from groq_magic.answer import Answer
-from groq_magic.errors import printable
+from groq_magic.errors import printable, span
 from groq_magic.runtime import runtime
 from groq_magic.wire.models import KnownModels, dollars
-from groq_magic.wire.protocol import Queued, Usage
+from groq_magic.wire.protocol import Planned, Queued, Usage
 
 from .beside import Beside, beside, running_tool
 
@@ -204,9 +204,12 @@ def _header(answer: Answer) -> str:
 
 def _figures(answer: Answer) -> list[_Figure]:
     if answer.state == "connecting":
-        return [_Figure(f"asked {answer.seconds:.0f} s ago" if answer.seconds >= 2 else "asked")]
+        asked = f"asked {answer.seconds:.0f} s ago" if answer.seconds >= 2 else "asked"
+        return [_Figure(asked), *_plan(answer.planned)]
     if isinstance(waiting := answer.waiting, Queued):
         return [_Figure(waiting.reason)]
+    if isinstance(waiting, Planned):
+        return [_Figure(f"sends in {span(answer.seconds_to_retry)}"), *_plan(waiting)]
     if waiting:
         left = f"tries again in {answer.seconds_to_retry:.0f} s"
         attempts = f"({waiting.attempt} of {waiting.attempts})"
@@ -229,6 +232,13 @@ def _figures(answer: Answer) -> list[_Figure]:
     figures.append(_Figure("" if cost is None else dollars(cost), _price_of(answer)))
     figures.append(_kept(answer))
     return [figure for figure in figures if figure.text]
+
+
+def _plan(planned: Planned | None) -> list[_Figure]:
+    if planned is None or planned.limit is None:
+        return []
+    said = "The prompt, as estimated, and --max-tokens, of what the account may use in a minute"
+    return [_Figure(f"≈ {planned.tokens:,} of {planned.limit:,} tokens this minute", said)]
 
 
 def _kept(answer: Answer) -> _Figure:

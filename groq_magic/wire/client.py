@@ -107,7 +107,9 @@ class Client:
                 seconds = retry_delay(error, attempt)
                 if begun or seconds is None or attempt > self._max_retries:
                     raise
-                waiting = Waiting(reason_of(error), seconds, attempt + 1, self._max_retries + 1)
+                said = error.message if isinstance(error, APIStatusError) else ""
+                attempts = attempt + 1, self._max_retries + 1
+                waiting = Waiting(reason_of(error), seconds, *attempts, said)
             else:
                 return
             yield waiting

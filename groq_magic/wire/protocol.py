@@ -220,12 +220,24 @@ class Waiting(NamedTuple):
     """The number of the next attempt; 2 is the first retry."""
     attempts: int
     """The largest number of attempts."""
+    message: str = ""
+    """What the server said."""
 
 
 class Queued(NamedTuple):
     """The request waits until an earlier turn ends."""
 
     reason: str
+
+
+class Planned(NamedTuple):
+    """The request is sent after ``seconds``, when its minute has room for it."""
+
+    tokens: int
+    """What the server will count: the prompt, as estimated, and ``max_completion_tokens``."""
+    limit: int | None
+    """Tokens a minute; None as long as it is not known."""
+    seconds: float = 0.0
 
 
 class Asked(NamedTuple):
@@ -268,7 +280,7 @@ class Missed(NamedTuple):
     """Why not, for the reader."""
 
 
-Item = Queued | Asked | Kept | Missed | Responded | Waiting | Chunk | Done
+Item = Queued | Asked | Kept | Missed | Planned | Responded | Waiting | Chunk | Done
 """What a stream yields, in this order."""
 
 

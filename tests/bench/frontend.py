@@ -23,7 +23,7 @@ import psutil
 from nbformat.v4 import new_markdown_cell
 from playwright.sync_api import Browser, Page
 
-from groq_magic.demo.server import _tokens_of
+from groq_magic.demo.answers import tokens_of
 from groq_magic.markdown import render
 from tests.support.demo import Demo, running_demo
 from tests.support.lab import PAGES, Lab, NotebookPage, running_browser, running_lab
@@ -260,7 +260,7 @@ def is_exact(page: Page, case: Case) -> str:
         return ""
     messages = [{"content": case.prompt}]
     body = {"messages": messages, "max_completion_tokens": case.tokens}
-    text = "".join(token for _, token in _tokens_of("demo/long", body)[0])
+    text = "".join(token for _, token in tokens_of("demo/long", body)[0])
     return str(page.evaluate(TEXT, render(text)))
 
 

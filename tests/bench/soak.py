@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from groq_magic import stream
-from groq_magic.demo.server import _tokens_of
+from groq_magic.demo.answers import tokens_of
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def run(base_url: str, count: int, tokens: int) -> list[str]:
 
 def text_of(tokens: int) -> str:
     body = {"max_completion_tokens": tokens, "messages": [{"role": "user", "content": "x"}]}
-    return "".join(token for _, token in _tokens_of("demo/long", body)[0])
+    return "".join(token for _, token in tokens_of("demo/long", body)[0])
 
 
 def give_back() -> None:

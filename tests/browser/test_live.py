@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from playwright.sync_api import Locator, Page
 
-from groq_magic.demo.server import _tokens_of
+from groq_magic.demo.answers import tokens_of
 from tests.support.demo import Demo
 from tests.support.hand import Hand, shown, stops
 from tests.support.lab import Lab, Notebook7Page, NotebookPage
@@ -34,7 +34,7 @@ def test_twenty_answers_at_once(lab: Lab, page: Page, server: Demo) -> None:
     for cell in book.save()["cells"]:
         (output,) = cell["outputs"]
         body = bodies[cell["source"].partition("\n")[2]]
-        text = "".join(token for _, token in _tokens_of("demo/long", body)[0])
+        text = "".join(token for _, token in tokens_of("demo/long", body)[0])
         assert output["data"]["text/plain"] == text
     book.cell(19).scroll_into_view_if_needed()
     book.answer(19).get_by_text("The end.").wait_for()

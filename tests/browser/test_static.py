@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from playwright.sync_api import Locator
 
-from groq_magic.demo.server import _answers
+from groq_magic.demo.answers import prepared
 from tests.support.hand import Hand, stops
 from tests.support.lab import Lab, NotebookPage, Profile
 from tests.support.peer import Connection, peer
@@ -36,7 +36,7 @@ async (shots) => {
 """
 
 
-TEXTS = [text for words, text in _answers().items() if words.startswith(("sse", "math", "code"))]
+TEXTS = [text for words, text in prepared().items() if words.startswith(("sse", "math", "code"))]
 STATES = ("done", "done", "stopped", "done", "failed")
 """Of the answers below: the fourth is cut."""
 

@@ -383,11 +383,11 @@ def test_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch, ask: Asker
 
 
 def test_ten_answers_at_once_lose_nothing_and_leave_nothing(ask: Asker) -> None:
-    from groq_magic.demo.server import _tokens_of
+    from groq_magic.demo.answers import tokens_of
     from groq_magic.wire.client import _IDLE_CONNECTIONS
 
     body = {"max_completion_tokens": 1000, "messages": [{"role": "user", "content": "x"}]}
-    tokens, _ = _tokens_of("demo/long", body)
+    tokens, _ = tokens_of("demo/long", body)
     sent = "".join(token for _, token in tokens)
     with running_demo(200) as demo:
         client, endpoint = ask.client(), Endpoint(demo.base_url)

@@ -16,21 +16,23 @@ import groq_magic
 PACKAGE = Path(groq_magic.__file__).parent
 
 # Top to bottom: a package or module imports from those above it only.
-ORDER = "errors runtime wire question store overlap accumulator receiver answer usage".split()
-ORDER += "keeping markdown display streams prompt conversation resuming api demo ipython".split()
+ORDER = "errors runtime wire limits question store overlap accumulator receiver answer".split()
+ORDER += "usage keeping markdown display streams prompt conversation resuming api".split()
+ORDER += "demo ipython".split()
 ORDER += ["__init__"]
 
 # The same inside each package.
 INSIDE = {
     "runtime": "waiters threads loop",
-    "wire": "sse protocol tokens sources think_tags parsing models endpoint failures body connect"
-    " client",
+    "wire": "sse protocol refusal tokens sources think_tags parsing models endpoint failures body"
+    " connect client",
+    "limits": "minute ledger planner",
     "markdown": "limits code math links segments inline_html flanking markers tables parser"
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
     "display": "frontend beside status static table growing pace widget live marimo show",
     "prompt": "images values response_format messages interpolation",
     "streams": "adapters reading show",
-    "demo": "server",
+    "demo": "answers models plan server",
     "ipython": "namespace flags tables commands completion magic",
 }
 
