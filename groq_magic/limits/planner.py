@@ -115,12 +115,11 @@ class Planner:
         self._model = str(body["model"])
         self._account = account_of(endpoint, self._model)
         self._raw = estimate(body)
-        calibration = runtime.own(Calibration)
-        self._prompt = calibration.corrected(self._model, self._raw)
-        self._bounds = calibration.bounds(self._model, self._raw)
         maximum = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-        self._place = Place(uuid4().hex, time.time(), self._bounds.most, maximum)
+        self._place = Place(uuid4().hex, time.time(), 0, maximum)
+        self._requested: int | None = None
         self._tokens = 0
+        self._estimate()
         limits = _limits_of(self._account)
         self._is_small = limits is not None and limits.are_far_from(self._place)
         if limits:
@@ -155,6 +154,7 @@ class Planner:
     async def _turn(self) -> AsyncGenerator[Planned]:
         due = 0.0
         while True:
+            self._estimate()
             wait, ahead, limit = await wrap_future(self._change(self._ask))
             self._check(limit)
             if wait == 0:
@@ -165,6 +165,15 @@ class Planner:
             await asyncio.sleep(min(wait, _NAP * (ahead + 1), _LONGEST_NAP))
         if limit is not None:
             yield Planned(self._need, limit)
+
+    def _estimate(self) -> None:
+        """Estimate the prompt's size, which a refusal may have told, with all that was learned."""
+        calibration = runtime.own(Calibration)
+        self._prompt = calibration.corrected(self._model, self._raw)
+        least, most = calibration.bounds(self._model, self._raw)
+        self._least = least
+        careful = self._requested or 2 * most - self._prompt  # a refusal costs more than a second
+        self._place = self._place._replace(prompt=careful)
 
     def _change(self, change: Change[T]) -> Future[T]:
         return runtime.own(Ledger).submit(self._account, change)
@@ -207,6 +216,8 @@ class Planner:
         if refusal is None:
             return False
         self._is_small = False
+        if refusal.unit == "tokens" and refusal.requested:
+            self._requested = max(0, refusal.requested - int(self._place.maximum))
         self._change(lambda minute, now: minute.refuse(self._place.id, refusal, now))
         return refusal.per == "minute" and not refusal.excess
 
@@ -215,5 +226,5 @@ class Planner:
         return self._prompt + int(self._place.maximum)
 
     def _check(self, limit: float | None) -> None:
-        if limit is not None and self._bounds.least + self._place.maximum > limit:
+        if limit is not None and self._least + self._place.maximum > limit:
             raise TooLongError(self._model, self._prompt, int(self._place.maximum), int(limit))
