@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import aclosing, suppress
 from functools import lru_cache, partial
 from os import PathLike
+from time import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from groq_magic.limits.planner import Planner, tokens_a_minute
@@ -126,6 +127,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         Endpoint.from_environment(base_url, needs_key=not keep),
         parse,
         _keeping(keep, store),
+        time(),
     )
     request.check_images(messages)
     if chat is None:
@@ -149,7 +151,9 @@ class _Request(NamedTuple):
     client: Client
     endpoint: Endpoint
     parse: Callable[[str], Any]
-    keeping: Keeping | None = None
+    keeping: Keeping | None
+    asked: float
+    """When, in seconds since 1970."""
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
         more = messages_to_resume(before, self.parameters) if before else []
@@ -170,14 +174,14 @@ class _Request(NamedTuple):
         return self._post(body)
 
     def _post(self, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
-        return Planner(self.client, self.endpoint, body).items()
+        return Planner(self.client, self.endpoint, body, self.asked).items()
 
     def to_resume(self) -> _Request:
         """The request to go on with an answer: only answers from the beginning are kept."""
         if self.keeping is None:
-            return self
+            return self._replace(asked=time())
         endpoint = Endpoint.from_environment(self.endpoint.base_url)
-        return self._replace(keeping=None, endpoint=endpoint)
+        return self._replace(keeping=None, endpoint=endpoint, asked=time())
 
     def observe(self, answer: Answer, ended: bool) -> None:  # noqa: FBT001  # as a receiver calls it
         if not answer.kept:
