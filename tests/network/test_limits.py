@@ -108,7 +108,9 @@ def test_what_fits_into_no_minute_is_not_sent(small: Demo) -> None:
     before = len(small.seen())
     with pytest.raises(TooLongError, match=r"minute\. Shorten the prompt by about 2,\d+ tokens\."):
         stream("word " * 9_000, base_url=small.base_url)
-    with pytest.raises(TooLongError, match=r"7,000 for --max-tokens\. .* --max-tokens 5\d\d\d, or") as error:
+    with pytest.raises(
+        TooLongError, match=r"7,000 for --max-tokens\. .* --max-tokens 5\d\d\d, or"
+    ) as error:
         stream(PROMPT, max_completion_tokens=7_000, base_url=small.base_url)
     assert error.value.limit == 6_000
     assert len(small.seen()) == before
