@@ -30,7 +30,7 @@ _NAP = 0.1  # seconds; an answer that ends early makes room
 _LONGEST_NAP = 2.0
 _LARGE = 60_000  # tokens a minute
 _SMALL = 0.02  # of them
-_LEAST_SHARE = 10
+_LEAST_SHARE = 50
 
 
 class _Limits(NamedTuple):
