@@ -11,10 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from platformdirs import user_cache_path
@@ -27,7 +24,7 @@ from .minute import Minute
 T = TypeVar("T")
 Change = Callable[[Minute, float], T]
 """Reads and changes an account's minute at a time, in seconds since 1970."""
-_BUSY_SECONDS = 5.0
+_BUSY_SECONDS = 2.0
 FORGOTTEN = 3_600.0
 """Seconds after which a limit that no response has confirmed counts as unknown."""
 _TABLE = "CREATE TABLE IF NOT EXISTS minutes (account TEXT PRIMARY KEY, heard REAL, minute TEXT)"
@@ -42,11 +39,12 @@ def account_of(endpoint: Endpoint, model: str) -> str:
 class Ledger:
     """The `Minute` of each account.
 
-    If the file cannot be used, the process uses one of its own.
+    If the file cannot be used, the process plans for itself alone.
     """
 
     def __init__(self) -> None:
         self._path = user_cache_path("groq_magic") / "limits.db"
+        self._own: dict[str, Minute] | None = None
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -64,13 +62,14 @@ class Ledger:
 
     def change(self, account: str, change: Change[T]) -> T:
         """Call ``change`` with the account's minute and save it, in a single transaction."""
-        try:
-            return self._changed(account, change)
-        except (OSError, sqlite3.Error):
-            self._path = self._own_path
-            return self._changed(account, change)
+        if self._own is None:
+            try:
+                return self._change_file(account, change)
+            except (OSError, sqlite3.Error):
+                self._own = {}
+        return change(self._own.setdefault(account, Minute()), time.time())
 
-    def _changed(self, account: str, change: Change[T]) -> T:
+    def _change_file(self, account: str, change: Change[T]) -> T:
         with self._opened() as db:
             now = time.time()
             minute = _minute(db, account)
@@ -94,11 +93,6 @@ class Ledger:
 
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-
-    @cached_property
-    def _own_path(self) -> Path:
-        self._folder = TemporaryDirectory(prefix="groq_magic")
-        return Path(self._folder.name) / "limits.db"
 
 
 def _minute(db: sqlite3.Connection, account: str) -> Minute:

@@ -260,7 +260,7 @@ class Calibration:
     def _near(self, model: str, estimated: int) -> list[float]:
         """The ratios of the prompts that are nearest in size."""
         size = math.log(max(1, estimated))
-        seen = sorted(self._seen.get(model, ()), key=lambda each: abs(math.log(each[0]) - size))
+        seen = sorted([*self._seen.get(model, ())], key=lambda each: abs(math.log(each[0]) - size))
         return [ratio for _, ratio in seen[:_NEAREST]]
 
 
