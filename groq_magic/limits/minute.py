@@ -126,17 +126,18 @@ class Minute:
             charged = flight.place.need if self.reserves else prompt
             self.flights[id_] = flight._replace(charged=charged)
 
-    def refuse(self, id_: str, refusal: Refusal, now: float) -> None:
-        """The server has refused a request, which then waits again."""
+    def refuse(self, id_: str, refusal: Refusal | None, now: float) -> None:
+        """The server has refused a request, perhaps because of a limit."""
         self._advance(now)
         self.heard = now
         self.flights.pop(id_, None)
-        if (refusal.unit, refusal.per) == ("tokens", "minute"):
-            self.limit = float(refusal.limit)
-            self.left = self.limit - (refusal.used or 0)
-        elif (refusal.unit, refusal.per) == ("requests", "minute"):
-            self.requests = float(refusal.limit)
-            self.requests_left = self.requests - (refusal.used or 0)
+        if refusal is None or refusal.per == "day":
+            return
+        left = refusal.limit - float(refusal.used or 0)
+        if refusal.unit == "tokens":
+            self.limit, self.left = float(refusal.limit), left
+        else:
+            self.requests, self.requests_left = float(refusal.limit), left
 
     def settle(self, id_: str, answer: float) -> None:
         """An answer has ended with so many tokens; 0 if none came."""

@@ -76,12 +76,18 @@ class Share(NamedTuple):
         model = str(parameters.get("model") or DEFAULT_MODEL)
         if not parts or (limit := tokens_a_minute(endpoint, model)) is None:
             return None
-        left = limit - _most(model, text) - (parameters.get("max_completion_tokens") or 0)
+        left = limit - _most(model, text) - _maximum(parameters)
         return cls(model, max(left, limit / _LEAST_SHARE) / parts)
 
     def excess(self, text: str) -> float:
         """How many times larger than the share a text is."""
         return _most(self.model, text) / self.tokens
+
+
+def _maximum(parameters: Mapping[str, Any]) -> int:
+    """``max_completion_tokens`` or its older name; 0 without."""
+    given = (parameters.get(name) for name in ("max_completion_tokens", "max_tokens"))
+    return next((value for value in given if type(value) is int and value > 0), 0)
 
 
 def _most(model: str, text: str) -> int:
@@ -118,10 +124,10 @@ class Planner:
         self._model = str(body["model"])
         self._account = account_of(endpoint, self._model)
         self._raw = estimate(body)
-        maximum = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-        self._place = Place(uuid4().hex, asked, 0, maximum)
+        self._place = Place(uuid4().hex, asked, 0, _maximum(body))
         self._requested: int | None = None
         self._tokens = 0
+        self._said: RateLimits | None = None
         self._estimate()
         limits = _limits_of(self._account)
         self._is_small = limits is not None and limits.are_far_from(self._place)
@@ -148,7 +154,7 @@ class Planner:
                     else:
                         return
         except APIStatusError as error:
-            self._note_refusal(error.message)
+            self._note_refusal(Refusal.parse(error.message))
             raise
         finally:
             if not self._is_small:
@@ -191,12 +197,16 @@ class Planner:
 
     def _note(self, item: Item) -> None:
         """Learn what a response says of the limits and of the prompt's size."""
-        if isinstance(item, Chunk):
+        if isinstance(item, Responded):
+            self._said = RateLimits.from_headers(item.headers)
+        elif isinstance(item, Chunk):
             self._tokens += bool(item.delta.content or item.delta.reasoning)
             if item.usage:
                 self._note_usage(item.usage)
-        elif isinstance(item, Responded):
-            self._note_limits(RateLimits.from_headers(item.headers))
+        # Not every error has the headers, and only an answer without them says: no limits.
+        if self._said and (self._said.limit_tokens is not None or isinstance(item, Chunk)):
+            self._note_limits(self._said)
+            self._said = None
 
     def _note_usage(self, usage: Usage) -> None:
         self._tokens = usage.completion_tokens or self._tokens
@@ -204,25 +214,25 @@ class Planner:
             runtime.own(Calibration).learn(self._model, self._raw, usage.prompt_tokens)
 
     def _note_limits(self, said: RateLimits) -> None:
-        if self._is_small:
-            limits = _Limits(said.limit_tokens, None, time.time())
-            runtime.own(_Known)[self._account] = limits
-        else:
+        if not self._is_small:
             self._change(lambda minute, now: minute.respond(self._place.id, said, now))
+        elif said.limit_tokens is not None:
+            known = _Limits(said.limit_tokens, None, time.time())
+            runtime.own(_Known)[self._account] = known
 
     def _comes_too_early(self, item: Item) -> bool:
         """Whether a refusal says that the request may be sent later in this minute."""
-        return isinstance(item, Waiting) and self._note_refusal(item.message)
-
-    def _note_refusal(self, message: str) -> bool:
-        refusal = Refusal.parse(message)
-        if refusal is None:
+        refusal = Refusal.parse(item.message) if isinstance(item, Waiting) else None
+        if refusal is None or refusal.per == "day" or refusal.excess:
             return False
         self._is_small = False
-        if refusal.unit == "tokens" and refusal.requested:
+        self._note_refusal(refusal)
+        return True
+
+    def _note_refusal(self, refusal: Refusal | None) -> None:
+        if refusal and refusal.unit == "tokens" and refusal.requested:
             self._requested = max(0, refusal.requested - int(self._place.maximum))
         self._change(lambda minute, now: minute.refuse(self._place.id, refusal, now))
-        return refusal.per == "minute" and not refusal.excess
 
     @property
     def _need(self) -> int:

@@ -22,7 +22,7 @@ from groq_magic.limits.minute import Minute, Place
 from groq_magic.limits.planner import Share, tokens_a_minute
 from groq_magic.wire.endpoint import Endpoint
 from tests.support.demo import Demo, running_demo
-from tests.support.peer import DONE, Connection, delta, finish, peer, refusal
+from tests.support.peer import Script, answers, peer, refusal
 from tests.support.waiting import until
 
 PROMPT = "Three names for a cat"
@@ -157,17 +157,36 @@ REACHED = (
 )
 
 
-def early(connection: Connection) -> None:
-    refusal("429 Slow", json.dumps({"error": {"message": REACHED}}).encode())(connection)
+TOO_LARGE = (
+    "Request too large for model `m` in organization `o` on tokens per minute (TPM): "
+    "Limit 8000, Requested 8894, please reduce your message size and try again."
+)
 
 
-def hello(connection: Connection) -> None:
-    connection.respond(delta("Hi") + finish() + DONE)
+def refusing(status: str, message: str) -> Script:
+    return refusal(status, json.dumps({"error": {"message": message}}).encode())
+
+
+def test_a_refusal_teaches_the_limit() -> None:
+    """The first request of an account is sent, whatever its size."""
+    with peer(refusing("413 Too Large", TOO_LARGE)) as server:
+        first = stream("word " * 9_000, base_url=server.base_url)
+        assert first.wait(30)
+        until(lambda: tokens_a_minute(Endpoint(server.base_url), "openai/gpt-oss-120b") == 8_000)
+        with pytest.raises(TooLongError):
+            stream("word " * 12_000, base_url=server.base_url)
+        assert len(server.connections) == 1
+    assert str(first.error).endswith(
+        "Shorten the prompt, or lower --max-tokens, by 894 tokens or more."
+    )
+
+
+early = refusing("429 Slow", REACHED)
 
 
 def test_a_minute_that_another_client_uses_up_is_waited_for() -> None:
     """More often than requests are sent again otherwise."""
-    with peer(*[early] * 5, hello) as server:
+    with peer(*[early] * 5, answers("Hi")) as server:
         assert stream("Hello", base_url=server.base_url).result(30) == "Hi"
         assert len(server.connections) == 6
 
