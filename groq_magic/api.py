@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from groq_magic.limits.cost import Expense, amount, ceiling_here, longest_answer, longest_prompt
 from groq_magic.limits.planner import Planner
 from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
@@ -30,14 +31,15 @@ from groq_magic.wire.protocol import (
 from .accumulator import Accumulator
 from .answer import Answer
 from .conversation import Cell, Conversation, Turn, chat_named
-from .errors import InputError
+from .errors import InputError, MissingKeyError
 from .resuming import content_to_resume, messages_to_resume
-from .usage import learn_models, observe
+from .usage import learn_models, observe, settle
 
 if TYPE_CHECKING:
     from .keeping import Keeping
 
 _MODELS_SECONDS = 1.0  # longest wait for the server's models, before the first image is sent
+_PRICES_SECONDS = 3.0  # the same for their prices, if there is a ceiling
 
 
 def stream(  # noqa: PLR0913  # most are the API's, and by keyword
@@ -59,6 +61,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     base_url: str | None = None,
     timeout: float = 60.0,
     max_retries: int = 2,
+    max_cost: float | None = None,
     keep: bool | Literal["fresh", "replay"] = False,
     store: str | PathLike[str] = "groq-answers.db",
     display: bool = False,
@@ -125,6 +128,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         Endpoint.from_environment(base_url, needs_key=not keep),
         parse,
         _keeping(keep, store),
+        amount("max_cost", max_cost),
     )
     request.check_images(messages)
     if chat is None:
@@ -149,27 +153,59 @@ class _Request(NamedTuple):
     endpoint: Endpoint
     parse: Callable[[str], Any]
     keeping: Keeping | None = None
+    max_cost: float | None = None
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
-        more = messages_to_resume(before, self.parameters) if before else []
-        source = self.send([*messages, *more])
+        whole = [*messages, *(messages_to_resume(before, self.parameters) if before else [])]
+        expense = self.expense(lambda: whole)
+        source = self.send(whole, expense)
         resume = self.to_resume
-        return self.answer(source, lambda _, end: resume().ask(messages, end), before).start()
+        answer = self.answer(source, lambda _, end: resume().ask(messages, end), before, expense)
+        return answer.start()
 
-    def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
+    def expense(
+        self, messages: Callable[[], Sequence[Message]], waits_for: Iterable[Answer] = ()
+    ) -> Expense:
+        """What the answer may cost; if that passes a ceiling, ask here, where one can be asked.
+
+        ``waits_for`` are the answers that will be part of the messages. It is checked again when
+        the request is sent, on the loop.
+        """
+        ceiling = ceiling_here(self.max_cost)
+        expense = Expense(self.endpoint.base_url, self.parameters, ceiling)
+        if ceiling.is_set:
+            body = request_body(messages(), self.parameters)
+            if not (self.keeping and self.keeping.has(self.endpoint, body)):
+                self._check_cost(expense, body, waits_for)
+        return expense
+
+    def _check_cost(
+        self, expense: Expense, body: Mapping[str, Any], waits_for: Iterable[Answer]
+    ) -> None:
+        with suppress(MissingKeyError):  # which the answer itself reports
+            endpoint = Endpoint.from_environment(self.endpoint.base_url)
+            learn_models(self.client, endpoint).wait(_PRICES_SECONDS)
+            missing = [longest_answer(answer.parameters) for answer in waits_for]
+            prompt = longest_prompt(body)
+            expense.check(None if None in missing else prompt + sum(filter(None, missing)))
+
+    def send(self, messages: Sequence[Message], expense: Expense) -> AsyncGenerator[Item]:
         body = request_body(messages, self.parameters)
+        post = partial(self._post, body, expense)
         if self.keeping is None:
-            return self._post(body)
-        return self.keeping.items(self.endpoint, body, partial(self._send_checked, messages, body))
+            return post()
+        return self.keeping.items(self.endpoint, body, partial(self._checked, messages, post))
 
-    def _send_checked(
-        self, messages: Sequence[Message], body: Mapping[str, Any]
+    def _checked(
+        self, messages: Sequence[Message], post: Callable[[], AsyncGenerator[Item]]
     ) -> AsyncGenerator[Item]:
         self.check_model(messages)
-        return self._post(body)
+        return post()
 
-    def _post(self, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
-        return Planner(self.client, self.endpoint, body).items()
+    def _post(self, body: Mapping[str, Any], expense: Expense) -> AsyncGenerator[Item]:
+        planner = Planner(self.client, self.endpoint, body)
+        expense.send(planner.longest_prompt)
+        return planner.items()
 
     def to_resume(self) -> _Request:
         """The request to go on with an answer: only answers from the beginning are kept."""
@@ -178,7 +214,9 @@ class _Request(NamedTuple):
         endpoint = Endpoint.from_environment(self.endpoint.base_url)
         return self._replace(keeping=None, endpoint=endpoint)
 
-    def observe(self, answer: Answer, ended: bool) -> None:  # noqa: FBT001  # as a receiver calls it
+    def observe(self, expense: Expense, answer: Answer, ended: bool) -> None:  # noqa: FBT001
+        if ended:
+            settle(expense, answer)
         if not answer.kept:
             observe(self.client, self.endpoint, answer, ended)
             if ended and self.keeping:
@@ -189,9 +227,10 @@ class _Request(NamedTuple):
         source: AsyncGenerator[Item],
         resume: Callable[[Answer, Accumulator], Answer],
         before: Accumulator | None,
+        expense: Expense,
     ) -> Answer:
         asked = self.parameters
-        return Answer(
+        answer = Answer(
             source,
             content=content_to_resume(before, asked) if before else Accumulator(asked["model"]),
             resume=resume,
@@ -199,9 +238,11 @@ class _Request(NamedTuple):
             parse=self.parse,
             show=_show_once,
             price=partial(runtime.own(KnownModels).cost, self.endpoint.base_url),
-            observer=self.observe,
+            observer=partial(self.observe, expense),
             may_be_kept=self.keeping is not None and self.keeping.how is True,
         )
+        expense.start()
+        return answer
 
     def check_images(self, messages: Sequence[Message]) -> None:
         """Raise `InputError` for images that the model does not take."""
@@ -228,7 +269,8 @@ def _ask_in(
 ) -> Answer:
     conversation = chat if isinstance(chat, Conversation) else chat_named(chat)
     turn = Turn(prompt, cell=_running_cell())
-    answer = _answer_in(conversation, turn, request)
+    expense = _expense_in(conversation.with_next(turn, system), turn, request)
+    answer = _answer_in(conversation, turn, request, expense)
     with answer:  # an interrupt stops it, since later turns wait for it
         dropped = conversation.add(turn, system)
         answer.start()
@@ -238,11 +280,15 @@ def _ask_in(
 
 
 def _answer_in(
-    conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None = None
+    conversation: Conversation,
+    turn: Turn,
+    request: _Request,
+    expense: Expense,
+    before: Accumulator | None = None,
 ) -> Answer:
-    source = _items(conversation, turn, request, before)
+    source = _items(conversation, turn, request, expense, before)
     resume = partial(_resume_in, conversation, turn, request)
-    turn.answer = request.answer(source, resume, before)
+    turn.answer = request.answer(source, resume, before, expense)
     return turn.answer
 
 
@@ -251,12 +297,36 @@ def _resume_in(
 ) -> Answer:
     if turn not in conversation.turns or turn.answer is not ended:
         raise InputError(f"{conversation.name} does not have this answer any longer. Ask again.")
-    with _answer_in(conversation, turn, request.to_resume(), before) as answer:
+    request = request.to_resume()
+    expense = _expense_in(conversation, turn, request, before)
+    with _answer_in(conversation, turn, request, expense, before) as answer:
         return answer.start()
 
 
-async def _items(
+def _expense_in(
+    conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None = None
+) -> Expense:
+    answers = [earlier.answer for earlier in conversation.before(turn)]
+    running = [answer for answer in answers if answer is not None and not answer.ended]
+    return request.expense(lambda: _messages(conversation, turn, request, before)[0], running)
+
+
+def _messages(
     conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None
+) -> tuple[list[Message], str]:
+    model = request.parameters["model"]
+    messages, note = conversation.messages_for(turn, model, request.context())
+    if before:  # the turn's text so far is among the messages
+        messages += messages_to_resume(before, request.parameters)[1:]
+    return messages, note
+
+
+async def _items(
+    conversation: Conversation,
+    turn: Turn,
+    request: _Request,
+    expense: Expense,
+    before: Accumulator | None,
 ) -> AsyncGenerator[Item]:
     """Wait until the earlier turns have ended, which the messages depend on; then send them."""
     for earlier in conversation.before(turn):
@@ -264,13 +334,10 @@ async def _items(
             yield Queued("waits for the previous turn")
             with suppress(Exception):  # a failed turn is part of the chat, too
                 await earlier.answer
-    model = request.parameters["model"]
-    messages, note = conversation.messages_for(turn, model, request.context())
+    messages, note = _messages(conversation, turn, request, before)
     request.check_model(messages)  # the images of earlier turns
     yield Asked(note)
-    if before:  # the turn's text so far is among the messages
-        messages += messages_to_resume(before, request.parameters)[1:]
-    async with aclosing(request.send(messages)) as items:
+    async with aclosing(request.send(messages, expense)) as items:
         async for item in items:
             yield item
 

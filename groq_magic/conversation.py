@@ -189,6 +189,12 @@ class Conversation:
             answer.drop(f"No longer part of {self.name}: its turn {place + 1} was asked again")
         return ended
 
+    def with_next(self, turn: Turn, system: str | None = None) -> Conversation:
+        """The chat as `add` will make it."""
+        turn.system = self.system if system is None else system
+        turns = [*self.turns[: self._place_for(turn.cell)], turn]
+        return Conversation(self.name, system=turn.system, turns=turns)
+
     def _place_for(self, cell: Cell) -> int:
         """The index of the turn that the cell asked in another run, or of the next turn."""
         for place, turn in enumerate(self.turns):

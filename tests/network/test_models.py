@@ -24,8 +24,9 @@ from groq_magic.errors import (
     IncompleteStreamError,
     InputError,
 )
+from groq_magic.limits.cost import spent
 from groq_magic.runtime import runtime
-from groq_magic.usage import learn_models, rate_limits, spent
+from groq_magic.usage import learn_models, rate_limits
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels, Model, parse_models
