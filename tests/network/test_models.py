@@ -258,7 +258,8 @@ def test_a_stopped_answer_has_no_price() -> None:
         learnt(server.base_url)
         forever.set()
     assert answer.cost is None
-    assert spent().unpriced - before.unpriced == 1
+    assert spent().bounded - before.bounded == 1
+    assert 0 < spent().more - before.more < 0.0014
 
 
 def test_the_limits_of_the_last_response() -> None:
