@@ -120,7 +120,7 @@ class GroqMagic(FlagSettings):
         given = flags.parse(line, self._namespace)
         arguments = self.settings() | given
         ceiling = ceiling_of(arguments)
-        if given.pop("resume", False):
+        if arguments.pop("resume", False):
             with ceiling:
                 answer = resume_here()
             return self._named(given.get("out"), answer), given.get("wait", self.wait)
