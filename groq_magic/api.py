@@ -9,8 +9,8 @@ from functools import lru_cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from groq_magic.limits.cost import Expense, amount, ceiling_here, longest_answer, longest_prompt
-from groq_magic.limits.planner import Planner
+from groq_magic.limits.cost import Expense, longest_prompt
+from groq_magic.limits.planner import Planner, tokens_a_minute
 from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.prompt.response_format import response_format as format_of
@@ -30,7 +30,7 @@ from groq_magic.wire.protocol import (
 
 from .accumulator import Accumulator
 from .answer import Answer
-from .conversation import Cell, Conversation, Turn, chat_named
+from .conversation import Cell, Conversation, Room, Turn, chat_named
 from .errors import InputError, MissingKeyError
 from .resuming import content_to_resume, messages_to_resume
 from .usage import learn_models, observe, settle
@@ -38,8 +38,9 @@ from .usage import learn_models, observe, settle
 if TYPE_CHECKING:
     from .keeping import Keeping
 
+_ANSWER = 8  # one part of so many is left for the answer
 _MODELS_SECONDS = 1.0  # longest wait for the server's models, before the first image is sent
-_PRICES_SECONDS = 3.0  # the same for their prices, if there is a ceiling
+_PRICES_SECONDS = 3.0  # the same for their prices, where there is a ceiling
 
 
 def stream(  # noqa: PLR0913  # most are the API's, and by keyword
@@ -110,26 +111,23 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     """
     messages = to_messages(prompt, system if chat is None else None, images)
     wire_format, parse = format_of(response_format)
-    request = _Request(
-        request_parameters(
-            model=model,
-            temperature=temperature,
-            top_p=top_p,
-            max_completion_tokens=max_completion_tokens,
-            seed=seed,
-            stop=stop,
-            reasoning_effort=reasoning_effort,
-            reasoning_format=reasoning_format,
-            response_format=wire_format,
-            service_tier=service_tier,
-            **parameters,
-        ),
-        _client(timeout, max_retries),
-        Endpoint.from_environment(base_url, needs_key=not keep),
-        parse,
-        _keeping(keep, store),
-        amount("max_cost", max_cost),
+    asked = request_parameters(
+        model=model,
+        temperature=temperature,
+        top_p=top_p,
+        max_completion_tokens=max_completion_tokens,
+        seed=seed,
+        stop=stop,
+        reasoning_effort=reasoning_effort,
+        reasoning_format=reasoning_format,
+        response_format=wire_format,
+        service_tier=service_tier,
+        **parameters,
     )
+    client = _client(timeout, max_retries)
+    endpoint = Endpoint.from_environment(base_url, needs_key=not keep)
+    expense = Expense(endpoint.base_url, asked, max_cost)
+    request = _Request(asked, client, endpoint, parse, expense, _keeping(keep, store))
     request.check_images(messages)
     if chat is None:
         answer = request.ask(messages)
@@ -152,59 +150,49 @@ class _Request(NamedTuple):
     client: Client
     endpoint: Endpoint
     parse: Callable[[str], Any]
+    expense: Expense
     keeping: Keeping | None = None
-    max_cost: float | None = None
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
-        whole = [*messages, *(messages_to_resume(before, self.parameters) if before else [])]
-        expense = self.expense(lambda: whole)
-        source = self.send(whole, expense)
+        more = messages_to_resume(before, self.parameters) if before else []
+        request = self.checked(lambda: [*messages, *more])
+        source = request.send([*messages, *more])
         resume = self.to_resume
-        answer = self.answer(source, lambda _, end: resume().ask(messages, end), before, expense)
-        return answer.start()
+        return request.answer(source, lambda _, end: resume().ask(messages, end), before).start()
 
-    def expense(
+    def checked(
         self, messages: Callable[[], Sequence[Message]], waits_for: Iterable[Answer] = ()
-    ) -> Expense:
-        """What the answer may cost; if that passes a ceiling, ask here, where one can be asked.
+    ) -> _Request:
+        """The request with an `Expense` of its own, which has asked here if it passes a ceiling.
 
-        ``waits_for`` are the answers that will be part of the messages. It is checked again when
-        the request is sent, on the loop.
+        When it is sent, perhaps from the loop, nobody can be asked. The texts of the answers that
+        it ``waits_for`` will be among the ``messages``.
         """
-        ceiling = ceiling_here(self.max_cost)
-        expense = Expense(self.endpoint.base_url, self.parameters, ceiling)
-        if ceiling.is_set:
+        expense = Expense(self.endpoint.base_url, self.parameters, self.expense.max_cost)
+        if expense.has_ceiling:
             body = request_body(messages(), self.parameters)
             if not (self.keeping and self.keeping.has(self.endpoint, body)):
-                self._check_cost(expense, body, waits_for)
-        return expense
+                with suppress(MissingKeyError):  # the answer itself says it
+                    endpoint = Endpoint.from_environment(self.endpoint.base_url)
+                    learn_models(self.client, endpoint).wait(_PRICES_SECONDS)
+                    expense.check(longest_prompt(body, (a.parameters for a in waits_for)))
+        return self._replace(expense=expense)
 
-    def _check_cost(
-        self, expense: Expense, body: Mapping[str, Any], waits_for: Iterable[Answer]
-    ) -> None:
-        with suppress(MissingKeyError):  # which the answer itself reports
-            endpoint = Endpoint.from_environment(self.endpoint.base_url)
-            learn_models(self.client, endpoint).wait(_PRICES_SECONDS)
-            missing = [longest_answer(answer.parameters) for answer in waits_for]
-            prompt = longest_prompt(body)
-            expense.check(None if None in missing else prompt + sum(filter(None, missing)))
-
-    def send(self, messages: Sequence[Message], expense: Expense) -> AsyncGenerator[Item]:
+    def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
         body = request_body(messages, self.parameters)
-        post = partial(self._post, body, expense)
         if self.keeping is None:
-            return post()
-        return self.keeping.items(self.endpoint, body, partial(self._checked, messages, post))
+            return self._post(body)
+        return self.keeping.items(self.endpoint, body, partial(self._send_checked, messages, body))
 
-    def _checked(
-        self, messages: Sequence[Message], post: Callable[[], AsyncGenerator[Item]]
+    def _send_checked(
+        self, messages: Sequence[Message], body: Mapping[str, Any]
     ) -> AsyncGenerator[Item]:
         self.check_model(messages)
-        return post()
+        return self._post(body)
 
-    def _post(self, body: Mapping[str, Any], expense: Expense) -> AsyncGenerator[Item]:
+    def _post(self, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
         planner = Planner(self.client, self.endpoint, body)
-        expense.send(planner.longest_prompt)
+        self.expense.send(planner.longest_prompt)
         return planner.items()
 
     def to_resume(self) -> _Request:
@@ -214,9 +202,9 @@ class _Request(NamedTuple):
         endpoint = Endpoint.from_environment(self.endpoint.base_url)
         return self._replace(keeping=None, endpoint=endpoint)
 
-    def observe(self, expense: Expense, answer: Answer, ended: bool) -> None:  # noqa: FBT001
+    def observe(self, answer: Answer, ended: bool) -> None:  # noqa: FBT001  # as a receiver calls it
         if ended:
-            settle(expense, answer)
+            settle(self.expense, answer)
         if not answer.kept:
             observe(self.client, self.endpoint, answer, ended)
             if ended and self.keeping:
@@ -227,10 +215,10 @@ class _Request(NamedTuple):
         source: AsyncGenerator[Item],
         resume: Callable[[Answer, Accumulator], Answer],
         before: Accumulator | None,
-        expense: Expense,
     ) -> Answer:
         asked = self.parameters
-        answer = Answer(
+        self.expense.start()
+        return Answer(
             source,
             content=content_to_resume(before, asked) if before else Accumulator(asked["model"]),
             resume=resume,
@@ -238,11 +226,9 @@ class _Request(NamedTuple):
             parse=self.parse,
             show=_show_once,
             price=partial(runtime.own(KnownModels).cost, self.endpoint.base_url),
-            observer=partial(self.observe, expense),
+            observer=self.observe,
             may_be_kept=self.keeping is not None and self.keeping.how is True,
         )
-        expense.start()
-        return answer
 
     def check_images(self, messages: Sequence[Message]) -> None:
         """Raise `InputError` for images that the model does not take."""
@@ -259,9 +245,14 @@ class _Request(NamedTuple):
             known = runtime.own(KnownModels)
             known.check_images(self.endpoint.base_url, self.parameters["model"])
 
-    def context(self) -> int | None:
-        known = runtime.own(KnownModels)
-        return known.context(self.endpoint.base_url, self.parameters["model"])
+    def room(self) -> Room:
+        """What the messages can have of the model's context and the account's minute."""
+        model, maximum = self.parameters["model"], self.parameters.get("max_completion_tokens")
+        context = runtime.own(KnownModels).context(self.endpoint.base_url, model)
+        minute = tokens_a_minute(self.endpoint, model)
+        limits = {"the model": context, f"the account's {minute or 0:,} tokens a minute": minute}
+        rooms = (Room(n - max(n / _ANSWER, maximum or 0), says) for says, n in limits.items() if n)
+        return min(rooms, default=Room())
 
 
 def _ask_in(
@@ -269,8 +260,8 @@ def _ask_in(
 ) -> Answer:
     conversation = chat if isinstance(chat, Conversation) else chat_named(chat)
     turn = Turn(prompt, cell=_running_cell())
-    expense = _expense_in(conversation.with_next(turn, system), turn, request)
-    answer = _answer_in(conversation, turn, request, expense)
+    request = _checked_in(conversation.with_next(turn, system), turn, request)
+    answer = _answer_in(conversation, turn, request)
     with answer:  # an interrupt stops it, since later turns wait for it
         dropped = conversation.add(turn, system)
         answer.start()
@@ -280,15 +271,11 @@ def _ask_in(
 
 
 def _answer_in(
-    conversation: Conversation,
-    turn: Turn,
-    request: _Request,
-    expense: Expense,
-    before: Accumulator | None = None,
+    conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None = None
 ) -> Answer:
-    source = _items(conversation, turn, request, expense, before)
+    source = _items(conversation, turn, request, before)
     resume = partial(_resume_in, conversation, turn, request)
-    turn.answer = request.answer(source, resume, before, expense)
+    turn.answer = request.answer(source, resume, before)
     return turn.answer
 
 
@@ -297,36 +284,31 @@ def _resume_in(
 ) -> Answer:
     if turn not in conversation.turns or turn.answer is not ended:
         raise InputError(f"{conversation.name} does not have this answer any longer. Ask again.")
-    request = request.to_resume()
-    expense = _expense_in(conversation, turn, request, before)
-    with _answer_in(conversation, turn, request, expense, before) as answer:
+    request = _checked_in(conversation, turn, request.to_resume(), before)
+    with _answer_in(conversation, turn, request, before) as answer:
         return answer.start()
 
 
-def _expense_in(
+def _checked_in(
     conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None = None
-) -> Expense:
+) -> _Request:
     answers = [earlier.answer for earlier in conversation.before(turn)]
     running = [answer for answer in answers if answer is not None and not answer.ended]
-    return request.expense(lambda: _messages(conversation, turn, request, before)[0], running)
+    return request.checked(lambda: _messages(conversation, turn, request, before)[0], running)
 
 
 def _messages(
     conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None
 ) -> tuple[list[Message], str]:
     model = request.parameters["model"]
-    messages, note = conversation.messages_for(turn, model, request.context())
+    messages, note = conversation.messages_for(turn, model, request.room())
     if before:  # the turn's text so far is among the messages
         messages += messages_to_resume(before, request.parameters)[1:]
     return messages, note
 
 
 async def _items(
-    conversation: Conversation,
-    turn: Turn,
-    request: _Request,
-    expense: Expense,
-    before: Accumulator | None,
+    conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None
 ) -> AsyncGenerator[Item]:
     """Wait until the earlier turns have ended, which the messages depend on; then send them."""
     for earlier in conversation.before(turn):
@@ -337,7 +319,7 @@ async def _items(
     messages, note = _messages(conversation, turn, request, before)
     request.check_model(messages)  # the images of earlier turns
     yield Asked(note)
-    async with aclosing(request.send(messages, expense)) as items:
+    async with aclosing(request.send(messages)) as items:
         async for item in items:
             yield item
 

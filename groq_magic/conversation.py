@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from math import inf
 from os import PathLike
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from groq_magic.prompt.images import MOST_CHARACTERS, encoded_size, is_ours, most_images
 from groq_magic.runtime import runtime
 from groq_magic.wire.protocol import Message, ToolCall
+from groq_magic.wire.tokens import Calibration, estimate
 
 from .answer import Answer
 from .errors import InputError, ParseError
@@ -27,9 +29,6 @@ _MARKS = {
     "failed": "[This answer broke off before its end.]",
 }
 _NOT_RUN = "[This call was not run.]"
-_BYTES_PER_TOKEN = 3  # English has more, code and other languages fewer: a careful estimate
-_TOKENS_PER_IMAGE = 2048  # https://console.groq.com/docs/vision
-_RESERVED_SHARE = 8  # one eighth of the context is for the answer
 
 
 class Cell(NamedTuple):
@@ -40,6 +39,13 @@ class Cell(NamedTuple):
 
 
 NOWHERE = Cell()
+
+
+class Room(NamedTuple):
+    """How many tokens the messages of a request can have, and what limits them."""
+
+    tokens: float = inf
+    limit: str = "the model"
 
 
 class Turn:
@@ -207,20 +213,21 @@ class Conversation:
         turns = list(self.turns)
         return turns[: turns.index(turn)] if turn in turns else []
 
-    def messages_for(
-        self, turn: Turn, model: str, context: int | None
-    ) -> tuple[list[Message], str]:
+    def messages_for(self, turn: Turn, model: str, room: Room) -> tuple[list[Message], str]:
         """The messages of the turn's request, and a note on what the turn changed in the chat.
 
-        ``context`` is the model's limit in tokens, answer included. The first turns are left
-        out if all turns would exceed it or the limits for images.
+        The first turns are left out if all turns would exceed ``room`` or the limits for images.
         """
         turns = [*self.before(turn), turn]
+        size = _size(model, _messages(turn.system, []))
+        sizes = [_size(model, one.to_messages()) - _size(model, []) for one in turns]
+        bounds = runtime.own(Calibration).bounds
         for left_out in range(len(turns)):
             messages = _messages(turn.system, turns[left_out:])
-            if _fits(messages, model, context):
+            most = bounds(model, size + sum(sizes[left_out:])).most
+            if most <= room.tokens and _images_fit(messages, model):
                 break
-        return messages, f"{turn.note}{_left_out_note(left_out)}."
+        return messages, f"{turn.note}{_left_out_note(left_out, room.limit)}."
 
     def __repr__(self) -> str:
         count = len(self.turns)
@@ -277,16 +284,13 @@ def _is_whole(call: ToolCall) -> bool:
     return False
 
 
-def _fits(messages: Sequence[Message], model: str, context: int | None) -> bool:
+def _images_fit(messages: Sequence[Message], model: str) -> bool:
     images = [url for message in messages for url in message.images]
-    if len(images) > most_images(model) or encoded_size(images) > MOST_CHARACTERS:
-        return False
-    if context is None:
-        return True
-    calls = (call for message in messages for call in message.tool_calls)
-    texts = [message.content for message in messages] + [call.arguments for call in calls]
-    tokens = sum(len(text.encode()) / _BYTES_PER_TOKEN for text in texts)
-    return tokens + len(images) * _TOKENS_PER_IMAGE <= context - context / _RESERVED_SHARE
+    return len(images) <= most_images(model) and encoded_size(images) <= MOST_CHARACTERS
+
+
+def _size(model: str, messages: Sequence[Message]) -> int:
+    return estimate({"model": model, "messages": [message.to_wire() for message in messages]})
 
 
 def _turn(**saved: Any) -> Turn:
@@ -325,6 +329,6 @@ def _note(name: str, number: int, dropped: int) -> str:
     return note
 
 
-def _left_out_note(count: int) -> str:
+def _left_out_note(count: int, limit: str) -> str:
     turns = "the first turn is" if count == 1 else f"the first {count} turns are"
-    return f"; {turns} left out, since the chat is too long for the model" if count else ""
+    return f"; {turns} left out, since the chat is too long for {limit}" if count else ""

@@ -1,10 +1,11 @@
-"""What this process has heard of its servers: rate limits and prices."""
+"""What this process has used: rate limits and costs."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import NamedTuple
 
 from groq_magic.limits.cost import Expense
 from groq_magic.runtime import runtime
@@ -13,16 +14,32 @@ from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels
 from groq_magic.wire.protocol import RateLimits
+from groq_magic.wire.refusal import Refusal
 
 from .answer import Answer
 from .errors import APIStatusError
+
+
+class Limited(NamedTuple):
+    """What a server said last of its limits for a model."""
+
+    model: str
+    limits: RateLimits
+    day_is_over: str
+    """Why nothing more can be sent today; mostly empty."""
+    at: float
+
+    @property
+    def age(self) -> float:
+        """Seconds since then."""
+        return monotonic() - self.at
 
 
 class _Usage:
     """What this process has used."""
 
     def __init__(self) -> None:
-        self.limits: dict[Endpoint, tuple[RateLimits, float]] = {}
+        self.limits: dict[tuple[Endpoint, str], Limited] = {}
         self.learning: dict[Endpoint, Job] = {}
 
     def after_fork(self) -> None:
@@ -39,8 +56,9 @@ def observe(client: Client, endpoint: Endpoint, answer: Answer, ended: bool) -> 
     without a delay of its first delta.
     """
     usage, limits = runtime.own(_Usage), answer.rate_limits
-    if limits.remaining_requests is not None or limits.remaining_tokens is not None:
-        usage.limits[endpoint] = limits, monotonic()
+    model, over = str(answer.parameters.get("model")), _day_is_over(answer.error)
+    if over or limits.remaining_requests is not None or limits.remaining_tokens is not None:
+        usage.limits[endpoint, model] = Limited(model, limits, over, monotonic())
     if not ended or answer.state == "done":  # the first call may be the last
         learn_models(client, endpoint)
 
@@ -66,7 +84,15 @@ async def _learn(client: Client, endpoint: Endpoint) -> None:
             await client.models(endpoint)
 
 
-def rate_limits(endpoint: Endpoint) -> tuple[RateLimits, float] | None:
-    """The limits in the server's last response that had any, and its age in seconds."""
-    known = runtime.own(_Usage).limits.get(endpoint)
-    return known and (known[0], monotonic() - known[1])
+def rate_limits(endpoint: Endpoint) -> list[Limited]:
+    """What the server said last of its limits, for each model."""
+    known = runtime.own(_Usage).limits
+    return [limited for (other, _), limited in known.copy().items() if other == endpoint]
+
+
+def _day_is_over(error: BaseException | None) -> str:
+    """The limit of a day that an error names; no header has that of the tokens."""
+    refusal = Refusal.parse(error.message) if isinstance(error, APIStatusError) else None
+    if refusal is None or refusal.per != "day":
+        return ""
+    return f"the {refusal.limit:,} {refusal.unit} of a day are used up"

@@ -16,6 +16,10 @@ _THOUGHT = (
     "what is asked, what is known, which of the prepared answers fits best. Take that one."
 )
 
+_TEMPLATE = 66
+_TEMPLATE_OF_MESSAGE = 4
+"""Tokens that Groq counts for gpt-oss models beside the messages' own."""
+
 
 def tokens_of(model: str, body: dict[str, Any]) -> tuple[list[tuple[str, Any]], str]:
     """The answer as pairs of field and token, and its finish_reason."""
@@ -37,9 +41,12 @@ def maximum_of(body: dict[str, Any]) -> int:
     return int(body.get("max_completion_tokens") or body.get("max_tokens") or 0)
 
 
-def prompt_tokens(body: dict[str, Any]) -> int:
-    """The tokens of the request's messages."""
-    return len(tokenised(" ".join(map(_text, body["messages"]))))
+def prompt_tokens(body: dict[str, Any], *, with_template: bool) -> int:
+    """The tokens of the request's messages, and of what some models have around them."""
+    text = len(tokenised(" ".join(map(_text, body["messages"]))))
+    if with_template and "gpt-oss" in body["model"]:
+        return text + _TEMPLATE + _TEMPLATE_OF_MESSAGE * len(body["messages"])
+    return text
 
 
 def _played(

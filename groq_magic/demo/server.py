@@ -53,7 +53,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from tornado.httpserver import HTTPServer
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
@@ -153,6 +153,7 @@ class ChatCompletions(Guarded):
     def prepare(self) -> None:
         super().prepare()
         self.seen: dict[str, Any] = {"body": None, "tokens": 0, "state": "streaming"}
+        self.prompt_tokens = 0
         self.charge: Charge | None = None
         if self._finished:
             return
@@ -162,6 +163,8 @@ class ChatCompletions(Guarded):
 
     async def post(self) -> None:
         body = self.seen["body"] = json.loads(self.request.body)
+        has_plan = self.settings["plan"] is not None
+        self.prompt_tokens = prompt_tokens(body, with_template=has_plan)
         if not self._is_admitted(body):
             return
         model = body["model"]
@@ -184,7 +187,7 @@ class ChatCompletions(Guarded):
     def _over(self, state: str) -> None:
         self.seen |= {"state": state, "ended_at": self.seen.get("ended_at", time.time())}
         if self.charge:
-            self.charge.settle(prompt_tokens(self.seen["body"]) + self.seen["tokens"])
+            self.charge.settle(self.prompt_tokens + self.seen["tokens"])
             self.seen["charged"] = self.charge.tokens
 
     def _is_admitted(self, body: dict[str, Any]) -> bool:
@@ -193,10 +196,10 @@ class ChatCompletions(Guarded):
             self._say_limits()
             return True
         account = plan.account(body["model"], self.request.headers.get("Authorization", ""))
-        asked, most = prompt_tokens(body), maximum_of(body)
-        self.seen["requested"] = asked + most
+        most = maximum_of(body)
+        self.seen["requested"] = self.prompt_tokens + most
         try:
-            self.charge = account.admit(asked, most)
+            self.charge = account.admit(self.prompt_tokens, most)
         except Refused as refused:
             self._say(account.headers)
             self._refuse_by_plan(refused)
@@ -234,6 +237,7 @@ class ChatCompletions(Guarded):
         self.finish({"error": error})
 
     async def _stream(self, model: str, body: dict[str, Any]) -> None:
+        self._connection.set_nodelay(True)  # else a token waits up to 40 ms for the last one's ACK
         self.set_header("content-type", "text/event-stream")
         self.set_header("cache-control", "no-cache")
         self.set_header("x-request-id", self._id)
@@ -250,11 +254,9 @@ class ChatCompletions(Guarded):
             await self._send([f"event: error\n{_event({'error': error})}"])
             return
         if model == "demo/cut-off":
-            assert self.request.connection is not None
-            stream = self.request.connection.stream  # type: ignore[attr-defined]
-            stream.close()
+            self._connection.close()
             return
-        usage = self._usage(body, time.monotonic() - begun)
+        usage = self._usage(time.monotonic() - begun)
         end = self._chunk({"delta": {}, "finish_reason": finish_reason}, usage=usage)
         await self._send([_event(end), "data: [DONE]\n\n"])
 
@@ -269,7 +271,7 @@ class ChatCompletions(Guarded):
             if kind != "pause":
                 message[kind] = message.get(kind, type(token)()) + token
         choice = {"message": message, "finish_reason": finish_reason}
-        self.write(self._chunk(choice, "chat.completion", usage=self._usage(body, seconds)))
+        self.write(self._chunk(choice, "chat.completion", usage=self._usage(seconds)))
         await self.flush()
 
     async def _send_paced(self, tokens: list[tuple[str, Any]], rate: float) -> None:
@@ -291,6 +293,12 @@ class ChatCompletions(Guarded):
         await self.flush()
 
     @property
+    def _connection(self) -> IOStream:
+        assert self.request.connection is not None
+        stream: IOStream = self.request.connection.stream  # type: ignore[attr-defined]
+        return stream
+
+    @property
     def _id(self) -> str:
         return f"req_demo{self.number:06}"
 
@@ -307,13 +315,12 @@ class ChatCompletions(Guarded):
             **more,
         }
 
-    def _usage(self, body: dict[str, Any], seconds: float) -> dict[str, Any]:
-        asked = prompt_tokens(body)
+    def _usage(self, seconds: float) -> dict[str, Any]:
         sent = self.seen["tokens"]
         return {
-            "prompt_tokens": asked,
+            "prompt_tokens": self.prompt_tokens,
             "completion_tokens": sent,
-            "total_tokens": asked + sent,
+            "total_tokens": self.prompt_tokens + sent,
             "completion_time": round(seconds, 6),
         }
 

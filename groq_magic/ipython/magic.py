@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import Bool, Float, Int, TraitType, Unicode
 
-from groq_magic.errors import InputError, check_threads
+from groq_magic.errors import InputError, TooLongError, check_threads
 
 from . import flags
 from .ceiling import Interrupted, ceiling_of
@@ -132,16 +132,28 @@ class GroqMagic(FlagSettings):
         )
         flags.use_built_in_tools(arguments)
         arguments["images"] = list(map(self._namespace.image, given.get("images", ())))
-        text = cell if raw else self._namespace.fill_cell(cell, arguments["images"])
+        text, sizes = (cell, {}) if raw else self._namespace.fill_cell(cell, arguments)
         flags.choose_how_to_keep(arguments, line, cell, text)
-        with ceiling:
-            answer = stream(text, **arguments)
-        return self._named(out, answer), wait
+        with ceiling, _naming_the_longest(sizes):
+            return self._named(out, stream(text, **arguments)), wait
 
     def _named(self, name: str | None, answer: Answer) -> Answer:
         if name and self.shell:
             self.shell.user_ns[name] = answer
         return answer
+
+
+@contextmanager
+def _naming_the_longest(sizes: dict[str, int]) -> Iterator[None]:
+    """Say which value makes a request too long; ``sizes`` has the characters of each."""
+    try:
+        yield
+    except TooLongError as error:
+        if not sizes:
+            raise
+        value = max(sizes, key=sizes.__getitem__)
+        said = f"{error} The longest value is {value}: {sizes[value]:,} characters."
+        raise InputError(said) from None
 
 
 @contextmanager

@@ -12,8 +12,10 @@ from IPython.core.error import UsageError
 
 from groq_magic.conversation import DEFAULT_CHAT, Conversation, chat_named
 from groq_magic.errors import GroqError, InputError
-from groq_magic.prompt.interpolation import interpolate, unspaced
+from groq_magic.limits.planner import Share
+from groq_magic.prompt.interpolation import interpolate, mark, unspaced
 from groq_magic.prompt.values import to_text
+from groq_magic.wire.endpoint import Endpoint
 
 _OWN_ERRORS = (GroqError, KeyboardInterrupt, UsageError)
 
@@ -39,14 +41,22 @@ class Namespace:
             return variables
         return {"error": _plain_traceback(self._last_error), **variables}
 
-    def fill_cell(self, cell: str, images: list[Any]) -> str:
-        """The cell with its expressions replaced; their images are appended to ``images``."""
-        filled = interpolate(cell, self.variables, self._to_text, images=len(images))
+    def fill_cell(self, cell: str, arguments: dict[str, Any]) -> tuple[str, dict[str, int]]:
+        """The cell with its expressions replaced, and the characters of each value.
+
+        The images of the values are appended to those of the arguments. A value that is larger
+        than its share of the account's minute is cut, but not in a kept question, which is the
+        same for each account.
+        """
+        share = None if _is_kept(arguments) else _share(cell, arguments)
+        images = arguments["images"]
+        to_text = partial(self._to_text_of, share) if share else self._to_text
+        filled = interpolate(cell, self.variables, to_text, images=len(images))
         images += filled.images
         for name in unspaced(cell, self.variables):
             text = f"{{{{{name}}}}} was sent unchanged. To send the value of {name}, write "
             print(f"{text}{{{{ {name} }}}} with spaces.", file=sys.stderr)
-        return filled.text
+        return filled.text, filled.sizes
 
     def fill(self, text: str, form: Callable[[str], str] = str) -> str:
         """A flag's text with its expressions replaced; ``form`` converts each value."""
@@ -73,6 +83,12 @@ class Namespace:
     def _to_text(self, value: object) -> str | bytes:
         return to_text(value, self._formats)
 
+    def _to_text_of(self, share: Share, value: object) -> str | bytes:
+        text = self._to_text(value)
+        if isinstance(text, bytes) or (over := share.excess(text)) <= 1:
+            return text
+        return to_text(value, self._formats, int(len(text) / over))
+
     def _formats(self, value: object) -> Callable[[str], Any]:
         display = self._shell.display_formatter
         bundle = _raising(display.mimebundle_formatter)(value) or {}
@@ -92,6 +108,16 @@ class Namespace:
         """Keep the error of a user's cell, for ``{{ error }}``; ignore those of `%%groq`."""
         if error is not None and not isinstance(error, _OWN_ERRORS):
             self._last_error = error
+
+
+def _is_kept(arguments: Mapping[str, Any]) -> bool:
+    return any(arguments.get(name) for name in ("keep", "fresh", "replay"))
+
+
+def _share(cell: str, arguments: Mapping[str, Any]) -> Share | None:
+    text, expressions = mark(cell)
+    endpoint = Endpoint.from_environment(arguments.get("base_url"), needs_key=False)
+    return Share.of(endpoint, arguments, text, len(expressions))
 
 
 def _raising(formatter: Any) -> Callable[[object], Any]:

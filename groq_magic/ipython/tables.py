@@ -13,10 +13,11 @@ from groq_magic.display.table import Table
 from groq_magic.errors import InputError, MissingKeyError, span
 from groq_magic.limits.cost import spent
 from groq_magic.prompt.interpolation import one_line
-from groq_magic.usage import rate_limits
+from groq_magic.usage import Limited, rate_limits
 from groq_magic.wire import DEFAULT_MODEL
 from groq_magic.wire.endpoint import Endpoint, key_source, present_url, without_secret
 from groq_magic.wire.models import Model, dollars
+from groq_magic.wire.protocol import Planned
 
 if TYPE_CHECKING:
     from groq_magic.store import Entry
@@ -42,7 +43,8 @@ def status(settings: Settings) -> Table:
         ("Key", _key(url)),
         ("Running", _running()),
         ("Chats", ", ".join(f"{c.name} ({counted(len(c.turns), 'turn')})" for c in all_chats())),
-        ("Rate limit", _rate_limit(url)),
+        ("Waiting", _waiting()),
+        *_rate_limits(url),
         ("Cost", _cost(settings.get("budget"))),
     ]
     return Table([row for row in rows if row[1]])
@@ -70,31 +72,42 @@ def _running() -> str:
     return ": ".join(filter(None, [counted(len(answers), "answer"), ", ".join(named)]))
 
 
-def _rate_limit(url: str | None) -> str:
+def _waiting() -> str:
+    """How many answers wait for room in their minute, and when they are sent."""
+    waits = [a.seconds_to_retry for a in running() if isinstance(a.waiting, Planned)]
+    if not waits:
+        return ""
+    last = f", the last in {span(max(waits))}" if len(waits) > 1 else ""
+    return f"{counted(len(waits), 'answer')}; the next is sent in {span(min(waits))}{last}"
+
+
+def _rate_limits(url: str | None) -> list[tuple[str, str]]:
     try:
         known = rate_limits(Endpoint.from_environment(url))
     except (InputError, MissingKeyError):
-        known = None
-    if known is None:
-        return ""
-    of, ago = known
+        known = []
+    return [(f"Limits of {limited.model}", _limits(limited)) for limited in known]
+
+
+def _limits(known: Limited) -> str:
+    of, ago = known.limits, known.age
     requests = (of.remaining_requests, of.limit_requests, of.reset_requests)
     tokens = (of.remaining_tokens, of.limit_tokens, of.reset_tokens)
     parts = (_left("requests per day", *requests, ago), _left("tokens per minute", *tokens, ago))
-    return "; ".join(filter(None, parts))
+    return "; ".join(filter(None, [known.day_is_over, *parts]))
 
 
 def _left(unit: str, left: int | None, limit: int | None, reset: float | None, ago: float) -> str:
     """What is left of a limit, from a response that came ``ago`` seconds before.
 
-    >>> _left("tokens per minute", 7_970, 8_000, 12.5, 2.0)
-    '7,970 of 8,000 tokens per minute (full again in 11 s)'
+    >>> _left("tokens per minute", 2_000, 8_000, 45.0, 15.0)
+    '4,000 of 8,000 tokens per minute (full again in 30 s)'
     """
     if left is None:
         return ""
     wait = 0.0 if reset is None or left == limit else reset - ago
-    if reset is not None and wait <= 0:
-        left = limit or left
+    if reset and limit:  # it refills continuously
+        left = limit - round((limit - left) * max(0.0, wait) / reset)
     text = f"{left:,} {unit}" if limit is None else f"{left:,} of {limit:,} {unit}"
     return f"{text} (full again in {span(wait)})" if wait > 0 else text
 

@@ -6,11 +6,12 @@ that these read, are in no list: they are not counted before they are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from groq_magic.errors import InputError
 from groq_magic.runtime import runtime
@@ -29,11 +30,6 @@ class Ceiling(NamedTuple):
     ask: Callable[[str], bool] = lambda _question: False
     """Asks the user."""
 
-    @property
-    def is_set(self) -> bool:
-        """Whether there is one."""
-        return self.budget is not None or self.answer is not None
-
 
 _HERE: ContextVar[Ceiling | None] = ContextVar("ceiling", default=None)
 
@@ -41,7 +37,7 @@ _HERE: ContextVar[Ceiling | None] = ContextVar("ceiling", default=None)
 @contextmanager
 def ceiling(budget: Any, answer: Any, ask: Callable[[str], bool]) -> Iterator[None]:
     """Set the ceiling for what is sent within. Raises `InputError` for what is no amount."""
-    here = Ceiling(amount("budget", budget), amount("max_cost", answer), ask)
+    here = Ceiling(_amount("budget", budget), _amount("max_cost", answer), ask)
     token = _HERE.set(here)
     try:
         yield
@@ -49,27 +45,26 @@ def ceiling(budget: Any, answer: Any, ask: Callable[[str], bool]) -> Iterator[No
         _HERE.reset(token)
 
 
-def ceiling_here(answer: float | None) -> Ceiling:
-    """The ceiling that is set where this is called, else that of the request itself."""
-    here = _HERE.get() or Ceiling()
-    return here._replace(answer=answer) if here.answer is None else here
-
-
-def amount(name: str, value: Any) -> float | None:
-    """The value, if it is None or an amount. Raises `InputError` for any other."""
+def _amount(name: str, value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (is_number and 0 <= value < inf):
         raise InputError(f"{name} must be a number of USD from 0, not {value!r}.")
     return None if value is None else float(value)
 
 
-def longest_prompt(body: Mapping[str, Any]) -> int:
-    """The most tokens of the prompt of a request's body, as estimated."""
-    return runtime.own(Calibration).bounds(body["model"], estimate(body)).most
+def longest_prompt(
+    body: Mapping[str, Any], waits_for: Iterable[Mapping[str, Any]] = ()
+) -> int | None:
+    """The most tokens of the prompt of a request's body, as estimated; None where unknown.
+
+    The answers to other requests, of which ``waits_for`` has the parameters, will be part of it.
+    """
+    tokens = [runtime.own(Calibration).bounds(body["model"], estimate(body)).most]
+    tokens += filter(None, answers := [_longest_answer(one) for one in waits_for])
+    return None if None in answers else sum(tokens)
 
 
-def longest_answer(parameters: Mapping[str, Any]) -> int | None:
-    """The most tokens of the answer to a request with these parameters; None where unknown."""
+def _longest_answer(parameters: Mapping[str, Any]) -> int | None:
     given = parameters.get("max_completion_tokens") or parameters.get("max_tokens")
     return given or runtime.own(KnownModels).longest_answer(parameters["model"])
 
@@ -82,22 +77,32 @@ class Expense:
     is_counted = False
     """Whether the server has counted its tokens."""
 
-    def __init__(self, base_url: str, parameters: Mapping[str, Any], ceiling: Ceiling) -> None:
-        self._ceiling = ceiling
+    def __init__(
+        self, base_url: str, parameters: Mapping[str, Any], max_cost: float | None
+    ) -> None:
+        self.max_cost = _amount("max_cost", max_cost)
+        self._ceiling = _HERE.get() or Ceiling()
+        if self._ceiling.answer is None:
+            self._ceiling = self._ceiling._replace(answer=self.max_cost)
         self._base_url = base_url
-        self._parameters = {name: parameters.get(name) for name in _PRICED}
-        self._has_fees = any(tool.get("type") != "function" for tool in _tools(parameters))
+        self._parameters = {name: parameters.get(name) for name in _SIZED_BY}
+        self._has_fees = _runs_tools(parameters.get("tools"))
         self._names: tuple[str, ...] = (parameters["model"],)
         self._prompt: int | None = 0
         self._usage = Usage()
         self._is_agreed = False
 
     @property
+    def has_ceiling(self) -> bool:
+        """Whether a ceiling is set for it."""
+        return self._ceiling[:2] != (None, None)
+
+    @property
     def cost(self) -> float | None:
         """USD; None where a price or a size is unknown."""
         usage = self._usage
         if self.is_running:
-            usage = Usage(self._prompt, longest_answer(self._parameters))
+            usage = Usage(self._prompt, _longest_answer(self._parameters))
         return runtime.own(KnownModels).cost(self._base_url, self._names, usage)
 
     def check(self, prompt: int | None) -> None:
@@ -106,7 +111,7 @@ class Expense:
         Raises `InputError` without a yes.
         """
         self._prompt = prompt
-        if self._is_agreed or not self._ceiling.is_set or not (excess := self._excess()):
+        if self._is_agreed or not self.has_ceiling or not (excess := self._excess()):
             return
         said, step = excess
         self._is_agreed = self._ceiling.ask(f"{said} Send it? [y/N] ")
@@ -121,17 +126,18 @@ class Expense:
     def start(self) -> None:
         """Count it from now on; nobody can be asked any longer."""
         self._ceiling = self._ceiling._replace(ask=Ceiling().ask)
-        runtime.own(_Expenses)[self] = None
+        runtime.own(_Expenses).running[self] = None
 
     def end(self, names: tuple[str, ...], usage: Usage | None, tokens: int) -> None:
         """The answer has ended, with the server's counts or so many tokens so far."""
         self._names, self.is_counted = names, usage is not None
         self._usage = usage or Usage(self._prompt, tokens)
+        runtime.own(_Expenses).ended.append(self)
         self.is_running = False
 
     def drop(self) -> None:
-        """The answer costs nothing."""
-        runtime.own(_Expenses).pop(self, None)
+        """The answer has ended and costs nothing."""
+        self.is_running = False
 
     def _excess(self) -> tuple[str, str] | None:
         """Which ceiling it passes, and what to do about it; None if it passes none."""
@@ -154,13 +160,16 @@ class Expense:
         return said, step
 
 
-class _Expenses(dict[Expense, None]):
-    """The answers of this process."""
+class _Expenses:
+    """The expenses of this process."""
+
+    def __init__(self) -> None:
+        self.ended: list[Expense] = []
+        self.after_fork()
 
     def after_fork(self) -> None:
-        """Forget those that run: only the parent has them."""
-        for expense in [expense for expense in self if expense.is_running]:
-            del self[expense]
+        """Forget those that run: only the parent has their answers."""
+        self.running: WeakKeyDictionary[Expense, None] = WeakKeyDictionary()
 
 
 class Spent(NamedTuple):
@@ -191,19 +200,21 @@ class Spent(NamedTuple):
 
 def spent(but: Expense | None = None) -> Spent:
     """The cost of all answers so far, at the prices known now; without one of them."""
-    expenses = [expense for expense in list(runtime.own(_Expenses)) if expense is not but]
-    ended = [(expense.cost, expense.is_counted) for expense in expenses if not expense.is_running]
+    expenses = runtime.own(_Expenses)
+    ended = [(expense.cost, expense.is_counted) for expense in expenses.ended[:]]
     priced = [cost for cost, is_counted in ended if is_counted and cost is not None]
     more = [cost for cost, is_counted in ended if not is_counted and cost is not None]
     unpriced = len(ended) - len(priced) - len(more)
-    running = sum(expense.cost or 0.0 for expense in expenses if expense.is_running)
-    return Spent(sum(priced), len(priced), sum(more), len(more), unpriced, running)
+    running = [expense for ref in expenses.running.keyrefs() if (expense := ref()) is not but]
+    longest = sum(expense.cost or 0.0 for expense in running if expense and expense.is_running)
+    return Spent(sum(priced), len(priced), sum(more), len(more), unpriced, longest)
 
 
-_PRICED = ("model", "max_completion_tokens", "max_tokens")
-"""The parameters that an answer's price depends on."""
+_SIZED_BY = ("model", "max_completion_tokens", "max_tokens")
+"""The parameters that an answer's longest size depends on."""
 
 
-def _tools(parameters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    tools = parameters.get("tools")
-    return [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+def _runs_tools(tools: Any) -> bool:
+    """Whether the server runs some of them."""
+    kinds = [tool.get("type") for tool in tools if isinstance(tool, dict)] if tools else []
+    return any(kind != "function" for kind in kinds)

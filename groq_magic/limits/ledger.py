@@ -28,8 +28,9 @@ T = TypeVar("T")
 Change = Callable[[Minute, float], T]
 """Reads and changes an account's minute at a time, in seconds since 1970."""
 _BUSY_SECONDS = 5.0
-_FORGOTTEN = 86_400.0  # seconds after which an account that is not used is deleted
-_TABLE = "CREATE TABLE IF NOT EXISTS minutes (account TEXT PRIMARY KEY, at REAL, minute TEXT)"
+FORGOTTEN = 3_600.0
+"""Seconds after which a limit that no response has confirmed counts as unknown."""
+_TABLE = "CREATE TABLE IF NOT EXISTS minutes (account TEXT PRIMARY KEY, heard REAL, minute TEXT)"
 
 
 def account_of(endpoint: Endpoint, model: str) -> str:
@@ -54,7 +55,12 @@ class Ledger:
 
     def submit(self, account: str, change: Change[T]) -> Future[T]:
         """The same as `change`, on a thread of its own, in the order of the calls."""
-        return self._thread.submit(self.change, account, change)
+        try:
+            return self._thread.submit(self.change, account, change)
+        except RuntimeError:  # the process ends, or it can have no more threads
+            done: Future[T] = Future()
+            done.set_result(self.change(account, change))
+            return done
 
     def change(self, account: str, change: Change[T]) -> T:
         """Call ``change`` with the account's minute and save it, in a single transaction."""
@@ -70,7 +76,8 @@ class Ledger:
             minute = _minute(db, account)
             result = change(minute, now)
             saved = json.dumps(vars(minute))
-            db.execute("INSERT OR REPLACE INTO minutes VALUES (?, ?, ?)", [account, now, saved])
+            row = [account, minute.heard or now, saved]
+            db.execute("INSERT OR REPLACE INTO minutes VALUES (?, ?, ?)", row)
             return result
 
     @contextmanager
@@ -82,7 +89,7 @@ class Ledger:
             db.execute("BEGIN IMMEDIATE")
             with db:
                 db.execute(_TABLE)
-                db.execute("DELETE FROM minutes WHERE at < ?", [time.time() - _FORGOTTEN])
+                db.execute("DELETE FROM minutes WHERE heard < ?", [time.time() - FORGOTTEN])
                 yield db
 
     def _connection(self) -> sqlite3.Connection:

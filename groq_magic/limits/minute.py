@@ -14,11 +14,12 @@ from groq_magic.wire.protocol import RateLimits
 from groq_magic.wire.refusal import Refusal
 
 _REQUESTS_A_MINUTE = 30.0
-_SMALL_ACCOUNT = 14_400  # requests a day, up to which Groq's plans have 30 a minute
+_SMALL_ACCOUNT = 14_400  # requests a day: no header says those a minute, which are 30 then
 FIRST_ANSWER = 1_000.0
 """Tokens of a long answer, until one has come."""
 _LEARNING = 1.0
 _SOON = 0.02
+_DUST = 1e-6  # of the arithmetic
 _LOST_PLACE = 10.0
 _LOST_FLIGHT = 90.0
 
@@ -57,7 +58,7 @@ class Minute:
 
     All times are in seconds since 1970. A limit is None as long as it is unknown.
 
-    >>> minute = Minute(limit=8_000, left=1_000, at=0, heard=True)
+    >>> minute = Minute(limit=8_000, left=1_000, heard=1)
     >>> minute.turn(Place("a", 0, 2_000, 0), now=0)  # 8,000 a minute are 133 a second
     7.5
     >>> minute.turn(Place("a", 0, 2_000, 0), now=7.5)
@@ -72,8 +73,8 @@ class Minute:
     """Requests a minute."""
     requests_left: float = 0.0
     at: float = 0.0
-    heard: bool = False
-    """Whether the server has responded."""
+    heard: float = 0.0
+    """When the server responded last; 0 if it has not."""
     reserves: bool = True
     """Whether it counts ``max_completion_tokens`` when an answer begins, not its tokens then."""
     answer: float = FIRST_ANSWER
@@ -91,26 +92,30 @@ class Minute:
     def turn(self, place: Place, now: float) -> float:
         """Seconds until the request may be sent; at 0 it counts as sent."""
         self._advance(now)
-        self.queue = [other for other in self.queue if other.id != place.id]
-        ahead = [other for other in self.queue if (other.asked, other.id) < (place.asked, place.id)]
+        self.leave(place.id)
         self.queue.append(place._replace(seen=now))
+        ahead = self.ahead_of(place)
         wait = self._wait(place, ahead, now)
-        if wait > 0 or ahead:
+        if wait > _DUST or ahead:
             return max(wait, _SOON)
         self.leave(place.id)
         self.flights[place.id] = Flight(place, now)
         self.requests_left -= 1
         return 0.0
 
+    def ahead_of(self, place: Place) -> list[Place]:
+        """The requests that go before it."""
+        return [other for other in self.queue if (other.asked, other.id) < (place.asked, place.id)]
+
     def respond(self, id_: str, said: RateLimits, now: float) -> None:
         """A response has begun, with what its headers say."""
         self._advance(now)
-        self.heard = True
-        if self.requests is None and (said.limit_requests or _SMALL_ACCOUNT + 1) <= _SMALL_ACCOUNT:
-            self.requests = _REQUESTS_A_MINUTE
-            self.requests_left = _REQUESTS_A_MINUTE - len(self.flights)
+        self.heard = now
         if said.limit_tokens is None or said.remaining_tokens is None:
             return
+        if self.requests is None and 0 < (said.limit_requests or 0) <= _SMALL_ACCOUNT:
+            self.requests = _REQUESTS_A_MINUTE
+            self.requests_left = _REQUESTS_A_MINUTE - len(self.flights)
         before = said.limit_tokens if self.limit is None else self.left
         self.limit, self.left = float(said.limit_tokens), float(said.remaining_tokens)
         if flight := self.flights.get(id_):
@@ -123,7 +128,7 @@ class Minute:
     def refuse(self, id_: str, refusal: Refusal, now: float) -> None:
         """The server has refused a request, which then waits again."""
         self._advance(now)
-        self.heard = True
+        self.heard = now
         self.flights.pop(id_, None)
         if (refusal.unit, refusal.per) == ("tokens", "minute"):
             self.limit = float(refusal.limit)
@@ -132,14 +137,11 @@ class Minute:
             self.requests = float(refusal.limit)
             self.requests_left = self.requests - (refusal.used or 0)
 
-    def settle(self, id_: str, used: float | None, answer: float = 0.0) -> None:
-        """An answer has ended and used so many tokens, of which ``answer`` are its own.
-
-        None stands for a request that was not answered.
-        """
+    def settle(self, id_: str, answer: float) -> None:
+        """An answer has ended with so many tokens; 0 if none came."""
         flight = self.flights.pop(id_, None)
-        if flight and used is not None:
-            self.left += (flight.charged or 0.0) - used
+        if flight and flight.charged is not None:
+            self.left += flight.charged - flight.place.prompt - answer
             self.answer = max(answer, 0.8 * self.answer)
 
     def leave(self, id_: str) -> None:

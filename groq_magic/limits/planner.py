@@ -14,19 +14,23 @@ from uuid import uuid4
 
 from groq_magic.errors import APIStatusError, TooLongError
 from groq_magic.runtime import runtime
+from groq_magic.wire import DEFAULT_MODEL
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Chunk, Item, Planned, RateLimits, Responded, Usage, Waiting
 from groq_magic.wire.refusal import Refusal
 from groq_magic.wire.tokens import Calibration, estimate
 
-from .ledger import Change, Ledger, account_of
+from .ledger import FORGOTTEN, Change, Ledger, account_of
 from .minute import FIRST_ANSWER, Minute, Place
 
 T = TypeVar("T")
 _MOST_REFUSALS = 20
-_LONGEST_NAP = 1.0  # seconds; an answer that ends early makes room
-_SMALL = 0.01
+_NAP = 0.1  # seconds; an answer that ends early makes room
+_LONGEST_NAP = 2.0
+_LARGE = 60_000  # tokens a minute
+_SMALL = 0.02  # of them
+_LEAST_SHARE = 10
 
 
 class _Limits(NamedTuple):
@@ -34,16 +38,22 @@ class _Limits(NamedTuple):
 
     tokens: float | None
     requests: float | None
+    heard: float
+    """When the server said so."""
+
+    @property
+    def are_large(self) -> bool:
+        """Whether small requests need no plan, and so no look at the file."""
+        return self.requests is None and (self.tokens is None or self.tokens >= _LARGE)
 
     def are_far_from(self, place: Place) -> bool:
-        """Whether they need no planning: then the request is sent without a look at the file."""
-        if self.tokens is None or self.requests is not None:
-            return self.requests is None
-        return place.prompt + (place.maximum or FIRST_ANSWER) <= self.tokens * _SMALL
+        """Whether the request needs no plan."""
+        hold = place.prompt + (place.maximum or FIRST_ANSWER)
+        return self.are_large and (self.tokens is None or hold <= self.tokens * _SMALL)
 
 
 class _Known(dict[str, _Limits]):
-    """What this process knows of the accounts whose server has responded."""
+    """What this process has heard last of each account."""
 
 
 def tokens_a_minute(endpoint: Endpoint, model: str) -> int | None:
@@ -52,16 +62,46 @@ def tokens_a_minute(endpoint: Endpoint, model: str) -> int | None:
     return int(limits.tokens) if limits and limits.tokens else None
 
 
+class Share(NamedTuple):
+    """What one value of a prompt can have of a minute."""
+
+    model: str
+    tokens: float
+
+    @classmethod
+    def of(
+        cls, endpoint: Endpoint, parameters: Mapping[str, Any], text: str, parts: int
+    ) -> Share | None:
+        """An equal part of what ``text`` and ``max_completion_tokens`` leave; None if unknown."""
+        model = str(parameters.get("model") or DEFAULT_MODEL)
+        if not parts or (limit := tokens_a_minute(endpoint, model)) is None:
+            return None
+        left = limit - _most(model, text) - (parameters.get("max_completion_tokens") or 0)
+        return cls(model, max(left, limit / _LEAST_SHARE) / parts)
+
+    def excess(self, text: str) -> float:
+        """How many times larger than the share a text is."""
+        return _most(self.model, text) / self.tokens
+
+
+def _most(model: str, text: str) -> int:
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    return runtime.own(Calibration).bounds(model, estimate(body)).most
+
+
 def _limits_of(account: str) -> _Limits | None:
-    known = runtime.own(_Known)
-    if account not in known:
-        runtime.own(Ledger).change(account, lambda minute, _: _know(account, minute))
-    return known.get(account)
+    known = runtime.own(_Known).get(account)
+    if known and known.are_large and time.time() - known.heard < FORGOTTEN:
+        return known
+    return runtime.own(Ledger).change(account, lambda minute, _: _know(account, minute))
 
 
-def _know(account: str, minute: Minute) -> None:
-    if minute.heard:
-        runtime.own(_Known)[account] = _Limits(minute.limit, minute.requests)
+def _know(account: str, minute: Minute) -> _Limits | None:
+    if not minute.heard:
+        return None
+    limits = _Limits(minute.limit, minute.requests, minute.heard)
+    runtime.own(_Known)[account] = limits
+    return limits
 
 
 class Planner:
@@ -75,13 +115,11 @@ class Planner:
         self._model = str(body["model"])
         self._account = account_of(endpoint, self._model)
         self._raw = estimate(body)
-        calibration = runtime.own(Calibration)
-        self._prompt = calibration.corrected(self._model, self._raw)
-        self._bounds = calibration.bounds(self._model, self._raw)
         maximum = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-        self._place = Place(uuid4().hex, time.time(), self._bounds.most, maximum)
-        self._usage: Usage | None = None
-        self._tokens: int | None = None
+        self._place = Place(uuid4().hex, time.time(), 0, maximum)
+        self._requested: int | None = None
+        self._tokens = 0
+        self._estimate()
         limits = _limits_of(self._account)
         self._is_small = limits is not None and limits.are_far_from(self._place)
         if limits:
@@ -90,7 +128,7 @@ class Planner:
     @property
     def longest_prompt(self) -> int:
         """The most tokens of the prompt, as estimated."""
-        return self._bounds.most
+        return runtime.own(Calibration).bounds(self._model, self._raw).most
 
     async def items(self) -> AsyncGenerator[Item]:
         """Yield `Planned` while the request waits, then the items of `Client.stream`.
@@ -121,50 +159,57 @@ class Planner:
     async def _turn(self) -> AsyncGenerator[Planned]:
         due = 0.0
         while True:
-            wait, limit = await wrap_future(self._change(self._ask))
+            self._estimate()
+            wait, ahead, limit = await wrap_future(self._change(self._ask))
             self._check(limit)
             if wait == 0:
                 break
-            if abs(time.time() + wait - due) > _LONGEST_NAP:
+            if abs(time.time() + wait - due) > 1:
                 due = time.time() + wait
                 yield Planned(self._need, limit, wait)
-            await asyncio.sleep(min(wait, _LONGEST_NAP))
+            await asyncio.sleep(min(wait, _NAP * (ahead + 1), _LONGEST_NAP))
         if limit is not None:
             yield Planned(self._need, limit)
+
+    def _estimate(self) -> None:
+        """Estimate the prompt's size, which a refusal may have told, with all that was learned."""
+        calibration = runtime.own(Calibration)
+        self._prompt = calibration.corrected(self._model, self._raw)
+        least, most = calibration.bounds(self._model, self._raw)
+        self._least = least
+        careful = self._requested or 2 * most - self._prompt  # a refusal costs more than a second
+        self._place = self._place._replace(prompt=careful)
 
     def _change(self, change: Change[T]) -> Future[T]:
         return runtime.own(Ledger).submit(self._account, change)
 
-    def _ask(self, minute: Minute, now: float) -> tuple[float, int | None]:
-        wait = minute.turn(self._place, now)
-        return wait, None if minute.limit is None else int(minute.limit)
+    def _ask(self, minute: Minute, now: float) -> tuple[float, int, int | None]:
+        limit = None if minute.limit is None else int(minute.limit)
+        return minute.turn(self._place, now), len(minute.ahead_of(self._place)), limit
 
     def _leave(self, minute: Minute, _now: float) -> None:
         minute.leave(self._place.id)
-        minute.settle(self._place.id, self._used, self._tokens or 0)
-        _know(self._account, minute)
+        minute.settle(self._place.id, self._tokens)
 
     def _note(self, item: Item) -> None:
         """Learn what a response says of the limits and of the prompt's size."""
         if isinstance(item, Chunk):
-            self._tokens = (self._tokens or 0) + bool(item.delta.content or item.delta.reasoning)
+            self._tokens += bool(item.delta.content or item.delta.reasoning)
             if item.usage:
                 self._note_usage(item.usage)
         elif isinstance(item, Responded):
-            self._tokens = self._tokens or 0
             self._note_limits(RateLimits.from_headers(item.headers))
 
     def _note_usage(self, usage: Usage) -> None:
-        self._usage = usage
         self._tokens = usage.completion_tokens or self._tokens
         if usage.prompt_tokens:
             runtime.own(Calibration).learn(self._model, self._raw, usage.prompt_tokens)
 
     def _note_limits(self, said: RateLimits) -> None:
-        if self._is_small and said.limit_tokens is not None:
-            known = runtime.own(_Known)
-            known[self._account] = known[self._account]._replace(tokens=said.limit_tokens)
-        elif not self._is_small:
+        if self._is_small:
+            limits = _Limits(said.limit_tokens, None, time.time())
+            runtime.own(_Known)[self._account] = limits
+        else:
             self._change(lambda minute, now: minute.respond(self._place.id, said, now))
 
     def _comes_too_early(self, item: Item) -> bool:
@@ -175,22 +220,16 @@ class Planner:
         refusal = Refusal.parse(message)
         if refusal is None:
             return False
-        self._is_small, self._tokens = False, None
+        self._is_small = False
+        if refusal.unit == "tokens" and refusal.requested:
+            self._requested = max(0, refusal.requested - int(self._place.maximum))
         self._change(lambda minute, now: minute.refuse(self._place.id, refusal, now))
         return refusal.per == "minute" and not refusal.excess
-
-    @property
-    def _used(self) -> float | None:
-        """The tokens that count against the minute; None if the server gave no answer."""
-        if self._usage and self._usage.prompt_tokens is not None:
-            cached = self._usage.cached_tokens or 0
-            return float(self._usage.prompt_tokens - cached + (self._tokens or 0))
-        return None if self._tokens is None else self._place.prompt + self._tokens
 
     @property
     def _need(self) -> int:
         return self._prompt + int(self._place.maximum)
 
     def _check(self, limit: float | None) -> None:
-        if limit is not None and self._bounds.least + self._place.maximum > limit:
+        if limit is not None and self._least + self._place.maximum > limit:
             raise TooLongError(self._model, self._prompt, int(self._place.maximum), int(limit))

@@ -31,6 +31,8 @@ class Filled(NamedTuple):
     text: str
     images: list[bytes]
     """PNG or JPEG; the text calls them ``[image 1]``, ``[image 2]`` and so on."""
+    sizes: dict[str, int]
+    """The characters of each value, by its expression."""
 
 
 def interpolate(
@@ -50,7 +52,7 @@ def interpolate(
     >>> interpolate("{{ n + 1 }} and {n}, {{n}}", {"n": 1}, str).text
     '2 and {n}, {{n}}'
     """
-    parts, pictures, end = [], [], 0
+    parts, pictures, sizes, end = [], [], {}, 0
     for expression in list(_expressions(text)):
         value = _value(expression, namespace, to_text)
         if isinstance(value, bytes):
@@ -59,8 +61,9 @@ def interpolate(
         if isinstance(value, Block):
             value = _on_own_lines(value, text[: expression.start], text[expression.end :])
         parts += [text[end : expression.start], value]
+        sizes[_in_braces(expression.source)] = len(value)
         end = expression.end
-    return Filled("".join([*parts, text[end:]]), pictures)
+    return Filled("".join([*parts, text[end:]]), pictures, sizes)
 
 
 def mark(text: str) -> tuple[str, list[str]]:

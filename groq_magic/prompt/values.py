@@ -10,7 +10,7 @@ from groq_magic.answer import Answer
 from .images import drawing, pixels
 
 LIMIT = 20_000
-"""The most characters of a value that is not a str; the text says what is cut."""
+"""Characters of a value that is not a str; the text says what is cut."""
 _CELL_LIMIT = 500
 _TEXTS = ("text/markdown", "text/latex")
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -25,33 +25,34 @@ class Block(str):
     __slots__ = ()
 
 
-def to_text(value: object, formats: Formats) -> str | bytes:
+def to_text(value: object, formats: Formats, limit: int = LIMIT) -> str | bytes:
     """A value for a prompt: text, or the bytes of an image.
 
     A str stays as it is, an `Answer` is its text once it has ended, a DataFrame a Markdown
     table. Any other value is what it displays as: Markdown, LaTeX, an image or plain text.
-    Raises what the value raises.
+    All but a str and an `Answer` are cut to ``limit`` characters. Raises what the value raises.
     """
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Answer):
         return value.result()
     if (kind := _kind_of_table(value)) is not None:
-        return _table(value.to_frame() if kind == "Series" else value)  # type: ignore[attr-defined]
+        frame: Any = value
+        return _table(frame.to_frame() if kind == "Series" else frame, limit)
     display_as = formats(value)
     for text in filter(None, map(display_as, _TEXTS)):
-        return _cut(text)
+        return _cut(text, limit)
     for image in filter(None, map(display_as, _IMAGES)):
         return pixels(image) or b""
-    return drawing(value) or _cut(display_as("text/plain"))
+    return drawing(value) or _cut(display_as("text/plain"), limit)
 
 
-def _cut(text: object) -> str:
+def _cut(text: object, limit: int) -> str:
     if not isinstance(text, str):
         raise TypeError(f"it displays as a {type(text).__name__}, not as text")
-    if len(text) <= LIMIT:
+    if len(text) <= limit:
         return text
-    return f"{text[:LIMIT]}\n(Cut: the first {LIMIT:,} of {len(text):,} characters.)"
+    return f"{text[:limit]}\n(Cut: the first {limit:,} of {len(text):,} characters.)"
 
 
 def _kind_of_table(value: object) -> str | None:
@@ -63,13 +64,13 @@ def _kind_of_table(value: object) -> str | None:
     return None
 
 
-def _table(frame: Any) -> Block:
+def _table(frame: Any, limit: int) -> Block:
     """The first rows and columns that fit, and a line that says what is cut."""
     names = _names(frame)
-    head = _that_fit(names, LIMIT // 4, between=" | ") or names[:1]
+    head = _that_fit(names, limit // 4, between=" | ") or names[:1]
     top = [_row(head), _row(["---"] * len(head))]
     rows = map(_row, _rows(frame, len(head)))
-    lines = _that_fit(rows, LIMIT - len("\n".join(top)), between="\n")
+    lines = _that_fit(rows, limit - len("\n".join(top)), between="\n")
     counts = [(len(lines), len(frame), "rows"), (len(head), len(names), "columns")]
     cuts = [f"{kept:,} of {total:,} {what}" for kept, total, what in counts if kept < total]
     note = [f"\n(Cut: the first {' and '.join(cuts)}.)"] if cuts else []

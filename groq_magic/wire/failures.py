@@ -30,6 +30,7 @@ from groq_magic.errors import (
 from .endpoint import Endpoint
 from .parsing import fields_of, in_stream_error, is_error, said_in, word
 from .protocol import Responded, parse_duration
+from .refusal import Refusal
 
 _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
@@ -128,7 +129,7 @@ def status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> API
     wire = json_object(endpoint.without_key(body))
     reason = endpoint.without_key(response.reason_phrase) or "The server gave no reason"
     said = said_in(wire) or reason
-    return status_error_class(response.status_code)(
+    error = status_error_class(response.status_code)(
         said,
         fields_of(wire),
         status_code=response.status_code,
@@ -136,6 +137,10 @@ def status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> API
         retry_after=_retry_after(response.headers, said),
         should_retry=_should_retry(response),
     )
+    if (refusal := Refusal.parse(said)) and refusal.excess:
+        by = f"by {refusal.excess:,} {refusal.unit} or more"
+        error.next_step = f"Shorten the prompt, or lower --max-tokens, {by}."
+    return error
 
 
 def responded(response: httpx.Response, endpoint: Endpoint) -> Responded:

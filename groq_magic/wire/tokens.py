@@ -1,27 +1,27 @@
 """How many tokens a prompt has, estimated before it is sent. Pure: no I/O, and no tokenizer.
 
-A text's letters, digits, signs and spaces become one byte each, of a class; how often some pairs
-of classes stand in it says how many tokens it has, for each family of models with other weights.
-The weights fit the families' tokenizers; what is added for messages and tools fits the prompt
-sizes that servers counted, ``python -m tests.bench.estimates``.
+Each character becomes one byte that says its class: a letter, a digit, a sign, a space, a script.
+How often some classes and pairs of them occur says how many tokens a text has; each family of
+models weighs them otherwise. The weights fit the families' tokenizers, and what is added for
+messages and tools fits the sizes that servers counted: ``python -m tests.bench.estimates``.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from statistics import median
 from typing import Any, NamedTuple
 
 TOKENS_PER_IMAGE = 2048  # https://console.groq.com/docs/vision
 ERROR = 0.2
-"""The relative error that 95 of 100 estimates stay below."""
-ERROR_LEARNED = 0.15
-"""The same after `Calibration` has learned from some answers of the model."""
-SLACK = 30
-"""Tokens that an estimate may be off besides: what a server adds to a short prompt varies."""
+"""95 of 100 estimates are off by less, relative to them, beside `SLACK`."""
+ERROR_LEARNED = 0.12
+"""The same, once `Calibration` has learned from a few of the model's answers."""
+SLACK = 10
+"""Tokens. What a server adds varies with the date and the effort, which short prompts feel."""
 
 
 class Text(NamedTuple):
@@ -68,7 +68,7 @@ class Text(NamedTuple):
     @classmethod
     def of(cls, text: str) -> Text:
         """Count; linear in the text's length."""
-        classes = b"n%bn" % text.encode("utf-8", "replace").translate(_CLASSES, _CONTINUATION)
+        classes = b"n" + text.encode("utf-8", "replace").translate(_CLASSES, _DROPPED)
         words = classes.translate(_WORDS)
         own, count = classes.count, words.count
         return cls(
@@ -82,7 +82,7 @@ class Text(NamedTuple):
             spaced=own(b" 0"),
             signs=own(b"."),
             runs=count(b" .") + count(b"a.") + count(b"0.") + count(b"n."),
-            lines=own(b"n"),
+            lines=own(b"n") - 1,
             closed=own(b".n"),
             blank=own(b"nn"),
             gaps=own(b"  "),
@@ -102,10 +102,17 @@ class Prompt(NamedTuple):
     """What is counted in a request's body."""
 
     text: Text
-    """Of all messages and calls together."""
+    """Of all messages, and of the calls in them."""
     schemas: Text
-    """Of the tools and the response's format, as JSON."""
+    """Of the names and values in the tools."""
+    form: Text
+    """Of the names and values in the response's format."""
+    values: int = 0
+    """How many names and values the tools have."""
     messages: int = 0
+    systems: int = 0
+    """How many of them are the system's."""
+    calls: int = 0
     tools: int = 0
     images: int = 0
 
@@ -118,14 +125,21 @@ class Prompt(NamedTuple):
         (1, 1)
         """
         messages, tools = _objects(body.get("messages")), _objects(body.get("tools"))
-        schemas = [*tools, *_objects([body.get("response_format")])]
+        values = list(_values(tools))
+        form = _values(_objects([body.get("response_format")]))
         parts = [part for message in messages for part in _objects(message.get("content"))]
+        calls = [call for message in messages for call in _objects(message.get("tool_calls"))]
+        functions = [call.get("function") for call in calls]
         return cls(
-            Text.of("\n".join(text for message in messages for text in _texts(message))),
-            Text.of("\n".join(json.dumps(schema, ensure_ascii=False) for schema in schemas)),
-            len(messages),
-            len(tools),
-            sum(part.get("type") == "image_url" for part in parts),
+            text=Text.of("\n".join([*_texts(messages), *_texts(parts), *_values(functions)])),
+            schemas=Text.of(" ".join(values)),
+            form=Text.of(" ".join(form)),
+            values=len(values),
+            messages=len(messages),
+            systems=sum(message.get("role") == "system" for message in messages),
+            calls=len(calls),
+            tools=len(tools),
+            images=sum(part.get("type") == "image_url" for part in parts),
         )
 
 
@@ -133,41 +147,52 @@ class Family(NamedTuple):
     """Models that share a tokenizer and a template."""
 
     weights: Text
-    """Tokens of each that is counted, in hundredths."""
+    """Tokens of each that is counted in a text, in hundredths."""
     opening: int
     """Tokens before the first message and after the last."""
+    system: int
+    """Tokens that the system's message has more than another; it may replace a default."""
     message: int
     """Tokens around each message."""
+    call: int
+    """Tokens around each call."""
     calling: int
     """Tokens that explain the use of tools, where there are any."""
-    schemas: float
-    """Tokens for each of the schemas' JSON."""
+    value: float
+    """Tokens around each name and value in the tools."""
+    form: float = 0.0
+    """Tokens for each of the response format's; 0 if the format only restricts the answer."""
 
     def tokens(self, prompt: Prompt) -> int:
         """About how many tokens a prompt has."""
-        schemas = self.schemas * _weighed(prompt.schemas, self.weights)
-        text = (_weighed(prompt.text, self.weights) + schemas) / 100
-        around = self.opening + self.message * prompt.messages
+        text = _weighed(prompt.text, self.weights) + _weighed(prompt.schemas, self.weights)
+        text += self.form * _weighed(prompt.form, self.weights)
+        around = self.opening + self.message * prompt.messages + self.call * prompt.calls
+        around += self.system if prompt.systems else 0
         around += self.calling if prompt.tools else 0
-        return round(text) + around + TOKENS_PER_IMAGE * prompt.images
+        images = TOKENS_PER_IMAGE * prompt.images
+        return max(1, round(text / 100 + self.value * prompt.values) + around + images)
 
 
 # fmt: off
-_O200K = Text(98, 56, 13, 132, 38, 11, 122, 98, 27, 68, 99, -68, -100, 16,
-              109, 12, 73, 10, 75, 79, 69, 50, 149)
-_LLAMA = Text(101, 56, 9, 141, 39, 9, 127, 101, 25, 68, 101, -68, -100, 16,
-              145, 14, 121, 38, 66, 78, 72, 42, 166)
-_QWEN = Text(99, 50, 10, 135, 37, 82, 72, 72, 25, 72, 103, -71, -100, 15,
-             172, 22, 98, 88, 63, 71, 80, 59, 154)
+_O200K = Text(96, 55, 26, 126, 38, 12, 123, 102, 28, 65, 101, -60, -100, 16,
+              140, 12, 15, 17, 75, 80, 70, 57, 143)
+_LLAMA = Text(100, 55, 15, 138, 39, 11, 122, 107, 25, 67, 104, -62, -100, 16,
+              169, 14, 19, 41, 66, 79, 73, 51, 162)
+_QWEN = Text(100, 52, 15, 134, 36, 84, 67, 76, 25, 72, 107, -68, -100, 14,
+              165, 21, 30, 77, 65, 68, 81, 64, 182)
 # fmt: on
 FAMILIES = {
-    "gpt-oss": Family(_O200K, opening=66, message=4, calling=40, schemas=0.5),
-    "llama-3.": Family(_LLAMA, opening=30, message=4, calling=125, schemas=1.0),
-    "llama-4": Family(_O200K, opening=5, message=4, calling=640, schemas=1.0),
-    "llama": Family(_LLAMA, opening=6, message=4, calling=125, schemas=1.0),
-    "qwen": Family(_QWEN, opening=5, message=4, calling=140, schemas=1.0),
-    "kimi": Family(_O200K, opening=5, message=4, calling=20, schemas=1.0),
-    "": Family(_LLAMA, opening=5, message=4, calling=100, schemas=1.0),
+    "gpt-oss": Family(_O200K, 66, -2, 5, 12, 33, -0.4, 2.3),
+    "llama-4": Family(_O200K, 5, 0, 5, 20, 650, 1.0),
+    "distill-llama": Family(_LLAMA, 1, 0, 2, 20, 80, 1.0),
+    "llama-3": Family(_LLAMA, 30, -5, 5, 7, 120, 1.5),
+    "llama": Family(_LLAMA, 20, -5, 5, 7, 70, 1.0),
+    "qwen3.": Family(_QWEN, 5, 0, 5, 40, 200, 2.0),
+    "qwen": Family(_QWEN, 3, 0, 5, 16, 80, 2.0),
+    "kimi": Family(_O200K, 20, -19, 5, 20, 14, 2.0),
+    "gpt-": Family(_O200K, 3, 0, 4, 5, 10, -0.1, 0.9),
+    "": Family(_LLAMA, 3, 0, 4, 12, 100, 2.0),
 }
 """By a part of the model's name; the first that fits."""
 
@@ -181,10 +206,11 @@ def family_of(model: object) -> Family:
 def estimate(body: Mapping[str, Any]) -> int:
     """About how many tokens the prompt of a request's body has, by its model.
 
-    95 of 100 estimates are off by at most `ERROR` of the prompt and `SLACK` tokens.
+    `Calibration.bounds` says how far it may be off: most with models of an unknown family, and
+    in languages other than English that are written in Latin letters.
 
     >>> estimate({"model": "openai/gpt-oss-20b", "messages": [{"content": "Say hello."}]})
-    75
+    74
     """
     return family_of(body.get("model")).tokens(Prompt.of(body))
 
@@ -197,58 +223,56 @@ class Bounds(NamedTuple):
 
 
 class Calibration:
-    """What a process learns from the answers: how far estimates are off, by model.
+    """What a process has learned from its answers: how far estimates are off, by model.
 
     >>> calibration = Calibration()
-    >>> for _ in range(5):
+    >>> for _ in range(3):
     ...     calibration.learn("m", 1_000, prompt_tokens=1_100)
     >>> calibration.corrected("m", 2_000)
     2200
+    >>> calibration.bounds("m", 2_000)
+    Bounds(least=1926, most=2474)
     """
 
     def __init__(self) -> None:
         self._seen: defaultdict[str, deque[tuple[int, float]]] = defaultdict(_recent)
 
     def learn(self, model: str, estimated: int, prompt_tokens: int) -> None:
-        """Remember what the server counted for a prompt that `estimate` said to have so many."""
+        """Note what the server counted for a prompt of so many tokens by `estimate`."""
         if estimated > 0 and prompt_tokens > 0:
             ratio = min(max(prompt_tokens / estimated, 1 / _MOST_OFF), _MOST_OFF)
             self._seen[model].append((estimated, ratio))
 
     def corrected(self, model: str, estimated: int) -> int:
-        """An estimate, corrected as the model's prompts of about its size were off.
+        """An estimate, corrected as those of about its size were off.
 
-        The median, of them and of no correction: a single odd answer changes little.
+        By the median, with one more that was right: a single odd answer changes little.
         """
-        seen = sorted(self._near(model, estimated))
-        return round(estimated * median([1.0, *seen]))
+        return round(estimated * median([1.0, *self._near(model, estimated)]))
 
     def bounds(self, model: str, estimated: int) -> Bounds:
-        """Between which the tokens are that the server will count."""
-        error = ERROR_LEARNED if len(self._near(model, estimated)) >= 3 else ERROR
-        middle = self.corrected(model, estimated)
-        return Bounds(
-            max(0, math.floor(middle * (1 - error)) - SLACK),
-            math.ceil(middle * (1 + error)) + SLACK,
-        )
+        """Between which the server's count will be, by what was learned so far."""
+        has_learned = len(self._near(model, estimated)) >= _FEW
+        error, middle = ERROR_LEARNED if has_learned else ERROR, self.corrected(model, estimated)
+        least = max(0, round(middle * (1 - error)) - SLACK)
+        return Bounds(least, round(middle * (1 + error)) + SLACK)
 
-    def _near(self, model: str, estimated: int) -> Sequence[float]:
-        """The ratios of the few prompts that are nearest in size."""
+    def _near(self, model: str, estimated: int) -> list[float]:
+        """The ratios of the prompts that are nearest in size."""
         size = math.log(max(1, estimated))
-        seen = sorted(self._seen.get(model, ()), key=lambda pair: abs(math.log(pair[0]) - size))
+        seen = sorted(self._seen.get(model, ()), key=lambda each: abs(math.log(each[0]) - size))
         return [ratio for _, ratio in seen[:_NEAREST]]
 
 
-_NEAREST = 5
-_MOST_OFF = 2.0
-"""No estimate is corrected by more than this factor."""
+_FEW, _NEAREST = 3, 5
+_MOST_OFF = 2.0  # an answer that is off by more says nothing about others
 
 
 def _recent() -> deque[tuple[int, float]]:
     return deque(maxlen=50)
 
 
-def _weighed(text: Text, weights: Text) -> int:
+def _weighed(text: Text, weights: Text) -> float:
     return sum(count * weight for count, weight in zip(text, weights, strict=True))
 
 
@@ -257,15 +281,22 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
     return [each for each in values if isinstance(each, Mapping)]
 
 
-def _texts(message: Mapping[str, Any]) -> Iterator[str]:
-    """The texts of a message: its content's, and the names and arguments of its calls."""
-    content = message.get("content")
-    yield content if isinstance(content, str) else ""
-    yield from (str(part.get("text") or "") for part in _objects(content))
-    for call in _objects(message.get("tool_calls")):
-        function = call.get("function")
-        if isinstance(function, Mapping):
-            yield f"{function.get('name')} {function.get('arguments')}"
+def _texts(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The texts of messages and of their parts."""
+    for each in objects:
+        yield from (text for text in map(each.get, ("content", "text")) if isinstance(text, str))
+
+
+def _values(value: Any) -> Iterator[str]:
+    """All names and values in an object of JSON."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield str(name)
+            yield from _values(each)
+    elif isinstance(value, list | tuple):
+        yield from chain.from_iterable(map(_values, value))
+    else:
+        yield str(value)
 
 
 def _classes() -> bytes:
@@ -274,7 +305,7 @@ def _classes() -> bytes:
     classes[:128] = b"." * 128
     classes[:32] = b"o" * 32
     of_bytes = {
-        " ": b" \t", "n": b"\n\r", "0": b"0123456789",
+        " ": b" \t", "n": b"\n", "0": b"0123456789",
         "a": range(0x61, 0x7B), "A": range(0x41, 0x5B), "l": [*range(0xC3, 0xCB), 0xE1],
         "r": range(0xCB, 0xD4), "h": range(0xD4, 0xE0), "i": [0xE0], "s": [0xC2, 0xE2],
         "k": [0xE3], "c": range(0xE4, 0xEA), "g": range(0xEA, 0xEE),
@@ -286,5 +317,5 @@ def _classes() -> bytes:
 
 
 _CLASSES = _classes()
-_CONTINUATION = bytes(range(0x80, 0xC0))
+_DROPPED = b"\r" + bytes(range(0x80, 0xC0))  # a character is its first byte
 _WORDS = bytes(97 if each in b"aAlrhi" else each if each in b".0n" else 32 for each in range(256))

@@ -265,12 +265,11 @@ def test_a_stopped_answer_has_no_price() -> None:
 def test_the_limits_of_the_last_response() -> None:
     with peer(serving(listed()), models=True) as server:
         stream("Hello", model="m", base_url=server.base_url).wait(30)
-    assert rate_limits(Endpoint("http://127.0.0.1:1/openai/v1")) is None
-    known = rate_limits(Endpoint(server.base_url))
-    assert known is not None
-    limits, ago = known
-    assert (limits.remaining_tokens, limits.limit_tokens) == (7970, 8000)
-    assert ago >= 0
+    assert rate_limits(Endpoint("http://127.0.0.1:1/openai/v1")) == []
+    (known,) = rate_limits(Endpoint(server.base_url))
+    assert (known.limits.remaining_tokens, known.limits.limit_tokens) == (7970, 8000)
+    assert (known.model, known.day_is_over) == ("m", "")
+    assert known.age >= 0
 
 
 def test_the_demo_answers_have_a_price(demo: Demo) -> None:

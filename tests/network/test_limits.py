@@ -1,0 +1,256 @@
+"""Answers under an account's limits: sent when their minute has room, or refused unsent."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from groq_magic import Conversation, Message, RateLimitError, TooLongError, Turn, stream
+from groq_magic.answer import Answer
+from groq_magic.display.status import line_of
+from groq_magic.limits.ledger import Ledger, account_of
+from groq_magic.limits.minute import Minute, Place
+from groq_magic.limits.planner import Share, tokens_a_minute
+from groq_magic.wire.endpoint import Endpoint
+from tests.support.demo import Demo, running_demo
+from tests.support.peer import DONE, Connection, delta, finish, peer, refusal
+from tests.support.waiting import until
+
+PROMPT = "Three names for a cat"
+MOST = 3_000  # of a minute of 6,000: no second one fits beside it
+
+
+@pytest.fixture
+def small() -> Iterator[Demo]:
+    """A server that is quick and allows 6,000 tokens a minute, which it has said."""
+    with running_demo(2_000, "--plan", "6000,600") as demo:
+        stream(PROMPT, base_url=demo.base_url).result(30)
+        until(lambda: tokens_a_minute(Endpoint(demo.base_url), "openai/gpt-oss-120b"))
+        yield demo
+
+
+def refused(demo: Demo) -> list[dict[str, Any]]:
+    return [seen for seen in demo.seen() if seen["status"] != 200]
+
+
+def test_answers_at_once_share_the_minute_in_the_order_asked(small: Demo) -> None:
+    answers = [
+        stream(f"{PROMPT} {n}", max_completion_tokens=MOST, base_url=small.base_url)
+        for n in range(8)
+    ]
+    assert all("cat" in answer.result(60) for answer in answers)
+    asked = [seen["body"]["messages"][0]["content"] for seen in small.seen()[1:]]
+    assert asked == [f"{PROMPT} {n}" for n in range(8)]
+    assert refused(small) == []
+
+
+ASK = """
+import sys
+from groq_magic import stream
+answers = [stream(f"Three names for a cat {n}", max_completion_tokens=3000, base_url=sys.argv[1])
+    for n in range(4)]
+print(*(answer.result(60)[:5] for answer in answers))
+"""
+
+
+def test_processes_share_the_minute(small: Demo) -> None:
+    command = [sys.executable, "-c", ASK, small.base_url]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == ["Three Three Three Three\n"] * 2
+    assert len(small.seen()) == 9
+    assert refused(small) == []
+
+
+def waiting(small: Demo) -> tuple[Answer, Answer]:
+    """An answer that has the minute, and one that waits for it."""
+    first = stream(PROMPT, model="demo/slow", max_completion_tokens=MOST, base_url=small.base_url)
+    small.until("streaming")
+    second = stream(
+        "Later", model="demo/slow", max_completion_tokens=5_000, base_url=small.base_url
+    )
+    until(lambda: second.state == "waiting")
+    return first, second
+
+
+def test_a_request_that_waits_says_when_it_is_sent(small: Demo) -> None:
+    first, second = waiting(small)
+    first.stop()
+    assert second.waiting is not None
+    assert 0 < second.seconds_to_retry <= 60
+    assert line_of(second).startswith("sends in ")
+    assert "of 6,000 tokens this minute" in line_of(second)
+    second.stop()
+
+
+def test_a_stop_ends_the_wait_and_lets_the_next_go(small: Demo) -> None:
+    first, second = waiting(small)
+    third = stream("Names", model="demo/slow", max_completion_tokens=2_000, base_url=small.base_url)
+    until(lambda: third.state == "waiting")
+    before = len(small.seen())
+    second.stop()
+    first.stop()
+    assert "cat" not in second.result(30)
+    until(lambda: third.state == "streaming")
+    third.stop()
+    assert len(small.seen()) == before + 1
+
+
+def test_what_fits_into_no_minute_is_not_sent(small: Demo) -> None:
+    before = len(small.seen())
+    with pytest.raises(TooLongError, match=r"about [\d,]+ tokens; .* has 6,000 a minute here\. Sh"):
+        stream("word " * 9_000, base_url=small.base_url)
+    with pytest.raises(
+        TooLongError, match=r"by --max-tokens.* or lower --max-tokens by 1,"
+    ) as error:
+        stream(PROMPT, max_completion_tokens=7_000, base_url=small.base_url)
+    assert error.value.limit == 6_000
+    assert len(small.seen()) == before
+
+
+def test_a_chat_keeps_the_turns_that_fit_into_the_minute(small: Demo) -> None:
+    turns = [Turn(Message("user", f"{n} " + "word " * 900), text="Yes.") for n in range(8)]
+    answer = stream(PROMPT, chat=Conversation(turns=turns), base_url=small.base_url)
+    answer.result(60)
+    assert "left out, since the chat is too long for the account's 6,000 tokens a" in answer.note
+    sent = small.seen()[-1]["body"]["messages"]
+    assert sent[-1]["content"] == PROMPT
+    assert 1 < len(sent) < 15
+    assert refused(small) == []
+
+
+def test_the_turn_that_fits_into_no_minute_fails_unsent(small: Demo) -> None:
+    before = len(small.seen())
+    answer = stream("word " * 9_000, chat=Conversation(), base_url=small.base_url)
+    assert answer.wait(30)
+    assert type(answer.error) is TooLongError
+    assert len(small.seen()) == before
+
+
+def test_a_value_has_a_share_of_what_the_rest_of_the_prompt_leaves(small: Demo) -> None:
+    share = Share.of(Endpoint(small.base_url), {"max_completion_tokens": 1_000}, "What is it?", 2)
+    assert share is not None
+    assert 2_000 < share.tokens < 2_500
+    assert share.excess("word " * 100) < 1 < share.excess("word " * 5_000)
+    assert Share.of(Endpoint("http://127.0.0.1:9/v1"), {}, "", 1) is None
+
+
+def test_limits_that_are_halved_are_followed(small: Demo) -> None:
+    small.change_plan("3000,600")
+    stream(PROMPT, base_url=small.base_url).result(30)
+    until(lambda: tokens_a_minute(Endpoint(small.base_url), "openai/gpt-oss-120b") == 3_000)
+    with pytest.raises(TooLongError, match="has 3,000 a minute here"):
+        stream(PROMPT, max_completion_tokens=MOST, base_url=small.base_url)
+
+
+REACHED = (
+    "Rate limit reached for model `m` in organization `o` on tokens per minute (TPM): "
+    "Limit 600000, Used 600000, Requested 2000. Please try again in 200ms."
+)
+
+
+def early(connection: Connection) -> None:
+    refusal("429 Slow", json.dumps({"error": {"message": REACHED}}).encode())(connection)
+
+
+def hello(connection: Connection) -> None:
+    connection.respond(delta("Hi") + finish() + DONE)
+
+
+def test_a_minute_that_another_client_uses_up_is_waited_for() -> None:
+    """More often than requests are sent again otherwise."""
+    with peer(*[early] * 5, hello) as server:
+        assert stream("Hello", base_url=server.base_url).result(30) == "Hi"
+        assert len(server.connections) == 6
+
+
+def test_without_retries_a_minute_that_is_used_up_is_an_error() -> None:
+    with peer(early) as server:
+        answer = stream("Hello", base_url=server.base_url, max_retries=0)
+        assert answer.wait(30)
+    assert isinstance(answer.error, RateLimitError)
+
+
+def test_a_server_that_refuses_for_ever_is_not_asked_for_ever() -> None:
+    with peer(early) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        assert answer.wait(60)
+        assert 20 < len(server.connections) < 30
+    assert isinstance(answer.error, RateLimitError)
+
+
+def test_another_client_beside(small: Demo) -> None:
+    done = threading.Event()
+
+    def use_up() -> None:
+        body = {
+            "model": "m",
+            "stream": True,
+            "messages": [{"role": "user", "content": "word " * 900}],
+        }
+        while not done.is_set():
+            httpx.post(f"{small.base_url}/chat/completions", json={**body, "max_tokens": 500})
+
+    other = threading.Thread(target=use_up)
+    other.start()
+    options: dict[str, Any] = {"model": "m", "base_url": small.base_url}
+    answers = [stream(f"{PROMPT} {n}", **options, max_completion_tokens=400) for n in range(5)]
+    try:
+        assert all("cat" in answer.result(90) for answer in answers)
+    finally:
+        done.set()
+        other.join()
+
+
+def test_a_server_without_limits_needs_no_plan(demo: Demo) -> None:
+    stream(PROMPT).result(30)
+    answer = stream("word " * 50_000)
+    assert answer.wait(60)
+    assert answer.state == "done"
+    assert answer.planned is None
+
+
+def test_the_file_holds_no_key_no_server_and_no_prompt() -> None:
+    key, endpoint = (
+        "gsk_0123456789abcdef",
+        Endpoint("https://example.org/v1", "gsk_0123456789abcdef"),
+    )
+    Ledger().change(account_of(endpoint, "m/x"), lambda minute, now: minute.turn(PLACE, now))
+    path = Path(os.environ["XDG_CACHE_HOME"], "groq_magic", "limits.db")
+    data = path.read_bytes()
+    for secret in (key, "example.org", "m/x"):
+        assert secret.encode() not in data
+    assert path.parent.stat().st_mode & 0o77 == 0
+
+
+PLACE = Place("a", 0.0, 100, 0)
+
+
+def note(minute: Minute, _now: float) -> float:
+    minute.answer += 1
+    return minute.answer
+
+
+@pytest.mark.parametrize("fault", ["no folder", "no database", "no minute"])
+def test_a_file_that_cannot_be_used(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if fault == "no folder":
+        (tmp_path / "groq_magic").write_text("a file")
+    elif fault == "no database":
+        (tmp_path / "groq_magic").mkdir()
+        (tmp_path / "groq_magic" / "limits.db").write_bytes(b"no database" * 1_000)
+    else:
+        Ledger().change("a", lambda minute, _: vars(minute).update(of_a_later_version=1))
+    ledger = Ledger()
+    assert ledger.change("a", note) == 1_001
+    assert ledger.change("a", note) == 1_002

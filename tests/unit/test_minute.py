@@ -1,0 +1,242 @@
+"""The minute of an account, against the demo server's limiter and the real figures of Groq's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groq_magic.demo.plan import Account, Charge, Limits
+from groq_magic.limits.minute import Minute, Place
+from groq_magic.wire.protocol import RateLimits
+from groq_magic.wire.refusal import Refusal
+
+FREE = Limits(8_000, 30, 1_000, 200_000)
+TICK = 0.25
+
+
+def said(limit: int = 8_000, left: int = 8_000, requests: int = 500_000) -> RateLimits:
+    return RateLimits(requests, requests, 0.0, limit, left, 0.0)
+
+
+def known(left: float = 8_000, **fields: float) -> Minute:
+    return Minute(limit=8_000, left=left, heard=1, **fields)  # type: ignore[arg-type]
+
+
+class Request(NamedTuple):
+    asked: float
+    prompt: int
+    maximum: int
+    answer: int
+    seconds: float
+
+    def place(self, name: str) -> Place:
+        return Place(name, self.asked, self.prompt, self.maximum)
+
+
+class Run:
+    """Requests that wait for their turn, and a limiter that must admit each of them."""
+
+    def __init__(self, requests: list[Request], *, reserves: bool) -> None:
+        self.now = 0.0
+        self.account = Account("m", FREE, lambda: self.now, reserves=reserves)
+        self.minute = Minute()
+        self.waiting = {str(number): one for number, one in enumerate(requests)}
+        self.sent: list[str] = []
+        self._ends: list[tuple[float, str, Request, Charge]] = []
+
+    def until_all_are_sent(self) -> Run:
+        for number in count():
+            self.now = number * TICK
+            if not self.waiting:
+                return self
+            assert self.now < 3_600
+            self._end()
+            self._send()
+        return self
+
+    def _send(self) -> None:
+        for name, one in sorted(self.waiting.items(), key=lambda item: (item[1].asked, item[0])):
+            if one.asked <= self.now and self.minute.turn(one.place(name), self.now) == 0:
+                charge = self.account.admit(one.prompt, one.maximum)  # raises where it refuses
+                headers = RateLimits.from_headers(self.account.headers)
+                self.minute.respond(name, headers, self.now)
+                self._ends.append((self.now + one.seconds, name, self.waiting.pop(name), charge))
+                self.sent.append(name)
+
+    def _end(self) -> None:
+        for end in [end for end in self._ends if end[0] <= self.now]:
+            self._ends.remove(end)
+            _, name, one, charge = end
+            charge.settle(one.prompt + one.answer)
+            self.minute.settle(name, one.answer)
+        self.minute = Minute.from_dict(json.loads(json.dumps(vars(self.minute))))
+
+
+def requests(longest_answer: int = 900) -> st.SearchStrategy[list[Request]]:
+    maxima = st.sampled_from([0, 0, 200, 1_000, 3_000])
+    one = st.builds(
+        lambda asked, prompt, maximum, answer, seconds: Request(
+            asked, prompt, maximum, min(answer, maximum or answer), seconds
+        ),
+        st.floats(0, 100),
+        st.integers(10, 4_500),
+        maxima,
+        st.integers(1, longest_answer),
+        st.floats(0.1, 20),
+    )
+    return st.lists(one, min_size=1, max_size=60)
+
+
+@pytest.mark.parametrize("reserves", [True, False], ids=["reserves", "prompt alone"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_nothing_is_refused_and_the_order_is_kept(data: st.DataObject, *, reserves: bool) -> None:
+    """Whether the limiter charges the maximum at the start or not."""
+    given_requests = data.draw(requests())
+    run = Run(given_requests, reserves=reserves).until_all_are_sent()
+    asked = sorted(range(len(given_requests)), key=lambda n: (given_requests[n].asked, str(n)))
+    assert run.sent == [str(number) for number in asked]
+
+
+@pytest.mark.parametrize("maximum", [0, 300])
+def test_the_minute_is_used(maximum: int) -> None:
+    """All that the limiter offers but for a small rest, until the last request is sent."""
+    many = [Request(0, 700 + 10 * (n % 7), maximum, 250, 0.5) for n in range(100)]
+    run = Run(many, reserves=True).until_all_are_sent()
+    used = sum(one.prompt + one.answer for one in many)
+    assert used >= 0.95 * (8_000 + run.now * 8_000 / 60)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "requested", "seconds"),
+    [(8_000, 7_297, 974, 2.0325), (6_000, 4_093, 3_531, 16.24), (15_000, 11_972, 4_351, 5.289)],
+)
+def test_a_refusal_says_when_there_is_room(
+    limit: int, used: int, requested: int, seconds: float
+) -> None:
+    """The seconds are those of real refusals."""
+    minute, place = Minute(), Place("a", 0, requested, 0)
+    assert minute.turn(place, 100.0) == 0
+    minute.refuse("a", Refusal("tokens", "minute", limit, used, requested), 100.0)
+    wait = minute.turn(place, 100.0)
+    assert wait == pytest.approx(seconds, rel=1e-3)
+    assert minute.turn(place, 100.0 + wait) == 0
+
+
+def test_requests_a_minute_are_learned_from_a_refusal() -> None:
+    minute = known()
+    minute.refuse("a", Refusal("requests", "minute", 30, 30, 1), 100.0)
+    assert minute.turn(Place("a", 0, 10, 0), 100.0) == pytest.approx(2)
+    assert minute.turn(Place("a", 0, 10, 0), 102.0) == 0
+
+
+def test_a_small_account_has_thirty_requests_a_minute() -> None:
+    minute = Minute()
+    assert minute.turn(Place("first", 0, 10, 5), 0.0) == 0
+    minute.respond("first", said(requests=1_000, left=7_985), 0.0)
+    turns = [minute.turn(Place(f"{n:02}", n, 10, 5), 0.0) for n in range(30)]
+    assert turns == [0.0] * 29 + [pytest.approx(2)]
+
+
+def test_of_several_the_first_goes_first_even_if_a_later_one_has_room() -> None:
+    minute = known(left=1_000)
+    assert minute.turn(Place("large", 1, 3_000, 0), 0.0) == pytest.approx(15)
+    assert minute.turn(Place("small", 2, 10, 0), 0.0) > 15
+    assert minute.turn(Place("earlier", 0, 10, 0), 0.0) == 0
+
+
+def test_a_request_that_is_stopped_makes_room() -> None:
+    minute = known(left=1_000)
+    assert minute.turn(Place("large", 1, 8_000, 0), 0.0) > 50
+    assert minute.turn(Place("next", 2, 800, 0), 0.0) > 50
+    minute.leave("large")
+    assert minute.turn(Place("next", 2, 800, 0), 0.0) == 0
+
+
+def test_what_was_reserved_and_not_written_comes_back() -> None:
+    minute = known()
+    assert minute.turn(Place("a", 0, 1_000, 6_000), 0.0) == 0
+    minute.respond("a", said(left=1_000), 0.0)
+    assert minute.turn(Place("b", 1, 1_500, 0), 0.0) > 0
+    minute.settle("a", 100)
+    assert minute.turn(Place("b", 1, 1_500, 0), 0.0) == 0
+
+
+def test_a_process_that_has_ended_keeps_no_place() -> None:
+    minute = known(left=0)
+    assert minute.turn(Place("lost", 0, 8_000, 0), 0.0) == pytest.approx(60)
+    later: Iterator[float] = (minute.turn(Place("b", 1, 100, 0), now) for now in (1.0, 9.0, 10.5))
+    first, second, third = later
+    assert first > second > 50
+    assert third == 0
+
+
+def test_a_request_of_a_process_that_has_ended_is_forgotten() -> None:
+    minute = known()
+    assert minute.turn(Place("lost", 0, 100, 7_900), 0.0) == 0
+    assert minute.turn(Place("b", 1, 8_000, 0), 61.0) > 0
+    assert minute.turn(Place("b", 1, 8_000, 0), 151.0) == 0
+
+
+def test_the_first_request_is_sent_and_the_next_wait_a_moment_for_its_response() -> None:
+    minute = Minute()
+    assert minute.turn(Place("a", 0, 100_000, 0), 10.0) == 0
+    assert minute.turn(Place("b", 1, 100, 0), 10.0) > 0
+    minute.respond("a", RateLimits(), 10.5)  # of a server without limits
+    assert minute.turn(Place("b", 1, 100_000, 0), 10.5) == 0
+    silent = Minute()
+    assert silent.turn(Place("a", 0, 100, 0), 10.0) == 0
+    assert silent.turn(Place("b", 1, 100, 0), 11.5) == 0
+
+
+def test_other_limits_are_followed_at_once() -> None:
+    minute = known()
+    assert minute.turn(Place("a", 0, 100, 0), 0.0) == 0
+    minute.respond("a", said(limit=4_000, left=400), 0.0)
+    assert minute.turn(Place("b", 1, 500, 0), 0.0) == pytest.approx(
+        (500 + 1_000 - 400) / 4_000 * 60
+    )
+
+
+_TOO_LARGE = "Request too large for model `qwen/qwen3.8-27b` in organization `o` on"
+_REACHED = "Rate limit reached for model `m` in organization `o` service tier `on_demand` on"
+
+
+@pytest.mark.parametrize(
+    ("message", "refusal"),
+    [
+        (
+            f"{_TOO_LARGE} tokens per minute (TPM): Limit 8000, Requested 8894, please reduce",
+            Refusal("tokens", "minute", 8_000, None, 8_894),
+        ),
+        (
+            f"{_REACHED} tokens per minute (TPM): Limit 7000, Used 0, Requested ~12903. Please",
+            Refusal("tokens", "minute", 7_000, 0, 12_903),
+        ),
+        (
+            f"{_REACHED} requests per minute (RPM): Limit 30, Used 30, Requested 1. Please",
+            Refusal("requests", "minute", 30, 30, 1),
+        ),
+        (
+            f"{_REACHED} tokens per day (TPD): Limit 200000, Used 197494, Requested 4035. Please",
+            Refusal("tokens", "day", 200_000, 197_494, 4_035),
+        ),
+        (
+            f"{_REACHED} tokens per min (TPM): Limit 200000, Used 162960, Requested 42288. Try",
+            Refusal("tokens", "minute", 200_000, 162_960, 42_288),
+        ),
+        ("Request too large (OTPM): Limit 1000, Requested 2512", None),
+        ("Rate limit reached: demo/rate-limit", None),
+        ("tokens per minute (TPM): Limit 0, Used 0, Requested 1", None),
+        ("", None),
+    ],
+)
+def test_the_words_of_refusals(message: str, refusal: Refusal | None) -> None:
+    """As servers sent them: https://github.com/continuedev/continue/issues/10920 and others."""
+    assert Refusal.parse(message) == refusal
