@@ -88,16 +88,17 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     https://console.groq.com/docs/structured-outputs).
 
     ``base_url`` overrides ``GROQ_BASE_URL``. ``timeout`` is the server's longest silence, in
-    seconds. A request that fails temporarily is sent again up to ``max_retries`` times. With
-    ``display`` the running cell shows the answer live.
+    seconds. A request that fails temporarily is sent again up to ``max_retries`` times. One that
+    may cost more USD than ``max_cost``, by the server's list of prices and without the fees of
+    its tools, is not sent. With ``display`` the running cell shows the answer live.
 
     With ``keep`` an answer that ends as "done" is kept in the file ``store``, with its prompt.
     The same request (server, model, parameters, all messages) then gets it at once, without a
     key or a network; `Answer.kept` says from when it is. "fresh" asks anew and replaces the
     kept answer; "replay" types it out as fast as it came.
 
-    Raises `InputError` for an invalid argument and `MissingKeyError` without a key; then
-    nothing is sent. If the server or the network fails, nothing is raised here: the answer's
+    Raises `InputError` for an invalid argument or above ``max_cost``, and `MissingKeyError`
+    without a key; then nothing is sent. If the server or the network fails, nothing is raised here: the answer's
     ``state`` becomes "failed" and its ``error`` says why. With ``keep`` the same holds for a
     missing key, since a kept answer needs none.
 
@@ -155,22 +156,23 @@ class _Request(NamedTuple):
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
         more = messages_to_resume(before, self.parameters) if before else []
-        request = self.checked(lambda: [*messages, *more])
+        request = self.checked(lambda: ([*messages, *more], []))
         source = request.send([*messages, *more])
         resume = self.to_resume
         return request.answer(source, lambda _, end: resume().ask(messages, end), before).start()
 
     def checked(
-        self, messages: Callable[[], Sequence[Message]], waits_for: Iterable[Answer] = ()
+        self, expected: Callable[[], tuple[Sequence[Message], Sequence[Answer]]]
     ) -> _Request:
         """The request with an `Expense` of its own, which has asked here if it passes a ceiling.
 
-        When it is sent, perhaps from the loop, nobody can be asked. The texts of the answers that
-        it ``waits_for`` will be among the ``messages``.
+        When it is sent, perhaps from the loop, nobody can be asked. ``expected`` returns the
+        messages as of now, and the answers whose texts will be among them.
         """
         expense = Expense(self.endpoint.base_url, self.parameters, self.expense.max_cost)
         if expense.has_ceiling:
-            body = request_body(messages(), self.parameters)
+            messages, waits_for = expected()
+            body = request_body(messages, self.parameters)
             if not (self.keeping and self.keeping.has(self.endpoint, body)):
                 with suppress(MissingKeyError):  # the answer itself says it
                     endpoint = Endpoint.from_environment(self.endpoint.base_url)
@@ -260,7 +262,8 @@ def _ask_in(
 ) -> Answer:
     conversation = chat if isinstance(chat, Conversation) else chat_named(chat)
     turn = Turn(prompt, cell=_running_cell())
-    request = _checked_in(conversation.with_next(turn, system), turn, request)
+    next_ = conversation.with_next(turn, system)
+    request = request.checked(partial(_expected, next_, turn, request))
     answer = _answer_in(conversation, turn, request)
     with answer:  # an interrupt stops it, since later turns wait for it
         dropped = conversation.add(turn, system)
@@ -284,17 +287,18 @@ def _resume_in(
 ) -> Answer:
     if turn not in conversation.turns or turn.answer is not ended:
         raise InputError(f"{conversation.name} does not have this answer any longer. Ask again.")
-    request = _checked_in(conversation, turn, request.to_resume(), before)
+    request = request.to_resume()
+    request = request.checked(partial(_expected, conversation, turn, request, before))
     with _answer_in(conversation, turn, request, before) as answer:
         return answer.start()
 
 
-def _checked_in(
+def _expected(
     conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None = None
-) -> _Request:
+) -> tuple[Sequence[Message], Sequence[Answer]]:
     answers = [earlier.answer for earlier in conversation.before(turn)]
     running = [answer for answer in answers if answer is not None and not answer.ended]
-    return request.checked(lambda: _messages(conversation, turn, request, before)[0], running)
+    return _messages(conversation, turn, request, before)[0], running
 
 
 def _messages(
