@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import aclosing, suppress
 from functools import lru_cache, partial
 from os import PathLike
+from time import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from groq_magic.limits.cost import Expense, longest_prompt
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 _ANSWER = 8  # one part of so many is left for the answer
 _MODELS_SECONDS = 1.0  # longest wait for the server's models, before the first image is sent
-_PRICES_SECONDS = 3.0  # the same for their prices, where there is a ceiling
 
 
 def stream(  # noqa: PLR0913  # most are the API's, and by keyword
@@ -98,9 +98,9 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     kept answer; "replay" types it out as fast as it came.
 
     Raises `InputError` for an invalid argument or above ``max_cost``, and `MissingKeyError`
-    without a key; then nothing is sent. If the server or the network fails, nothing is raised here: the answer's
-    ``state`` becomes "failed" and its ``error`` says why. With ``keep`` the same holds for a
-    missing key, since a kept answer needs none.
+    without a key; then nothing is sent. If the server or the network fails, nothing is raised
+    here: the answer's ``state`` becomes "failed" and its ``error`` says why. With ``keep`` the
+    same holds for a missing key, since a kept answer needs none.
 
     >>> from groq_magic import demo  # a local server, which needs no key
     >>> answer = stream("Three names for a cat", base_url=demo.start(), temperature=0.5)
@@ -127,8 +127,8 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     )
     client = _client(timeout, max_retries)
     endpoint = Endpoint.from_environment(base_url, needs_key=not keep)
-    expense = Expense(endpoint.base_url, asked, max_cost)
-    request = _Request(asked, client, endpoint, parse, expense, _keeping(keep, store))
+    expense, keeping = Expense(endpoint.base_url, asked, max_cost), _keeping(keep, store)
+    request = _Request(asked, client, endpoint, parse, expense, keeping, time())
     request.check_images(messages)
     if chat is None:
         answer = request.ask(messages)
@@ -152,7 +152,9 @@ class _Request(NamedTuple):
     endpoint: Endpoint
     parse: Callable[[str], Any]
     expense: Expense
-    keeping: Keeping | None = None
+    keeping: Keeping | None
+    asked: float
+    """When, in seconds since 1970."""
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
         more = messages_to_resume(before, self.parameters) if before else []
@@ -161,9 +163,7 @@ class _Request(NamedTuple):
         resume = self.to_resume
         return request.answer(source, lambda _, end: resume().ask(messages, end), before).start()
 
-    def checked(
-        self, expected: Callable[[], tuple[Sequence[Message], Sequence[Answer]]]
-    ) -> _Request:
+    def checked(self, expected: Callable[[], tuple[list[Message], list[Answer]]]) -> _Request:
         """The request with an `Expense` of its own, which has asked here if it passes a ceiling.
 
         When it is sent, perhaps from the loop, nobody can be asked. ``expected`` returns the
@@ -176,7 +176,7 @@ class _Request(NamedTuple):
             if not (self.keeping and self.keeping.has(self.endpoint, body)):
                 with suppress(MissingKeyError):  # the answer itself says it
                     endpoint = Endpoint.from_environment(self.endpoint.base_url)
-                    learn_models(self.client, endpoint).wait(_PRICES_SECONDS)
+                    learn_models(self.client, endpoint).wait()  # at most some seconds
                     expense.check(longest_prompt(body, (a.parameters for a in waits_for)))
         return self._replace(expense=expense)
 
@@ -193,16 +193,16 @@ class _Request(NamedTuple):
         return self._post(body)
 
     def _post(self, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
-        planner = Planner(self.client, self.endpoint, body)
+        planner = Planner(self.client, self.endpoint, body, self.asked)
         self.expense.send(planner.longest_prompt)
         return planner.items()
 
     def to_resume(self) -> _Request:
         """The request to go on with an answer: only answers from the beginning are kept."""
         if self.keeping is None:
-            return self
+            return self._replace(asked=time())
         endpoint = Endpoint.from_environment(self.endpoint.base_url)
-        return self._replace(keeping=None, endpoint=endpoint)
+        return self._replace(keeping=None, endpoint=endpoint, asked=time())
 
     def observe(self, answer: Answer, ended: bool) -> None:  # noqa: FBT001  # as a receiver calls it
         if ended:
@@ -295,10 +295,8 @@ def _resume_in(
 
 def _expected(
     conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None = None
-) -> tuple[Sequence[Message], Sequence[Answer]]:
-    answers = [earlier.answer for earlier in conversation.before(turn)]
-    running = [answer for answer in answers if answer is not None and not answer.ended]
-    return _messages(conversation, turn, request, before)[0], running
+) -> tuple[list[Message], list[Answer]]:
+    return _messages(conversation, turn, request, before)[0], [*conversation.waits_for(turn)]
 
 
 def _messages(
@@ -315,11 +313,10 @@ async def _items(
     conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None
 ) -> AsyncGenerator[Item]:
     """Wait until the earlier turns have ended, which the messages depend on; then send them."""
-    for earlier in conversation.before(turn):
-        if earlier.answer is not None and not earlier.answer.ended:
-            yield Queued("waits for the previous turn")
-            with suppress(Exception):  # a failed turn is part of the chat, too
-                await earlier.answer
+    for answer in conversation.waits_for(turn):
+        yield Queued("waits for the previous turn")
+        with suppress(Exception):  # a failed turn is part of the chat, too
+            await answer
     messages, note = _messages(conversation, turn, request, before)
     request.check_model(messages)  # the images of earlier turns
     yield Asked(note)

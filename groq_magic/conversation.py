@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from math import inf
 from os import PathLike
@@ -212,6 +212,12 @@ class Conversation:
         """The turns before it; none if the turn has been removed."""
         turns = list(self.turns)
         return turns[: turns.index(turn)] if turn in turns else []
+
+    def waits_for(self, turn: Turn) -> Iterator[Answer]:
+        """The answers of the turns before it, as far as they still run."""
+        for earlier in self.before(turn):
+            if earlier.answer is not None and not earlier.answer.ended:
+                yield earlier.answer
 
     def messages_for(self, turn: Turn, model: str, room: Room) -> tuple[list[Message], str]:
         """The messages of the turn's request, and a note on what the turn changed in the chat.

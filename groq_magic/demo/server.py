@@ -33,7 +33,7 @@ gets 413 or 429 in Groq's words. ``PUT /demo/plan`` in place of ``/openai/v1`` c
 With ``--keep-requests``, ``/demo/requests`` in place of ``/openai/v1`` lists the requests:
 ``body``, ``tokens`` sent, ``state`` ("streaming", "done", or "closed" by the client), and
 ``began_at`` and ``ended_at`` in seconds since 1970. With a plan there are ``status``, the tokens
-``requested`` and ``charged``, and ``admitted_at``, too.
+``requested`` and ``charged``, ``admitted_at`` and the words of a ``refusal``, too.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class ChatCompletions(Guarded):
         return True
 
     def _refuse_by_plan(self, refused: Refused) -> None:
-        self.seen["status"] = refused.status
+        self.seen |= {"status": refused.status, "refusal": refused.message}
         if refused.retry_after:
             self.set_header("retry-after", str(refused.retry_after))
         self._refuse(refused.status, refused.message, "rate_limit_exceeded", refused.unit)

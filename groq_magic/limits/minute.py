@@ -18,6 +18,7 @@ _SMALL_ACCOUNT = 14_400  # requests a day: no header says those a minute, which 
 FIRST_ANSWER = 1_000.0
 """Tokens of a long answer, until one has come."""
 _LEARNING = 1.0
+_FADING = 0.98  # of the longest answer, with each that is shorter
 _SOON = 0.02
 _DUST = 1e-6  # of the arithmetic
 _LOST_PLACE = 10.0
@@ -142,7 +143,7 @@ class Minute:
         flight = self.flights.pop(id_, None)
         if flight and flight.charged is not None:
             self.left += flight.charged - flight.place.prompt - answer
-            self.answer = max(answer, 0.8 * self.answer)
+            self.answer = max(answer, _FADING * self.answer)
 
     def leave(self, id_: str) -> None:
         """The request does not wait any longer."""

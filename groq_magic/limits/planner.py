@@ -30,7 +30,7 @@ _NAP = 0.1  # seconds; an answer that ends early makes room
 _LONGEST_NAP = 2.0
 _LARGE = 60_000  # tokens a minute
 _SMALL = 0.02  # of them
-_LEAST_SHARE = 10
+_LEAST_SHARE = 50
 
 
 class _Limits(NamedTuple):
@@ -105,18 +105,21 @@ def _know(account: str, minute: Minute) -> _Limits | None:
 
 
 class Planner:
-    """Sends one request when its minute has room.
+    """Sends one request when its minute has room, and those that ``asked`` earlier are sent.
 
-    Raises `TooLongError` for a request that is larger than the minute's limit.
+    ``asked`` is in seconds since 1970. Raises `TooLongError` for a request that is larger than
+    the minute's limit.
     """
 
-    def __init__(self, client: Client, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
+    def __init__(
+        self, client: Client, endpoint: Endpoint, body: Mapping[str, Any], asked: float
+    ) -> None:
         self._client, self._endpoint, self._body = client, endpoint, body
         self._model = str(body["model"])
         self._account = account_of(endpoint, self._model)
         self._raw = estimate(body)
         maximum = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-        self._place = Place(uuid4().hex, time.time(), 0, maximum)
+        self._place = Place(uuid4().hex, asked, 0, maximum)
         self._requested: int | None = None
         self._tokens = 0
         self._estimate()

@@ -107,7 +107,8 @@ import json
 answers = [globals()[f"answer_{{number}}"] for number in range({count})]
 for answer in answers:
     answer.wait()
-print(json.dumps([(a.state, a.text, type(a.error).__name__) for a in answers]))
+ended = [(a.state, a.text, type(a.error).__name__) for a in answers]
+print(json.dumps([time.process_time(), ended]))
 """
 
 # The notebooks
@@ -131,7 +132,9 @@ def run_all(kernel: Kernel, notebook: int, count: int, together: threading.Barri
     last = kernel.finish(kernel.start(LAST_CELL.format(count=count)), LONGEST_RUN)
     if not last.stdout:
         raise RuntimeError(last.error)
-    return [Ended(*ended) for ended in json.loads(last.stdout)]
+    cpu, ended = json.loads(last.stdout)
+    print(f"  notebook {notebook}: {cpu:.1f} s of CPU", flush=True)
+    return [Ended(*each) for each in ended]
 
 
 def run_notebooks(server: Demo, notebooks: int, count: int) -> list[list[Ended]]:
@@ -266,12 +269,19 @@ def report(seen: list[Seen], ended: list[list[Ended]], changes: list[Change]) ->
     also = [each for each in theirs if each["status"] == 200]
     yield from shares(asked, also, changes)
     if theirs:
-        yield f"another client: {len(also)} answers, {refused(theirs, 429)} times 429"
+        yield f"another client: {len(also)} answers, 429 met {refused(theirs, 429)}"
     yield from order(asked)
 
 
-def refused(seen: list[Seen], status: int) -> int:
-    return sum(each["status"] == status for each in seen)
+def refused(seen: list[Seen], status: int) -> str:
+    """How many times, and because of which limits."""
+    by = Counter(
+        re.findall(r"\(([TR]P[MD])\)", each["refusal"])[0]
+        for each in seen
+        if each["status"] == status
+    )
+    limits = ", ".join(f"{count} {limit}" for limit, count in by.items())
+    return f"{by.total()} times" + (f" ({limits})" if limits else "")
 
 
 def outcome(ours: list[Seen], ended: list[list[Ended]], asked: list[Asked]) -> Iterator[str]:
@@ -281,7 +291,7 @@ def outcome(ours: list[Seen], ended: list[list[Ended]], asked: list[Asked]) -> I
     yield f"{len(answers)} prompts: " + ", ".join(f"{n} {state}" for state, n in states.items())
     if errors := Counter(answer.error for answer in answers if answer.state == "failed"):
         yield "failed with " + ", ".join(f"{n} {name}" for name, n in errors.items())
-    yield f"413 met {refused(ours, 413)} times, 429 met {refused(ours, 429)} times"
+    yield f"413 met {refused(ours, 413)}, 429 met {refused(ours, 429)}"
     lost = sum(not is_whole(ended[each.notebook][each.number], each.seen) for each in asked)
     yield f"texts lost or changed: {lost} of {len(asked)} that were sent"
 
