@@ -17,7 +17,7 @@ from groq_magic.wire.protocol import RateLimits
 from groq_magic.wire.refusal import Refusal
 
 from .answer import Answer
-from .errors import APIStatusError
+from .errors import APIStatusError, InputError
 
 
 class Limited(NamedTuple):
@@ -65,7 +65,8 @@ def observe(client: Client, endpoint: Endpoint, answer: Answer, ended: bool) -> 
 
 def settle(expense: Expense, answer: Answer) -> None:
     """Note what an answer has cost at its end: nothing if it was not sent, or refused."""
-    if not expense.is_sent or isinstance(answer.error, APIStatusError):
+    waits = answer.planned is not None and answer.planned.seconds > 0 and not answer.tokens
+    if waits or not expense.is_sent or isinstance(answer.error, APIStatusError | InputError):
         expense.drop()
     else:
         names = (answer.model, str(answer.parameters.get("model")))

@@ -147,9 +147,9 @@ class Expense:
         is_over = budget is not None and total.most + most > budget
         if not (is_long or is_over):
             return None
-        said = f"This answer may cost up to {dollars(most)}"
-        if cost is None:
-            said = f"What {self._names[0]} costs is not known"
+        said = f"What {self._names[0]} costs is not known"
+        if cost is not None:
+            said = f"This answer may cost up to {dollars(cost)}"
         said += ", and fees of its tools" if self._has_fees else ""
         said += f"; --max-cost is {dollars(limit or 0)}." if is_long else "."
         said += f" {total.of(budget or 0)}" if is_over else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from groq_magic.keeping import when_written
 from groq_magic.limits.cost import ceiling, spent
 from groq_magic.runtime import runtime
 from groq_magic.wire.tokens import estimate
-from tests.support.demo import Demo
+from tests.support.demo import Demo, running_demo
 from tests.support.peer import DONE, Connection, Peer, event, finish, peer, refusal
 from tests.support.waiting import until
 
@@ -203,6 +204,21 @@ def test_what_a_stopped_a_failed_and_a_refused_answer_have_cost(server: Server) 
     assert spent()[3:] == (1, 0, 0)
 
 
+def test_what_waits_for_its_minute_has_cost_nothing() -> None:
+    with running_demo(2000, "--plan", "1000,30") as demo:
+        ask = partial(stream, "Hi", base_url=demo.base_url, max_completion_tokens=700)
+        ask().result(30)
+        until(lambda: spent().priced == 1)
+        running = ask(model="demo/slow")
+        until(lambda: running.text)
+        waits = ask(model="demo/slow")
+        until(lambda: waits.planned and waits.planned.seconds)
+        waits.stop()
+        running.stop()
+    until(lambda: spent().running == 0)
+    assert spent().bounded == 1
+
+
 def test_an_answer_counts_once_however_often_it_was_sent(server: Server) -> None:
     def serve(connection: Connection) -> None:
         if connection.request.line.startswith("POST") and len(posts(server.peer)) == 1:
@@ -287,7 +303,6 @@ def test_a_kept_answer_costs_nothing(server: Server, tmp_path: Path) -> None:
     when_written(lambda: None)
     user = User(agrees=False)
     with ceiling(0.01, 0, user):
-        assert server.ask(**options).kept is None  # it is looked up in the background
         assert server.ask(**options).result(30) == "one two"
         for other in ({"prompt": "other"}, {"keep": "fresh"}):
             with pytest.raises(InputError, match="Nothing was sent"):
