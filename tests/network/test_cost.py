@@ -135,14 +135,17 @@ def test_what_is_no_amount_is_refused(server: Server, value: Any) -> None:
     assert server.peer.connections == []
 
 
-def test_the_rest_of_an_answer_has_the_same_ceiling(server: Server) -> None:
+@pytest.mark.parametrize("chat", [None, Conversation()])
+def test_the_rest_of_an_answer_has_the_same_ceiling(
+    server: Server, chat: Conversation | None
+) -> None:
     def play(connection: Connection) -> None:
         connection.send(HEAD + says("reads", "one more word " * 150))
         connection.until_closed()
 
     server.ask(model="reads", max_cost=1).result(30)  # now the prices are known
     server.peer._scripts = [play]
-    answer = server.ask(model="reads", max_completion_tokens=1, max_cost=0.02)
+    answer = server.ask(model="reads", chat=chat, max_completion_tokens=1, max_cost=0.02)
     until(lambda: answer.text)
     answer.stop()
     with pytest.raises(InputError, match=r"up to \$0.0[5-8]\d; --max-cost is \$0.020"):
