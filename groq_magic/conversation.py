@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from math import inf
 from os import PathLike
@@ -195,6 +195,12 @@ class Conversation:
             answer.drop(f"No longer part of {self.name}: its turn {place + 1} was asked again")
         return ended
 
+    def with_next(self, turn: Turn, system: str | None = None) -> Conversation:
+        """The chat as `add` will make it."""
+        turn.system = self.system if system is None else system
+        turns = [*self.turns[: self._place_for(turn.cell)], turn]
+        return Conversation(self.name, system=turn.system, turns=turns)
+
     def _place_for(self, cell: Cell) -> int:
         """The index of the turn that the cell asked in another run, or of the next turn."""
         for place, turn in enumerate(self.turns):
@@ -206,6 +212,12 @@ class Conversation:
         """The turns before it; none if the turn has been removed."""
         turns = list(self.turns)
         return turns[: turns.index(turn)] if turn in turns else []
+
+    def waits_for(self, turn: Turn) -> Iterator[Answer]:
+        """The answers of the turns before it, as far as they still run."""
+        for earlier in self.before(turn):
+            if earlier.answer is not None and not earlier.answer.ended:
+                yield earlier.answer
 
     def messages_for(self, turn: Turn, model: str, room: Room) -> tuple[list[Message], str]:
         """The messages of the turn's request, and a note on what the turn changed in the chat.

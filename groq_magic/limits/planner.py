@@ -134,6 +134,11 @@ class Planner:
         if limits:
             self._check(limits.tokens)
 
+    @property
+    def longest_prompt(self) -> int:
+        """The most tokens of the prompt, as estimated."""
+        return runtime.own(Calibration).bounds(self._model, self._raw).most
+
     async def items(self) -> AsyncGenerator[Item]:
         """Yield `Planned` while the request waits, then the items of `Client.stream`.
 
