@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from functools import lru_cache, partial
+from functools import partial
 from os import PathLike
 from time import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from groq_magic.limits.cost import Expense, longest_prompt
-from groq_magic.limits.planner import Planner, tokens_a_minute
+from groq_magic.limits.ledger import account_of
+from groq_magic.limits.planner import Planner, most_tokens, tokens_a_minute
 from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.prompt.response_format import response_format as format_of
 from groq_magic.runtime import runtime
 from groq_magic.wire import DEFAULT_MODEL
-from groq_magic.wire.client import Client
-from groq_magic.wire.endpoint import Endpoint, network_settings
+from groq_magic.wire.client import Client, client_of
+from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels, Model
 from groq_magic.wire.protocol import (
     Asked,
@@ -125,7 +126,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
         service_tier=service_tier,
         **parameters,
     )
-    client = _client(timeout, max_retries)
+    client = client_of(timeout, max_retries)
     endpoint = Endpoint.from_environment(base_url, needs_key=not keep)
     expense, keeping = Expense(endpoint.base_url, asked, max_cost), _keeping(keep, store)
     request = _Request(asked, client, endpoint, parse, expense, keeping, time())
@@ -177,7 +178,8 @@ class _Request(NamedTuple):
                 with suppress(MissingKeyError):  # the answer itself says it
                     endpoint = Endpoint.from_environment(self.endpoint.base_url)
                     learn_models(self.client, endpoint).wait()  # at most some seconds
-                    expense.check(longest_prompt(body, (a.parameters for a in waits_for)))
+                    tokens = most_tokens(endpoint, body)
+                    expense.check(longest_prompt(tokens, (a.parameters for a in waits_for)))
         return self._replace(expense=expense)
 
     def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
@@ -253,8 +255,8 @@ class _Request(NamedTuple):
         context = runtime.own(KnownModels).context(self.endpoint.base_url, model)
         minute = tokens_a_minute(self.endpoint, model)
         limits = {"the model": context, f"the account's {minute or 0:,} tokens a minute": minute}
-        rooms = (Room(n - max(n / _ANSWER, maximum or 0), says) for says, n in limits.items() if n)
-        return min(rooms, default=Room())
+        rooms = [(n - max(n / _ANSWER, maximum or 0), says) for says, n in limits.items() if n]
+        return Room(account_of(self.endpoint, model), *min(rooms, default=()))
 
 
 def _ask_in(
@@ -334,25 +336,6 @@ def _keeping(how: Any, store: str | PathLike[str]) -> Keeping | None:
     return Keeping(Store.at(store), how)
 
 
-class _Clients:
-    """The clients of this process, by timeout, retries and network settings."""
-
-    def __init__(self) -> None:
-        self.get = lru_cache(maxsize=8)(lambda _network, **options: Client(**options))
-
-    def after_fork(self) -> None:
-        """Build new ones: connections belong to the parent."""
-        self.get.cache_clear()
-
-
-def _client(timeout: float = 60.0, max_retries: int = 2) -> Client:
-    clients = runtime.own(_Clients)
-    try:
-        return clients.get(network_settings(), timeout=timeout, max_retries=max_retries)
-    except TypeError:  # an argument that is not hashable is not a number
-        raise InputError("timeout and max_retries must be numbers.") from None
-
-
 def _running_cell() -> Cell:
     if "IPython" not in sys.modules:
         return Cell()
@@ -372,7 +355,7 @@ def fetch_models(base_url: str | None = None, *, within: float = 10.0) -> list[M
 
     Raises a `GroqError` on any failure.
     """
-    client, endpoint = _client(), Endpoint.from_environment(base_url)
+    client, endpoint = client_of(), Endpoint.from_environment(base_url)
     found: list[Model] = []
 
     async def ask() -> None:
@@ -396,5 +379,5 @@ def models_soon(base_url: str | None = None, *, timeout: float = 0.3) -> list[Mo
     """
     endpoint, known = Endpoint.from_environment(base_url), runtime.own(KnownModels)
     if not known.of(endpoint.base_url):
-        learn_models(_client(), endpoint).wait(timeout)
+        learn_models(client_of(), endpoint).wait(timeout)
     return known.of(endpoint.base_url)

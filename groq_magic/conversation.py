@@ -44,6 +44,8 @@ NOWHERE = Cell()
 class Room(NamedTuple):
     """How many tokens the messages of a request can have, and what limits them."""
 
+    account: str
+    """The server, key and model: `Calibration` knows how it counts."""
     tokens: float = inf
     limit: str = "the model"
 
@@ -230,7 +232,7 @@ class Conversation:
         bounds = runtime.own(Calibration).bounds
         for left_out in range(len(turns)):
             messages = _messages(turn.system, turns[left_out:])
-            most = bounds(model, size + sum(sizes[left_out:])).most
+            most = bounds(room.account, size + sum(sizes[left_out:])).most
             if most <= room.tokens and _images_fit(messages, model):
                 break
         return messages, f"{turn.note}{_left_out_note(left_out, room.limit)}."

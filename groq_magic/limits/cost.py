@@ -17,7 +17,7 @@ from groq_magic.errors import InputError
 from groq_magic.runtime import runtime
 from groq_magic.wire.models import KnownModels, dollars
 from groq_magic.wire.protocol import Usage
-from groq_magic.wire.tokens import Calibration, estimate
+from groq_magic.wire.tokens import maximum_of
 
 
 class Ceiling(NamedTuple):
@@ -52,21 +52,17 @@ def _amount(name: str, value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def longest_prompt(
-    body: Mapping[str, Any], waits_for: Iterable[Mapping[str, Any]] = ()
-) -> int | None:
-    """The most tokens of the prompt of a request's body, as estimated; None where unknown.
+def longest_prompt(tokens: int, waits_for: Iterable[Mapping[str, Any]]) -> int | None:
+    """The most tokens of a prompt that has so many and will have other answers; None if unknown.
 
-    The answers to other requests, of which ``waits_for`` has the parameters, will be part of it.
+    ``waits_for`` has the parameters of the requests for these.
     """
-    tokens = [runtime.own(Calibration).bounds(body["model"], estimate(body)).most]
-    tokens += filter(None, answers := [_longest_answer(one) for one in waits_for])
-    return None if None in answers else sum(tokens)
+    answers = [_longest_answer(parameters) for parameters in waits_for]
+    return None if None in answers else tokens + sum(filter(None, answers))
 
 
 def _longest_answer(parameters: Mapping[str, Any]) -> int | None:
-    given = parameters.get("max_completion_tokens") or parameters.get("max_tokens")
-    return given or runtime.own(KnownModels).longest_answer(parameters["model"])
+    return maximum_of(parameters) or runtime.own(KnownModels).longest_answer(parameters["model"])
 
 
 class Expense:

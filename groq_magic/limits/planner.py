@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from asyncio import wrap_future
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -19,7 +20,7 @@ from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Chunk, Item, Planned, RateLimits, Responded, Usage, Waiting
 from groq_magic.wire.refusal import Refusal
-from groq_magic.wire.tokens import Calibration, estimate
+from groq_magic.wire.tokens import Calibration, estimate, maximum_of
 
 from .ledger import FORGOTTEN, Change, Ledger, account_of
 from .minute import FIRST_ANSWER, Minute, Place
@@ -65,8 +66,9 @@ def tokens_a_minute(endpoint: Endpoint, model: str) -> int | None:
 class Share(NamedTuple):
     """What one value of a prompt can have of a minute."""
 
-    model: str
     tokens: float
+    size: Callable[[str], int]
+    """The most tokens that a text is estimated to have."""
 
     @classmethod
     def of(
@@ -76,23 +78,23 @@ class Share(NamedTuple):
         model = str(parameters.get("model") or DEFAULT_MODEL)
         if not parts or (limit := tokens_a_minute(endpoint, model)) is None:
             return None
-        left = limit - _most(model, text) - _maximum(parameters)
-        return cls(model, max(left, limit / _LEAST_SHARE) / parts)
+        size = partial(_size, endpoint, model)
+        left = limit - size(text) - maximum_of(parameters)
+        return cls(max(left, limit / _LEAST_SHARE) / parts, size)
 
     def excess(self, text: str) -> float:
         """How many times larger than the share a text is."""
-        return _most(self.model, text) / self.tokens
+        return self.size(text) / self.tokens
 
 
-def _maximum(parameters: Mapping[str, Any]) -> int:
-    """``max_completion_tokens`` or its older name; 0 without."""
-    given = (parameters.get(name) for name in ("max_completion_tokens", "max_tokens"))
-    return next((value for value in given if type(value) is int and value > 0), 0)
+def _size(endpoint: Endpoint, model: str, text: str) -> int:
+    return most_tokens(endpoint, {"model": model, "messages": [{"content": text}]})
 
 
-def _most(model: str, text: str) -> int:
-    body = {"model": model, "messages": [{"role": "user", "content": text}]}
-    return runtime.own(Calibration).bounds(model, estimate(body)).most
+def most_tokens(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
+    """The most tokens that the prompt of a body is estimated to have."""
+    account = account_of(endpoint, str(body["model"]))
+    return runtime.own(Calibration).bounds(account, estimate(body)).most
 
 
 def _limits_of(account: str) -> _Limits | None:
@@ -124,7 +126,7 @@ class Planner:
         self._model = str(body["model"])
         self._account = account_of(endpoint, self._model)
         self._raw = estimate(body)
-        self._place = Place(uuid4().hex, asked, 0, _maximum(body))
+        self._place = Place(uuid4().hex, asked, 0, maximum_of(body))
         self._requested: int | None = None
         self._tokens = 0
         self._said: RateLimits | None = None
@@ -137,7 +139,7 @@ class Planner:
     @property
     def longest_prompt(self) -> int:
         """The most tokens of the prompt, as estimated."""
-        return runtime.own(Calibration).bounds(self._model, self._raw).most
+        return runtime.own(Calibration).bounds(self._account, self._raw).most
 
     async def items(self) -> AsyncGenerator[Item]:
         """Yield `Planned` while the request waits, then the items of `Client.stream`.
@@ -183,8 +185,8 @@ class Planner:
     def _estimate(self) -> None:
         """Estimate the prompt's size, which a refusal may have told, with all that was learned."""
         calibration = runtime.own(Calibration)
-        self._prompt = calibration.corrected(self._model, self._raw)
-        least, most = calibration.bounds(self._model, self._raw)
+        self._prompt = calibration.corrected(self._account, self._raw)
+        least, most = calibration.bounds(self._account, self._raw)
         self._least = least
         careful = self._requested or 2 * most - self._prompt  # a refusal costs more than a second
         self._place = self._place._replace(prompt=careful)
@@ -216,7 +218,7 @@ class Planner:
     def _note_usage(self, usage: Usage) -> None:
         self._tokens = usage.completion_tokens or self._tokens
         if usage.prompt_tokens:
-            runtime.own(Calibration).learn(self._model, self._raw, usage.prompt_tokens)
+            runtime.own(Calibration).learn(self._account, self._raw, usage.prompt_tokens)
 
     def _note_limits(self, said: RateLimits) -> None:
         if not self._is_small:
