@@ -21,7 +21,7 @@ _LEARNING = 1.0
 _FADING = 0.98  # of the longest answer, with each that is shorter
 _SOON = 0.02
 _DUST = 1e-6  # of the arithmetic
-_LOST_PLACE = 10.0
+_LOST_PLACE = 30.0
 _LOST_FLIGHT = 90.0
 
 

@@ -28,7 +28,7 @@ from .minute import FIRST_ANSWER, Minute, Place
 T = TypeVar("T")
 _MOST_REFUSALS = 20
 _NAP = 0.1  # seconds; an answer that ends early makes room
-_LONGEST_NAP = 2.0
+_LONGEST_NAP = 5.0
 _LARGE = 60_000  # tokens a minute
 _SMALL = 0.02  # of them
 _LEAST_SHARE = 50
@@ -101,15 +101,11 @@ def _limits_of(account: str) -> _Limits | None:
     known = runtime.own(_Known).get(account)
     if known and known.are_large and time.time() - known.heard < FORGOTTEN:
         return known
-    return runtime.own(Ledger).change(account, lambda minute, _: _know(account, minute))
-
-
-def _know(account: str, minute: Minute) -> _Limits | None:
-    if not minute.heard:
+    minute = runtime.own(Ledger).read(account)
+    if time.time() - minute.heard > FORGOTTEN:
         return None
-    limits = _Limits(minute.limit, minute.requests, minute.heard)
-    runtime.own(_Known)[account] = limits
-    return limits
+    known = runtime.own(_Known)[account] = _Limits(minute.limit, minute.requests, minute.heard)
+    return known
 
 
 class Planner:

@@ -170,7 +170,8 @@ def halve(server: Demo, changes: list[Change], prompts: int, end: threading.Even
     while sum(each.get("status") == 200 for each in server.seen()) < prompts / 2:
         if end.wait(0.5):
             return
-    halved = Limits(*(number // 2 for number in changes[0].limits))
+    tokens, requests, *day = changes[0].limits
+    halved = Limits(tokens // 2, requests // 2, *day)
     server.change_plan(",".join(map(str, halved)))
     changes.append(Change(time.time(), halved))
 
