@@ -121,8 +121,9 @@ class Minute:
         self.limit, self.left = float(said.limit_tokens), float(said.remaining_tokens)
         if flight := self.flights.get(id_):
             prompt, maximum = flight.place.prompt, flight.place.maximum
-            if maximum and all(f.charged is not None for f in self.flights.values() if f != flight):
-                self.reserves = before - self.left > prompt + maximum / 2
+            others = [other for other in self.flights.values() if other != flight]
+            if maximum > prompt and all(other.charged is not None for other in others):
+                self.reserves = before - self.left > prompt + maximum / 2  # the prompt is estimated
             charged = flight.place.need if self.reserves else prompt
             self.flights[id_] = flight._replace(charged=charged)
 

@@ -159,6 +159,20 @@ def test_a_request_that_is_stopped_makes_room() -> None:
     assert minute.turn(Place("next", 2, 800, 0), 0.0) == 0
 
 
+@pytest.mark.parametrize(
+    ("maximum", "left", "reserves"),
+    [(2_000, 5_100, True), (2_000, 7_100, False), (100, 7_000, True), (100, 7_100, True)],
+)
+def test_a_large_maximum_tells_whether_it_is_counted_at_the_start(
+    maximum: int, left: int, *, reserves: bool
+) -> None:
+    """A small one is lost in the error of the prompt's estimate."""
+    minute = known()
+    assert minute.turn(Place("a", 0, 1_000, maximum), 0.0) == 0
+    minute.respond("a", said(left=left), 0.0)
+    assert minute.reserves is reserves
+
+
 def test_what_was_reserved_and_not_written_comes_back() -> None:
     minute = known()
     assert minute.turn(Place("a", 0, 1_000, 6_000), 0.0) == 0
