@@ -223,7 +223,7 @@ def run(mode: str, options: argparse.Namespace) -> Iterator[str]:
 
 
 def scaled(scale: int) -> Limits:
-    """The free plan's limits; as many requests a day tell groq_magic that 30 a minute are not all."""
+    """The free plan's limits, and so many requests a day that nobody guesses 30 a minute."""
     free = PLANS["free"]
     if scale == 1:
         return free
