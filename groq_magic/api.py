@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from functools import lru_cache, partial
+from functools import partial
 from os import PathLike
+from time import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from groq_magic.limits.planner import Planner, tokens_a_minute
+from groq_magic.limits.cost import Expense, longest_prompt
+from groq_magic.limits.ledger import account_of
+from groq_magic.limits.planner import Planner, most_tokens, tokens_a_minute
 from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.prompt.response_format import response_format as format_of
 from groq_magic.runtime import runtime
 from groq_magic.wire import DEFAULT_MODEL
-from groq_magic.wire.client import Client
-from groq_magic.wire.endpoint import Endpoint, network_settings
+from groq_magic.wire.client import Client, client_of
+from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels, Model
 from groq_magic.wire.protocol import (
     Asked,
@@ -30,9 +33,9 @@ from groq_magic.wire.protocol import (
 from .accumulator import Accumulator
 from .answer import Answer
 from .conversation import Cell, Conversation, Room, Turn, chat_named
-from .errors import InputError
+from .errors import InputError, MissingKeyError
 from .resuming import content_to_resume, messages_to_resume
-from .usage import learn_models, observe
+from .usage import learn_models, observe, settle
 
 if TYPE_CHECKING:
     from .keeping import Keeping
@@ -60,6 +63,7 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     base_url: str | None = None,
     timeout: float = 60.0,
     max_retries: int = 2,
+    max_cost: float | None = None,
     keep: bool | Literal["fresh", "replay"] = False,
     store: str | PathLike[str] = "groq-answers.db",
     display: bool = False,
@@ -85,18 +89,19 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     https://console.groq.com/docs/structured-outputs).
 
     ``base_url`` overrides ``GROQ_BASE_URL``. ``timeout`` is the server's longest silence, in
-    seconds. A request that fails temporarily is sent again up to ``max_retries`` times. With
-    ``display`` the running cell shows the answer live.
+    seconds. A request that fails temporarily is sent again up to ``max_retries`` times. One that
+    may cost more USD than ``max_cost``, by the server's list of prices and without the fees of
+    its tools, is not sent. With ``display`` the running cell shows the answer live.
 
     With ``keep`` an answer that ends as "done" is kept in the file ``store``, with its prompt.
     The same request (server, model, parameters, all messages) then gets it at once, without a
     key or a network; `Answer.kept` says from when it is. "fresh" asks anew and replaces the
     kept answer; "replay" types it out as fast as it came.
 
-    Raises `InputError` for an invalid argument and `MissingKeyError` without a key; then
-    nothing is sent. If the server or the network fails, nothing is raised here: the answer's
-    ``state`` becomes "failed" and its ``error`` says why. With ``keep`` the same holds for a
-    missing key, since a kept answer needs none.
+    Raises `InputError` for an invalid argument or above ``max_cost``, and `MissingKeyError`
+    without a key; then nothing is sent. If the server or the network fails, nothing is raised
+    here: the answer's ``state`` becomes "failed" and its ``error`` says why. With ``keep`` the
+    same holds for a missing key, since a kept answer needs none.
 
     >>> from groq_magic import demo  # a local server, which needs no key
     >>> answer = stream("Three names for a cat", base_url=demo.start(), temperature=0.5)
@@ -108,25 +113,23 @@ def stream(  # noqa: PLR0913  # most are the API's, and by keyword
     """
     messages = to_messages(prompt, system if chat is None else None, images)
     wire_format, parse = format_of(response_format)
-    request = _Request(
-        request_parameters(
-            model=model,
-            temperature=temperature,
-            top_p=top_p,
-            max_completion_tokens=max_completion_tokens,
-            seed=seed,
-            stop=stop,
-            reasoning_effort=reasoning_effort,
-            reasoning_format=reasoning_format,
-            response_format=wire_format,
-            service_tier=service_tier,
-            **parameters,
-        ),
-        _client(timeout, max_retries),
-        Endpoint.from_environment(base_url, needs_key=not keep),
-        parse,
-        _keeping(keep, store),
+    asked = request_parameters(
+        model=model,
+        temperature=temperature,
+        top_p=top_p,
+        max_completion_tokens=max_completion_tokens,
+        seed=seed,
+        stop=stop,
+        reasoning_effort=reasoning_effort,
+        reasoning_format=reasoning_format,
+        response_format=wire_format,
+        service_tier=service_tier,
+        **parameters,
     )
+    client = client_of(timeout, max_retries)
+    endpoint = Endpoint.from_environment(base_url, needs_key=not keep)
+    expense, keeping = Expense(endpoint.base_url, asked, max_cost), _keeping(keep, store)
+    request = _Request(asked, client, endpoint, parse, expense, keeping, time())
     request.check_images(messages)
     if chat is None:
         answer = request.ask(messages)
@@ -149,13 +152,35 @@ class _Request(NamedTuple):
     client: Client
     endpoint: Endpoint
     parse: Callable[[str], Any]
-    keeping: Keeping | None = None
+    expense: Expense
+    keeping: Keeping | None
+    asked: float
+    """When, in seconds since 1970."""
 
     def ask(self, messages: Sequence[Message], before: Accumulator | None = None) -> Answer:
         more = messages_to_resume(before, self.parameters) if before else []
-        source = self.send([*messages, *more])
+        request = self.checked(lambda: ([*messages, *more], []))
+        source = request.send([*messages, *more])
         resume = self.to_resume
-        return self.answer(source, lambda _, end: resume().ask(messages, end), before).start()
+        return request.answer(source, lambda _, end: resume().ask(messages, end), before).start()
+
+    def checked(self, expected: Callable[[], tuple[list[Message], list[Answer]]]) -> _Request:
+        """The request with an `Expense` of its own, which has asked here if it passes a ceiling.
+
+        When it is sent, perhaps from the loop, nobody can be asked. ``expected`` returns the
+        messages as of now, and the answers whose texts will be among them.
+        """
+        expense = Expense(self.endpoint.base_url, self.parameters, self.expense.max_cost)
+        if expense.has_ceiling:
+            messages, waits_for = expected()
+            body = request_body(messages, self.parameters)
+            if not (self.keeping and self.keeping.has(self.endpoint, body)):
+                with suppress(MissingKeyError):  # the answer itself says it
+                    endpoint = Endpoint.from_environment(self.endpoint.base_url)
+                    learn_models(self.client, endpoint).wait()  # at most some seconds
+                    tokens = most_tokens(endpoint, body)
+                    expense.check(longest_prompt(tokens, (a.parameters for a in waits_for)))
+        return self._replace(expense=expense)
 
     def send(self, messages: Sequence[Message]) -> AsyncGenerator[Item]:
         body = request_body(messages, self.parameters)
@@ -170,16 +195,20 @@ class _Request(NamedTuple):
         return self._post(body)
 
     def _post(self, body: Mapping[str, Any]) -> AsyncGenerator[Item]:
-        return Planner(self.client, self.endpoint, body).items()
+        planner = Planner(self.client, self.endpoint, body, self.asked)
+        self.expense.send(planner.longest_prompt)
+        return planner.items()
 
     def to_resume(self) -> _Request:
         """The request to go on with an answer: only answers from the beginning are kept."""
         if self.keeping is None:
-            return self
+            return self._replace(asked=time())
         endpoint = Endpoint.from_environment(self.endpoint.base_url)
-        return self._replace(keeping=None, endpoint=endpoint)
+        return self._replace(keeping=None, endpoint=endpoint, asked=time())
 
     def observe(self, answer: Answer, ended: bool) -> None:  # noqa: FBT001  # as a receiver calls it
+        if ended:
+            settle(self.expense, answer)
         if not answer.kept:
             observe(self.client, self.endpoint, answer, ended)
             if ended and self.keeping:
@@ -192,6 +221,7 @@ class _Request(NamedTuple):
         before: Accumulator | None,
     ) -> Answer:
         asked = self.parameters
+        self.expense.start()
         return Answer(
             source,
             content=content_to_resume(before, asked) if before else Accumulator(asked["model"]),
@@ -225,8 +255,8 @@ class _Request(NamedTuple):
         context = runtime.own(KnownModels).context(self.endpoint.base_url, model)
         minute = tokens_a_minute(self.endpoint, model)
         limits = {"the model": context, f"the account's {minute or 0:,} tokens a minute": minute}
-        rooms = (Room(n - max(n / _ANSWER, maximum or 0), says) for says, n in limits.items() if n)
-        return min(rooms, default=Room())
+        rooms = [(n - max(n / _ANSWER, maximum or 0), says) for says, n in limits.items() if n]
+        return Room(account_of(self.endpoint, model), *min(rooms, default=()))
 
 
 def _ask_in(
@@ -234,6 +264,8 @@ def _ask_in(
 ) -> Answer:
     conversation = chat if isinstance(chat, Conversation) else chat_named(chat)
     turn = Turn(prompt, cell=_running_cell())
+    next_ = conversation.with_next(turn, system)
+    request = request.checked(partial(_expected, next_, turn, request))
     answer = _answer_in(conversation, turn, request)
     with answer:  # an interrupt stops it, since later turns wait for it
         dropped = conversation.add(turn, system)
@@ -257,25 +289,39 @@ def _resume_in(
 ) -> Answer:
     if turn not in conversation.turns or turn.answer is not ended:
         raise InputError(f"{conversation.name} does not have this answer any longer. Ask again.")
-    with _answer_in(conversation, turn, request.to_resume(), before) as answer:
+    request = request.to_resume()
+    request = request.checked(partial(_expected, conversation, turn, request, before))
+    with _answer_in(conversation, turn, request, before) as answer:
         return answer.start()
+
+
+def _expected(
+    conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None = None
+) -> tuple[list[Message], list[Answer]]:
+    return _messages(conversation, turn, request, before)[0], [*conversation.waits_for(turn)]
+
+
+def _messages(
+    conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None
+) -> tuple[list[Message], str]:
+    model = request.parameters["model"]
+    messages, note = conversation.messages_for(turn, model, request.room())
+    if before:  # the turn's text so far is among the messages
+        messages += messages_to_resume(before, request.parameters)[1:]
+    return messages, note
 
 
 async def _items(
     conversation: Conversation, turn: Turn, request: _Request, before: Accumulator | None
 ) -> AsyncGenerator[Item]:
     """Wait until the earlier turns have ended, which the messages depend on; then send them."""
-    for earlier in conversation.before(turn):
-        if earlier.answer is not None and not earlier.answer.ended:
-            yield Queued("waits for the previous turn")
-            with suppress(Exception):  # a failed turn is part of the chat, too
-                await earlier.answer
-    model = request.parameters["model"]
-    messages, note = conversation.messages_for(turn, model, request.room())
+    for answer in conversation.waits_for(turn):
+        yield Queued("waits for the previous turn")
+        with suppress(Exception):  # a failed turn is part of the chat, too
+            await answer
+    messages, note = _messages(conversation, turn, request, before)
     request.check_model(messages)  # the images of earlier turns
     yield Asked(note)
-    if before:  # the turn's text so far is among the messages
-        messages += messages_to_resume(before, request.parameters)[1:]
     async with aclosing(request.send(messages)) as items:
         async for item in items:
             yield item
@@ -288,25 +334,6 @@ def _keeping(how: Any, store: str | PathLike[str]) -> Keeping | None:
     from .store import Store
 
     return Keeping(Store.at(store), how)
-
-
-class _Clients:
-    """The clients of this process, by timeout, retries and network settings."""
-
-    def __init__(self) -> None:
-        self.get = lru_cache(maxsize=8)(lambda _network, **options: Client(**options))
-
-    def after_fork(self) -> None:
-        """Build new ones: connections belong to the parent."""
-        self.get.cache_clear()
-
-
-def _client(timeout: float = 60.0, max_retries: int = 2) -> Client:
-    clients = runtime.own(_Clients)
-    try:
-        return clients.get(network_settings(), timeout=timeout, max_retries=max_retries)
-    except TypeError:  # an argument that is not hashable is not a number
-        raise InputError("timeout and max_retries must be numbers.") from None
 
 
 def _running_cell() -> Cell:
@@ -328,7 +355,7 @@ def fetch_models(base_url: str | None = None, *, within: float = 10.0) -> list[M
 
     Raises a `GroqError` on any failure.
     """
-    client, endpoint = _client(), Endpoint.from_environment(base_url)
+    client, endpoint = client_of(), Endpoint.from_environment(base_url)
     found: list[Model] = []
 
     async def ask() -> None:
@@ -352,5 +379,5 @@ def models_soon(base_url: str | None = None, *, timeout: float = 0.3) -> list[Mo
     """
     endpoint, known = Endpoint.from_environment(base_url), runtime.own(KnownModels)
     if not known.of(endpoint.base_url):
-        learn_models(_client(), endpoint).wait(timeout)
+        learn_models(client_of(), endpoint).wait(timeout)
     return known.of(endpoint.base_url)

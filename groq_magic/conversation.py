@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from math import inf
 from os import PathLike
@@ -44,6 +44,8 @@ NOWHERE = Cell()
 class Room(NamedTuple):
     """How many tokens the messages of a request can have, and what limits them."""
 
+    account: str
+    """The server, key and model: `Calibration` knows how it counts."""
     tokens: float = inf
     limit: str = "the model"
 
@@ -195,6 +197,12 @@ class Conversation:
             answer.drop(f"No longer part of {self.name}: its turn {place + 1} was asked again")
         return ended
 
+    def with_next(self, turn: Turn, system: str | None = None) -> Conversation:
+        """The chat as `add` will make it."""
+        turn.system = self.system if system is None else system
+        turns = [*self.turns[: self._place_for(turn.cell)], turn]
+        return Conversation(self.name, system=turn.system, turns=turns)
+
     def _place_for(self, cell: Cell) -> int:
         """The index of the turn that the cell asked in another run, or of the next turn."""
         for place, turn in enumerate(self.turns):
@@ -207,6 +215,12 @@ class Conversation:
         turns = list(self.turns)
         return turns[: turns.index(turn)] if turn in turns else []
 
+    def waits_for(self, turn: Turn) -> Iterator[Answer]:
+        """The answers of the turns before it, as far as they still run."""
+        for earlier in self.before(turn):
+            if earlier.answer is not None and not earlier.answer.ended:
+                yield earlier.answer
+
     def messages_for(self, turn: Turn, model: str, room: Room) -> tuple[list[Message], str]:
         """The messages of the turn's request, and a note on what the turn changed in the chat.
 
@@ -218,7 +232,7 @@ class Conversation:
         bounds = runtime.own(Calibration).bounds
         for left_out in range(len(turns)):
             messages = _messages(turn.system, turns[left_out:])
-            most = bounds(model, size + sum(sizes[left_out:])).most
+            most = bounds(room.account, size + sum(sizes[left_out:])).most
             if most <= room.tokens and _images_fit(messages, model):
                 break
         return messages, f"{turn.note}{_left_out_note(left_out, room.limit)}."

@@ -86,11 +86,14 @@ class TooLongError(InputError):
 
     def __init__(self, model: str, prompt: int, maximum: int, limit: int) -> None:
         self.tokens, self.limit = prompt + maximum, limit
-        parts = f" ({prompt:,} of the prompt, {maximum:,} by --max-tokens)" if maximum else ""
-        said = f"This request needs about {self.tokens:,} tokens{parts}"
-        step = "Shorten the prompt" + (", or lower --max-tokens" if maximum else "")
-        said += f"; {model} has {limit:,} a minute here"
-        super().__init__(f"{said}. {step} by {self.tokens - limit:,} or more.")
+        parts = f": {prompt:,} for the prompt, {maximum:,} for --max-tokens" if maximum else ""
+        said = f"The request needs about {self.tokens:,} tokens{parts}. "
+        said += f"The account's limit for {model} is {limit:,} a minute. "
+        if maximum and prompt < limit:
+            step = f"Ask with --max-tokens {limit - prompt}, or shorten the prompt."
+        else:
+            step = f"Shorten the prompt by about {prompt - limit:,} tokens."
+        super().__init__(said + step)
 
 
 class ParseError(GroqError, ValueError):

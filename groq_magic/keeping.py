@@ -56,6 +56,10 @@ class Keeping:
             async for item in items:
                 yield item
 
+    def has(self, endpoint: Endpoint, body: Mapping[str, Any]) -> bool:
+        """Whether it will find the answer, as far as one can say now."""
+        return not isinstance(self._find(endpoint, body), Missed)
+
     def _find(self, endpoint: Endpoint, body: Mapping[str, Any]) -> KeptAnswer | Missed:
         server = server_name(endpoint.base_url)
         self._question = Question.of(server, body, endpoint.without_key)

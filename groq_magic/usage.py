@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
+from groq_magic.limits.cost import Expense
 from groq_magic.runtime import runtime
 from groq_magic.runtime.loop import Job
 from groq_magic.wire.client import Client
@@ -17,17 +17,7 @@ from groq_magic.wire.protocol import RateLimits
 from groq_magic.wire.refusal import Refusal
 
 from .answer import Answer
-from .errors import APIStatusError
-
-
-class Spent(NamedTuple):
-    """The cost of this process's answers."""
-
-    usd: float
-    priced: int
-    """The number of answers with a known cost."""
-    unpriced: int
-    """The number of answers without: they were stopped, or have no price."""
+from .errors import APIStatusError, InputError
 
 
 class Limited(NamedTuple):
@@ -49,7 +39,6 @@ class _Usage:
     """What this process has used."""
 
     def __init__(self) -> None:
-        self.costs: list[Callable[[], float | None]] = []
         self.limits: dict[tuple[Endpoint, str], Limited] = {}
         self.learning: dict[Endpoint, Job] = {}
 
@@ -72,10 +61,16 @@ def observe(client: Client, endpoint: Endpoint, answer: Answer, ended: bool) -> 
         usage.limits[endpoint, model] = Limited(model, limits, over, monotonic())
     if not ended or answer.state == "done":  # the first call may be the last
         learn_models(client, endpoint)
-    if ended and answer.tokens:
+
+
+def settle(expense: Expense, answer: Answer) -> None:
+    """Note what an answer has cost at its end: nothing if it was not sent, or refused."""
+    waits = answer.planned is not None and answer.planned.seconds > 0 and not answer.tokens
+    if waits or not expense.is_sent or isinstance(answer.error, APIStatusError | InputError):
+        expense.drop()
+    else:
         names = (answer.model, str(answer.parameters.get("model")))
-        cost = runtime.own(KnownModels).cost
-        usage.costs.append(partial(cost, endpoint.base_url, names, answer.usage))
+        expense.end(names, answer.usage, answer.tokens)
 
 
 def learn_models(client: Client, endpoint: Endpoint) -> Job:
@@ -88,13 +83,6 @@ async def _learn(client: Client, endpoint: Endpoint) -> None:
     if not runtime.own(KnownModels).of(endpoint.base_url):
         with suppress(Exception):  # an unknown price is not an error
             await client.models(endpoint)
-
-
-def spent() -> Spent:
-    """The cost of all answers so far, at the prices known now."""
-    costs = [cost() for cost in list(runtime.own(_Usage).costs)]
-    priced = [cost for cost in costs if cost is not None]
-    return Spent(sum(priced), len(priced), len(costs) - len(priced))
 
 
 def rate_limits(endpoint: Endpoint) -> list[Limited]:

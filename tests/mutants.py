@@ -555,6 +555,12 @@ MUTANTS = [
         "network/test_kept.py::test_the_first_use_says_where_and_the_file_is_the_owners",
     ),
     Mutant(
+        "limits/ledger.py",
+        "sha256(parts.encode()).hexdigest()[:32]",
+        "parts",
+        "network/test_limits.py::test_the_file_holds_no_key_no_server_and_no_prompt",
+    ),
+    Mutant(
         "question.py",
         'clean(parts[0]["text"])',
         'parts[0]["text"]',

@@ -131,7 +131,7 @@ def resume_here() -> Answer:
     if answer := runtime.own(_Shown).by_cell.get(running_cell()[0] or ""):
         try:
             return answer.resume()
-        except InputError:
+        except (InputError, KeyboardInterrupt):
             show(answer)  # the run of the cell has removed its output
             raise
     raise InputError(

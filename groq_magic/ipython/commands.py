@@ -17,6 +17,7 @@ from groq_magic.markdown import code_blocks
 from groq_magic.wire.endpoint import Endpoint, keep_key, use_endpoint
 
 from . import tables
+from .ceiling import ceiling_of
 from .tables import counted
 
 _NO_ANSWER = "There is no answer in this kernel yet. Ask with %%groq."
@@ -119,7 +120,9 @@ def _last(call: Call) -> None:
 def _continue(call: Call) -> None:
     if before := last_answer():
         wait, reasoning = call.settings.get("wait"), call.settings.get("show_reasoning")
-        with before.resume() as answer:  # an interrupt stops it
+        with ceiling_of(call.settings):
+            answer = before.resume()
+        with answer:  # an interrupt stops it
             show(answer, wait=wait, reasoning=reasoning)
     else:
         print(_NO_ANSWER)

@@ -77,6 +77,7 @@ CELL_FLAGS = (
     Flag("--python", "", "let a gpt-oss model run Python at Groq", bool, is_setting=False),
     Flag("--raw", "", "send {{ }} unchanged", bool, is_setting=False),
     Flag("-o --out", "NAME", "the variable for the Answer", is_setting=False),
+    Flag("--max-cost", "USD", "ask before the answer may cost more", float),
     Flag("--keep", "", "keep the answer on disk, and take it from there next time", bool),
     Flag("--fresh", "", "ask anew, and replace the kept answer", bool, is_setting=False),
     Flag("--replay", "", "type a kept answer out", bool, is_setting=False),

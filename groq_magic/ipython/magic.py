@@ -14,6 +14,7 @@ from traitlets import Bool, Float, Int, TraitType, Unicode
 from groq_magic.errors import InputError, TooLongError, check_threads
 
 from . import flags
+from .ceiling import Interrupted, ceiling_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -47,13 +48,6 @@ def _command_help() -> str:
     return commands.format_help()
 
 
-class _Interrupted(KeyboardInterrupt):
-    """An interrupt without a traceback; it also ends the cells that wait to run."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
-
-
 @magics_class
 class GroqMagic(FlagSettings):
     """The magics and the defaults of their flags.
@@ -67,6 +61,7 @@ class GroqMagic(FlagSettings):
     max_retries = _setting(int, "how often a request is repeated after a passing fault; default: 2")
     store = _setting(str, "the file for --keep; default: groq-answers.db in the working directory")
     never_keep = _setting(str, "a regular expression; a cell or prompt that it matches is not kept")
+    budget = _setting(float, "USD; ask before all answers of this kernel may cost more")
     show_reasoning = _setting(bool, "show the model's reasoning; default: True")
 
     @no_var_expand  # IPython would fill in {name} and $name
@@ -82,7 +77,7 @@ class GroqMagic(FlagSettings):
         except KeyboardInterrupt:
             answer.stop()  # it may have come before the wait
             text = "Interrupted: the answer was stopped; its text so far is kept."
-            raise _Interrupted(text) from None
+            raise Interrupted(text) from None
         if waited and answer.error is not None:
             raise answer.error
 
@@ -97,7 +92,7 @@ class GroqMagic(FlagSettings):
 
                 commands.run(line, self.shell, self.settings())
         except KeyboardInterrupt:
-            raise _Interrupted("Interrupted.") from None
+            raise Interrupted("Interrupted.") from None
 
     command.getdoc = _command_help  # type: ignore[assignment]
 
@@ -123,21 +118,23 @@ class GroqMagic(FlagSettings):
         from groq_magic.display.show import resume_here
 
         given = flags.parse(line, self._namespace)
-        if given.pop("resume", False):
-            answer = resume_here()
-            return self._named(given.get("out"), answer), given.get("wait", self.wait)
         arguments = self.settings() | given
+        ceiling = ceiling_of(arguments)
+        if arguments.pop("resume", False):
+            with ceiling:
+                answer = resume_here()
+            return self._named(given.get("out"), answer), given.get("wait", self.wait)
         chat = given.get("chat")
         if chat is not None and chat.system is not None:
             arguments["system"] = given.get("system")  # the chat overrides the setting
-        out, raw, wait, _ = (
-            arguments.pop(name, None) for name in ("out", "raw", "wait", "show_reasoning")
+        out, raw, wait, *_ = (
+            arguments.pop(name, None) for name in ("out", "raw", "wait", "show_reasoning", "budget")
         )
         flags.use_built_in_tools(arguments)
         arguments["images"] = list(map(self._namespace.image, given.get("images", ())))
         text, sizes = (cell, {}) if raw else self._namespace.fill_cell(cell, arguments)
         flags.choose_how_to_keep(arguments, line, cell, text)
-        with _naming_the_longest(sizes):
+        with ceiling, _naming_the_longest(sizes):
             return self._named(out, stream(text, **arguments)), wait
 
     def _named(self, name: str | None, answer: Answer) -> Answer:

@@ -11,8 +11,9 @@ from groq_magic.api import fetch_models
 from groq_magic.conversation import chats as all_chats
 from groq_magic.display.table import Table
 from groq_magic.errors import InputError, MissingKeyError, span
+from groq_magic.limits.cost import spent
 from groq_magic.prompt.interpolation import one_line
-from groq_magic.usage import Limited, rate_limits, spent
+from groq_magic.usage import Limited, rate_limits
 from groq_magic.wire import DEFAULT_MODEL
 from groq_magic.wire.endpoint import Endpoint, key_source, present_url, without_secret
 from groq_magic.wire.models import Model, dollars
@@ -44,7 +45,7 @@ def status(settings: Settings) -> Table:
         ("Chats", ", ".join(f"{c.name} ({counted(len(c.turns), 'turn')})" for c in all_chats())),
         ("Waiting", _waiting()),
         *_rate_limits(url),
-        ("Cost", _cost()),
+        ("Cost", _cost(settings.get("budget"))),
     ]
     return Table([row for row in rows if row[1]])
 
@@ -111,12 +112,15 @@ def _left(unit: str, left: int | None, limit: int | None, reset: float | None, a
     return f"{text} (full again in {span(wait)})" if wait > 0 else text
 
 
-def _cost() -> str:
+def _cost(budget: float | None) -> str:
     total = spent()
-    if not total.priced:
+    if budget is None and not total.priced:
         return ""
-    more = f"; unknown for {total.unpriced:,} more" if total.unpriced else ""
-    return f"{dollars(total.usd)} for {counted(total.priced, 'answer')}{more}"
+    of = "" if budget is None else f" of {dollars(budget)}"
+    said = f"{dollars(total.usd)}{of} for {counted(total.priced, 'answer')}"
+    more = f"; up to {dollars(total.more)} for {total.bounded:,} more" if total.bounded else ""
+    unknown = f"; unknown for {total.unpriced:,} more" if total.unpriced else ""
+    return said + more + unknown
 
 
 def chats() -> Table | None:

@@ -10,11 +10,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from functools import cached_property
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from platformdirs import user_cache_path
@@ -27,7 +24,8 @@ from .minute import Minute
 T = TypeVar("T")
 Change = Callable[[Minute, float], T]
 """Reads and changes an account's minute at a time, in seconds since 1970."""
-_BUSY_SECONDS = 5.0
+_BUSY_SECONDS = 10.0
+_READ_SECONDS = 0.2
 FORGOTTEN = 3_600.0
 """Seconds after which a limit that no response has confirmed counts as unknown."""
 _TABLE = "CREATE TABLE IF NOT EXISTS minutes (account TEXT PRIMARY KEY, heard REAL, minute TEXT)"
@@ -42,16 +40,23 @@ def account_of(endpoint: Endpoint, model: str) -> str:
 class Ledger:
     """The `Minute` of each account.
 
-    If the file cannot be used, the process uses one of its own.
+    Where the file cannot be used, the process plans for itself alone.
     """
 
     def __init__(self) -> None:
         self._path = user_cache_path("groq_magic") / "limits.db"
+        self._own: dict[str, Minute] = {}
         self.after_fork()
 
     def after_fork(self) -> None:
         """Start a thread: the parent's is not in the child."""
         self._thread = ThreadPoolExecutor(1, "groq_magic limits")
+
+    def read(self, account: str) -> Minute:
+        """The account's minute as it was left; a new one where it is not known."""
+        with suppress(OSError, sqlite3.Error), self._opened(_READ_SECONDS) as db:
+            return _minute(db, account) or Minute()
+        return self._own.get(account, Minute())
 
     def submit(self, account: str, change: Change[T]) -> Future[T]:
         """The same as `change`, on a thread of its own, in the order of the calls."""
@@ -65,45 +70,42 @@ class Ledger:
     def change(self, account: str, change: Change[T]) -> T:
         """Call ``change`` with the account's minute and save it, in a single transaction."""
         try:
-            return self._changed(account, change)
-        except (OSError, sqlite3.Error):
-            self._path = self._own_path
-            return self._changed(account, change)
-
-    def _changed(self, account: str, change: Change[T]) -> T:
-        with self._opened() as db:
-            now = time.time()
-            minute = _minute(db, account)
-            result = change(minute, now)
-            saved = json.dumps(vars(minute))
-            row = [account, minute.heard or now, saved]
-            db.execute("INSERT OR REPLACE INTO minutes VALUES (?, ?, ?)", row)
-            return result
+            with self._opened(_BUSY_SECONDS) as db:
+                db.execute("BEGIN IMMEDIATE")
+                with db:
+                    return _changed(db, account, change)
+        except (OSError, sqlite3.Error) as error:
+            if type(error) is sqlite3.DatabaseError:  # it is none, or damaged
+                with suppress(OSError):
+                    self._path.unlink()
+            return change(self._own.setdefault(account, Minute()), time.time())
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _opened(self, timeout: float) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A fork in between would leave the child with locks that it does not have.
-        with runtime.loop.without_forks(), closing(self._connection()) as db:
+        with runtime.loop.without_forks(), closing(self._connection(timeout)) as db:
             db.execute("PRAGMA synchronous = OFF")  # after a power cut all minutes are over
-            db.execute("BEGIN IMMEDIATE")
-            with db:
-                db.execute(_TABLE)
-                db.execute("DELETE FROM minutes WHERE heard < ?", [time.time() - FORGOTTEN])
-                yield db
+            yield db
 
-    def _connection(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-
-    @cached_property
-    def _own_path(self) -> Path:
-        self._folder = TemporaryDirectory(prefix="groq_magic")
-        return Path(self._folder.name) / "limits.db"
+    def _connection(self, timeout: float) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=timeout, isolation_level=None)
 
 
-def _minute(db: sqlite3.Connection, account: str) -> Minute:
+def _changed(db: sqlite3.Connection, account: str, change: Change[T]) -> T:
+    db.execute(_TABLE)
+    now = time.time()
+    db.execute("DELETE FROM minutes WHERE heard < ?", [now - FORGOTTEN])
+    minute = _minute(db, account) or Minute()
+    result = change(minute, now)
+    row = [account, minute.heard or now, json.dumps(vars(minute))]
+    db.execute("INSERT OR REPLACE INTO minutes VALUES (?, ?, ?)", row)
+    return result
+
+
+def _minute(db: sqlite3.Connection, account: str) -> Minute | None:
     row = db.execute("SELECT minute FROM minutes WHERE account = ?", [account]).fetchone()
     try:
-        return Minute.from_dict(json.loads(row[0])) if row else Minute()
+        return Minute.from_dict(json.loads(row[0])) if row else None
     except (AttributeError, KeyError, TypeError, ValueError):  # of another version
-        return Minute()
+        return None

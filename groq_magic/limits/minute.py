@@ -18,9 +18,10 @@ _SMALL_ACCOUNT = 14_400  # requests a day: no header says those a minute, which 
 FIRST_ANSWER = 1_000.0
 """Tokens of a long answer, until one has come."""
 _LEARNING = 1.0
+_FADING = 0.98  # of the longest answer, with each that is shorter
 _SOON = 0.02
 _DUST = 1e-6  # of the arithmetic
-_LOST_PLACE = 10.0
+_LOST_PLACE = 30.0
 _LOST_FLIGHT = 90.0
 
 
@@ -125,24 +126,25 @@ class Minute:
             charged = flight.place.need if self.reserves else prompt
             self.flights[id_] = flight._replace(charged=charged)
 
-    def refuse(self, id_: str, refusal: Refusal, now: float) -> None:
-        """The server has refused a request, which then waits again."""
+    def refuse(self, id_: str, refusal: Refusal | None, now: float) -> None:
+        """The server has refused a request, perhaps because of a limit."""
         self._advance(now)
         self.heard = now
         self.flights.pop(id_, None)
-        if (refusal.unit, refusal.per) == ("tokens", "minute"):
-            self.limit = float(refusal.limit)
-            self.left = self.limit - (refusal.used or 0)
-        elif (refusal.unit, refusal.per) == ("requests", "minute"):
-            self.requests = float(refusal.limit)
-            self.requests_left = self.requests - (refusal.used or 0)
+        if refusal is None or refusal.per == "day":
+            return
+        left = refusal.limit - float(refusal.used or 0)
+        if refusal.unit == "tokens":
+            self.limit, self.left = float(refusal.limit), left
+        else:
+            self.requests, self.requests_left = float(refusal.limit), left
 
     def settle(self, id_: str, answer: float) -> None:
         """An answer has ended with so many tokens; 0 if none came."""
         flight = self.flights.pop(id_, None)
         if flight and flight.charged is not None:
             self.left += flight.charged - flight.place.prompt - answer
-            self.answer = max(answer, 0.8 * self.answer)
+            self.answer = max(answer, _FADING * self.answer)
 
     def leave(self, id_: str) -> None:
         """The request does not wait any longer."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from asyncio import wrap_future
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -19,7 +20,7 @@ from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Chunk, Item, Planned, RateLimits, Responded, Usage, Waiting
 from groq_magic.wire.refusal import Refusal
-from groq_magic.wire.tokens import Calibration, estimate
+from groq_magic.wire.tokens import Calibration, estimate, maximum_of
 
 from .ledger import FORGOTTEN, Change, Ledger, account_of
 from .minute import FIRST_ANSWER, Minute, Place
@@ -27,10 +28,10 @@ from .minute import FIRST_ANSWER, Minute, Place
 T = TypeVar("T")
 _MOST_REFUSALS = 20
 _NAP = 0.1  # seconds; an answer that ends early makes room
-_LONGEST_NAP = 2.0
+_LONGEST_NAP = 5.0
 _LARGE = 60_000  # tokens a minute
 _SMALL = 0.02  # of them
-_LEAST_SHARE = 10
+_LEAST_SHARE = 50
 
 
 class _Limits(NamedTuple):
@@ -65,8 +66,9 @@ def tokens_a_minute(endpoint: Endpoint, model: str) -> int | None:
 class Share(NamedTuple):
     """What one value of a prompt can have of a minute."""
 
-    model: str
     tokens: float
+    size: Callable[[str], int]
+    """The most tokens that a text is estimated to have."""
 
     @classmethod
     def of(
@@ -76,54 +78,64 @@ class Share(NamedTuple):
         model = str(parameters.get("model") or DEFAULT_MODEL)
         if not parts or (limit := tokens_a_minute(endpoint, model)) is None:
             return None
-        left = limit - _most(model, text) - (parameters.get("max_completion_tokens") or 0)
-        return cls(model, max(left, limit / _LEAST_SHARE) / parts)
+        size = partial(_size, endpoint, model)
+        left = limit - size(text) - maximum_of(parameters)
+        return cls(max(left, limit / _LEAST_SHARE) / parts, size)
 
     def excess(self, text: str) -> float:
         """How many times larger than the share a text is."""
-        return _most(self.model, text) / self.tokens
+        return self.size(text) / self.tokens
 
 
-def _most(model: str, text: str) -> int:
-    body = {"model": model, "messages": [{"role": "user", "content": text}]}
-    return runtime.own(Calibration).bounds(model, estimate(body)).most
+def _size(endpoint: Endpoint, model: str, text: str) -> int:
+    return most_tokens(endpoint, {"model": model, "messages": [{"content": text}]})
+
+
+def most_tokens(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
+    """The most tokens that the prompt of a body is estimated to have."""
+    account = account_of(endpoint, str(body["model"]))
+    return runtime.own(Calibration).bounds(account, estimate(body)).most
 
 
 def _limits_of(account: str) -> _Limits | None:
     known = runtime.own(_Known).get(account)
     if known and known.are_large and time.time() - known.heard < FORGOTTEN:
         return known
-    return runtime.own(Ledger).change(account, lambda minute, _: _know(account, minute))
-
-
-def _know(account: str, minute: Minute) -> _Limits | None:
-    if not minute.heard:
+    minute = runtime.own(Ledger).read(account)
+    if time.time() - minute.heard > FORGOTTEN:
         return None
-    limits = _Limits(minute.limit, minute.requests, minute.heard)
-    runtime.own(_Known)[account] = limits
-    return limits
+    known = runtime.own(_Known)[account] = _Limits(minute.limit, minute.requests, minute.heard)
+    return known
 
 
 class Planner:
-    """Sends one request when its minute has room.
+    """Sends one request when its minute has room, and those that ``asked`` earlier are sent.
 
-    Raises `TooLongError` for a request that is larger than the minute's limit.
+    ``asked`` is in seconds since 1970. Raises `TooLongError` for a request that is larger than
+    the minute's limit.
     """
 
-    def __init__(self, client: Client, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
+    def __init__(
+        self, client: Client, endpoint: Endpoint, body: Mapping[str, Any], asked: float
+    ) -> None:
         self._client, self._endpoint, self._body = client, endpoint, body
         self._model = str(body["model"])
         self._account = account_of(endpoint, self._model)
         self._raw = estimate(body)
-        maximum = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-        self._place = Place(uuid4().hex, time.time(), 0, maximum)
+        self._place = Place(uuid4().hex, asked, 0, maximum_of(body))
         self._requested: int | None = None
         self._tokens = 0
+        self._said: RateLimits | None = None
         self._estimate()
         limits = _limits_of(self._account)
         self._is_small = limits is not None and limits.are_far_from(self._place)
         if limits:
             self._check(limits.tokens)
+
+    @property
+    def longest_prompt(self) -> int:
+        """The most tokens of the prompt, as estimated."""
+        return runtime.own(Calibration).bounds(self._account, self._raw).most
 
     async def items(self) -> AsyncGenerator[Item]:
         """Yield `Planned` while the request waits, then the items of `Client.stream`.
@@ -145,7 +157,7 @@ class Planner:
                     else:
                         return
         except APIStatusError as error:
-            self._note_refusal(error.message)
+            self._note_refusal(Refusal.parse(error.message))
             raise
         finally:
             if not self._is_small:
@@ -169,8 +181,8 @@ class Planner:
     def _estimate(self) -> None:
         """Estimate the prompt's size, which a refusal may have told, with all that was learned."""
         calibration = runtime.own(Calibration)
-        self._prompt = calibration.corrected(self._model, self._raw)
-        least, most = calibration.bounds(self._model, self._raw)
+        self._prompt = calibration.corrected(self._account, self._raw)
+        least, most = calibration.bounds(self._account, self._raw)
         self._least = least
         careful = self._requested or 2 * most - self._prompt  # a refusal costs more than a second
         self._place = self._place._replace(prompt=careful)
@@ -188,38 +200,42 @@ class Planner:
 
     def _note(self, item: Item) -> None:
         """Learn what a response says of the limits and of the prompt's size."""
-        if isinstance(item, Chunk):
+        if isinstance(item, Responded):
+            self._said = RateLimits.from_headers(item.headers)
+        elif isinstance(item, Chunk):
             self._tokens += bool(item.delta.content or item.delta.reasoning)
             if item.usage:
                 self._note_usage(item.usage)
-        elif isinstance(item, Responded):
-            self._note_limits(RateLimits.from_headers(item.headers))
+        # Not every error has the headers, and only an answer without them says: no limits.
+        if self._said and (self._said.limit_tokens is not None or isinstance(item, Chunk)):
+            self._note_limits(self._said)
+            self._said = None
 
     def _note_usage(self, usage: Usage) -> None:
         self._tokens = usage.completion_tokens or self._tokens
         if usage.prompt_tokens:
-            runtime.own(Calibration).learn(self._model, self._raw, usage.prompt_tokens)
+            runtime.own(Calibration).learn(self._account, self._raw, usage.prompt_tokens)
 
     def _note_limits(self, said: RateLimits) -> None:
-        if self._is_small:
-            limits = _Limits(said.limit_tokens, None, time.time())
-            runtime.own(_Known)[self._account] = limits
-        else:
+        if not self._is_small:
             self._change(lambda minute, now: minute.respond(self._place.id, said, now))
+        elif said.limit_tokens is not None:
+            known = _Limits(said.limit_tokens, None, time.time())
+            runtime.own(_Known)[self._account] = known
 
     def _comes_too_early(self, item: Item) -> bool:
         """Whether a refusal says that the request may be sent later in this minute."""
-        return isinstance(item, Waiting) and self._note_refusal(item.message)
-
-    def _note_refusal(self, message: str) -> bool:
-        refusal = Refusal.parse(message)
-        if refusal is None:
+        refusal = Refusal.parse(item.message) if isinstance(item, Waiting) else None
+        if refusal is None or refusal.per == "day" or refusal.excess:
             return False
         self._is_small = False
-        if refusal.unit == "tokens" and refusal.requested:
+        self._note_refusal(refusal)
+        return True
+
+    def _note_refusal(self, refusal: Refusal | None) -> None:
+        if refusal and refusal.unit == "tokens" and refusal.requested:
             self._requested = max(0, refusal.requested - int(self._place.maximum))
         self._change(lambda minute, now: minute.refuse(self._place.id, refusal, now))
-        return refusal.per == "minute" and not refusal.excess
 
     @property
     def _need(self) -> int:

@@ -27,7 +27,7 @@ from groq_magic.runtime import runtime
 
 from .body import body_of
 from .connect import Connect
-from .endpoint import Endpoint
+from .endpoint import Endpoint, network_settings
 from .failures import (
     as_our_errors,
     is_document,
@@ -254,3 +254,23 @@ async def _near(model: str, names: list[str]) -> list[str]:
 @lru_cache(maxsize=32)  # parsing takes a tenth of a request's own time
 def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
+
+
+class _Clients:
+    """The clients of this process, by timeout, retries and network settings."""
+
+    def __init__(self) -> None:
+        self.get = lru_cache(maxsize=8)(lambda _network, **options: Client(**options))
+
+    def after_fork(self) -> None:
+        """Build new ones: connections belong to the parent."""
+        self.get.cache_clear()
+
+
+def client_of(timeout: float = 60.0, max_retries: int = 2) -> Client:
+    """The process's client with these settings and the environment's. Raises `InputError`."""
+    clients = runtime.own(_Clients)
+    try:
+        return clients.get(network_settings(), timeout=timeout, max_retries=max_retries)
+    except TypeError:  # an argument that is not hashable is not a number
+        raise InputError("timeout and max_retries must be numbers.") from None

@@ -215,6 +215,16 @@ def estimate(body: Mapping[str, Any]) -> int:
     return family_of(body.get("model")).tokens(Prompt.of(body))
 
 
+def maximum_of(parameters: Mapping[str, Any]) -> int:
+    """``max_completion_tokens`` of a request, or its older name; 0 without.
+
+    >>> maximum_of({"max_tokens": 100})
+    100
+    """
+    given = (parameters.get(name) for name in ("max_completion_tokens", "max_tokens"))
+    return next((value for value in given if type(value) is int and value > 0), 0)
+
+
 class Bounds(NamedTuple):
     """Between which a prompt's tokens are, in 95 of 100 cases."""
 
@@ -223,7 +233,9 @@ class Bounds(NamedTuple):
 
 
 class Calibration:
-    """What a process has learned from its answers: how far estimates are off, by model.
+    """What a process has learned from its answers: how far estimates are off, by account.
+
+    An account is the name of a server, key and model.
 
     >>> calibration = Calibration()
     >>> for _ in range(3):
@@ -237,30 +249,32 @@ class Calibration:
     def __init__(self) -> None:
         self._seen: defaultdict[str, deque[tuple[int, float]]] = defaultdict(_recent)
 
-    def learn(self, model: str, estimated: int, prompt_tokens: int) -> None:
+    def learn(self, account: str, estimated: int, prompt_tokens: int) -> None:
         """Note what the server counted for a prompt of so many tokens by `estimate`."""
         if estimated > 0 and prompt_tokens > 0:
             ratio = min(max(prompt_tokens / estimated, 1 / _MOST_OFF), _MOST_OFF)
-            self._seen[model].append((estimated, ratio))
+            self._seen[account].append((estimated, ratio))
 
-    def corrected(self, model: str, estimated: int) -> int:
+    def corrected(self, account: str, estimated: int) -> int:
         """An estimate, corrected as those of about its size were off.
 
         By the median, with one more that was right: a single odd answer changes little.
         """
-        return round(estimated * median([1.0, *self._near(model, estimated)]))
+        return round(estimated * median([1.0, *self._near(account, estimated)]))
 
-    def bounds(self, model: str, estimated: int) -> Bounds:
+    def bounds(self, account: str, estimated: int) -> Bounds:
         """Between which the server's count will be, by what was learned so far."""
-        has_learned = len(self._near(model, estimated)) >= _FEW
-        error, middle = ERROR_LEARNED if has_learned else ERROR, self.corrected(model, estimated)
+        has_learned = len(self._near(account, estimated)) >= _FEW
+        error, middle = ERROR_LEARNED if has_learned else ERROR, self.corrected(account, estimated)
         least = max(0, round(middle * (1 - error)) - SLACK)
         return Bounds(least, round(middle * (1 + error)) + SLACK)
 
-    def _near(self, model: str, estimated: int) -> list[float]:
+    def _near(self, account: str, estimated: int) -> list[float]:
         """The ratios of the prompts that are nearest in size."""
         size = math.log(max(1, estimated))
-        seen = sorted(self._seen.get(model, ()), key=lambda each: abs(math.log(each[0]) - size))
+        seen = sorted(
+            [*self._seen.get(account, ())], key=lambda each: abs(math.log(each[0]) - size)
+        )
         return [ratio for _, ratio in seen[:_NEAREST]]
 
 

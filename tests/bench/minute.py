@@ -170,7 +170,8 @@ def halve(server: Demo, changes: list[Change], prompts: int, end: threading.Even
     while sum(each.get("status") == 200 for each in server.seen()) < prompts / 2:
         if end.wait(0.5):
             return
-    halved = Limits(*(number // 2 for number in changes[0].limits))
+    tokens, requests, *day = changes[0].limits
+    halved = Limits(tokens // 2, requests // 2, *day)
     server.change_plan(",".join(map(str, halved)))
     changes.append(Change(time.time(), halved))
 
@@ -223,7 +224,7 @@ def run(mode: str, options: argparse.Namespace) -> Iterator[str]:
 
 
 def scaled(scale: int) -> Limits:
-    """The free plan's limits, and so many requests a day that nobody guesses 30 a minute."""
+    """The free plan's limits, times so much; with few a day groq_magic expects 30 a minute."""
     free = PLANS["free"]
     if scale == 1:
         return free
@@ -241,36 +242,35 @@ class Asked(NamedTuple):
     notebook: int
     number: int
     at: float
-    """When its cell ran; of a later turn of a chat, when the turn before had ended."""
+    """When its cell ran."""
     admitted: float
     seen: Seen
 
     @classmethod
-    def of(cls, seen: Seen, ended: dict[int, float]) -> Asked:
-        """``ended`` has the ends of the chats so far, by notebook."""
+    def of(cls, seen: Seen) -> Asked:
         head = re.match(
             r"Prompt (\d+)-(\d+) of ([\d.]+)\.", seen["body"]["messages"][-1]["content"]
         )
         assert head, seen["body"]["messages"][-1]["content"][:100]
-        notebook, number, at = int(head[1]), int(head[2]), float(head[3])
-        if number % 10 == 5:
-            at = max(at, ended.get(notebook, 0.0))
-            ended[notebook] = seen["ended_at"]
-        return cls(notebook, number, at, seen["admitted_at"], seen)
+        return cls(int(head[1]), int(head[2]), float(head[3]), seen["admitted_at"], seen)
+
+    @property
+    def is_later_turn(self) -> bool:
+        """Whether it waited for the turn before, too."""
+        return len(self.seen["body"]["messages"]) > 1
 
 
 def report(seen: list[Seen], ended: list[list[Ended]], changes: list[Change]) -> Iterator[str]:
     theirs = [each for each in seen if OTHER in each["body"]["messages"][0]["content"]]
     ours = [each for each in seen if each not in theirs]
     admitted = sorted((e for e in ours if e["status"] == 200), key=lambda e: e["admitted_at"])
-    chats: dict[int, float] = {}
-    asked = [Asked.of(each, chats) for each in admitted]
+    asked = [Asked.of(each) for each in admitted]
     yield from outcome(ours, ended, asked)
     also = [each for each in theirs if each["status"] == 200]
     yield from shares(asked, also, changes)
     if theirs:
         yield f"another client: {len(also)} answers, 429 met {refused(theirs, 429)}"
-    yield from order(asked)
+    yield from order([each for each in asked if not each.is_later_turn])
 
 
 def refused(seen: list[Seen], status: int) -> str:
@@ -336,7 +336,7 @@ def ideal(begun: float, tokens: int, requests: int, changes: list[Change]) -> fl
 
 
 def order(asked: list[Asked]) -> Iterator[str]:
-    """How many were admitted before one that had asked earlier."""
+    """How many were admitted before one that had asked earlier, turns of chats left out."""
     notebooks = {each.notebook for each in asked}
     swapped = sum(
         overtakers([each for each in asked if each.notebook == notebook], 0.0)

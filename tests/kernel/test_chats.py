@@ -431,9 +431,9 @@ def test_so_are_those_that_a_model_has_no_room_for(server: Demo) -> None:
     chat = Conversation(turns=turns)
     answer = stream("cat names", chat=chat, model="small", base_url=server.base_url)
     answer.wait()
-    assert answer.note.startswith("Turn 10 of chat; the first 5 turns are left out")
+    assert answer.note.startswith("Turn 10 of chat; the first 4 turns are left out")
     sent = server.seen()[-1]["body"]["messages"]
-    assert [part["content"][0] for part in sent if part["role"] == "user"] == [*"5678c"]
+    assert [part["content"][0] for part in sent if part["role"] == "user"] == [*"45678c"]
     stream("cat names", chat=chat, model="another", base_url=server.base_url).wait()
     assert len(server.seen()[-1]["body"]["messages"]) == 21
 

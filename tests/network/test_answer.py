@@ -489,7 +489,7 @@ def test_after_a_fork_the_child_has_a_thread_of_its_own() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_an_answer_that_runs_at_a_fork_ends_in_the_child_alone() -> None:
     script = (
-        "import os; from groq_magic import stream; from groq_magic.usage import spent\n"
+        "import os; from groq_magic import stream; from groq_magic.limits.cost import spent\n"
         "answer = stream('x'); next(iter(answer))\n"
         "child = os.fork()\n"
         "if child == 0:\n"

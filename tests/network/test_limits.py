@@ -22,7 +22,7 @@ from groq_magic.limits.minute import Minute, Place
 from groq_magic.limits.planner import Share, tokens_a_minute
 from groq_magic.wire.endpoint import Endpoint
 from tests.support.demo import Demo, running_demo
-from tests.support.peer import DONE, Connection, delta, finish, peer, refusal
+from tests.support.peer import Script, answers, peer, refusal
 from tests.support.waiting import until
 
 PROMPT = "Three names for a cat"
@@ -106,10 +106,10 @@ def test_a_stop_ends_the_wait_and_lets_the_next_go(small: Demo) -> None:
 
 def test_what_fits_into_no_minute_is_not_sent(small: Demo) -> None:
     before = len(small.seen())
-    with pytest.raises(TooLongError, match=r"about [\d,]+ tokens; .* has 6,000 a minute here\. Sh"):
+    with pytest.raises(TooLongError, match=r"minute\. Shorten the prompt by about 2,\d+ tokens\."):
         stream("word " * 9_000, base_url=small.base_url)
     with pytest.raises(
-        TooLongError, match=r"by --max-tokens.* or lower --max-tokens by 1,"
+        TooLongError, match=r"7,000 for --max-tokens\. .* --max-tokens 5\d\d\d, or"
     ) as error:
         stream(PROMPT, max_completion_tokens=7_000, base_url=small.base_url)
     assert error.value.limit == 6_000
@@ -147,7 +147,7 @@ def test_limits_that_are_halved_are_followed(small: Demo) -> None:
     small.change_plan("3000,600")
     stream(PROMPT, base_url=small.base_url).result(30)
     until(lambda: tokens_a_minute(Endpoint(small.base_url), "openai/gpt-oss-120b") == 3_000)
-    with pytest.raises(TooLongError, match="has 3,000 a minute here"):
+    with pytest.raises(TooLongError, match="limit for openai/gpt-oss-120b is 3,000 a minute"):
         stream(PROMPT, max_completion_tokens=MOST, base_url=small.base_url)
 
 
@@ -157,17 +157,36 @@ REACHED = (
 )
 
 
-def early(connection: Connection) -> None:
-    refusal("429 Slow", json.dumps({"error": {"message": REACHED}}).encode())(connection)
+TOO_LARGE = (
+    "Request too large for model `m` in organization `o` on tokens per minute (TPM): "
+    "Limit 8000, Requested 8894, please reduce your message size and try again."
+)
 
 
-def hello(connection: Connection) -> None:
-    connection.respond(delta("Hi") + finish() + DONE)
+def refusing(status: str, message: str) -> Script:
+    return refusal(status, json.dumps({"error": {"message": message}}).encode())
+
+
+def test_a_refusal_teaches_the_limit() -> None:
+    """The first request of an account is sent, whatever its size."""
+    with peer(refusing("413 Too Large", TOO_LARGE)) as server:
+        first = stream("word " * 9_000, base_url=server.base_url)
+        assert first.wait(30)
+        until(lambda: tokens_a_minute(Endpoint(server.base_url), "openai/gpt-oss-120b") == 8_000)
+        with pytest.raises(TooLongError):
+            stream("word " * 12_000, base_url=server.base_url)
+        assert len(server.connections) == 1
+    assert str(first.error).endswith(
+        "Shorten the prompt, or lower --max-tokens, by 894 tokens or more."
+    )
+
+
+early = refusing("429 Slow", REACHED)
 
 
 def test_a_minute_that_another_client_uses_up_is_waited_for() -> None:
     """More often than requests are sent again otherwise."""
-    with peer(*[early] * 5, hello) as server:
+    with peer(*[early] * 5, answers("Hi")) as server:
         assert stream("Hello", base_url=server.base_url).result(30) == "Hi"
         assert len(server.connections) == 6
 
@@ -239,10 +258,14 @@ def note(minute: Minute, _now: float) -> float:
     return minute.answer
 
 
-@pytest.mark.parametrize("fault", ["no folder", "no database", "no minute"])
+@pytest.mark.parametrize(
+    ("fault", "counted"),
+    [("no folder", [1, 2, 3]), ("no database", [1, 1, 2]), ("no minute", [1, 2, 3])],
+)
 def test_a_file_that_cannot_be_used(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, counted: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The process goes on by itself; a damaged file is made anew."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if fault == "no folder":
         (tmp_path / "groq_magic").write_text("a file")
@@ -252,5 +275,5 @@ def test_a_file_that_cannot_be_used(
     else:
         Ledger().change("a", lambda minute, _: vars(minute).update(of_a_later_version=1))
     ledger = Ledger()
-    assert ledger.change("a", note) == 1_001
-    assert ledger.change("a", note) == 1_002
+    assert ledger.read("a").answer == 1_000
+    assert [ledger.change("a", note) - 1_000 for _ in range(3)] == counted

@@ -24,8 +24,9 @@ from groq_magic.errors import (
     IncompleteStreamError,
     InputError,
 )
+from groq_magic.limits.cost import spent
 from groq_magic.runtime import runtime
-from groq_magic.usage import learn_models, rate_limits, spent
+from groq_magic.usage import learn_models, rate_limits
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels, Model, parse_models
@@ -257,7 +258,8 @@ def test_a_stopped_answer_has_no_price() -> None:
         learnt(server.base_url)
         forever.set()
     assert answer.cost is None
-    assert spent().unpriced - before.unpriced == 1
+    assert spent().bounded - before.bounded == 1
+    assert 0 < spent().more - before.more < 0.0014
 
 
 def test_the_limits_of_the_last_response() -> None:

@@ -73,6 +73,14 @@ class Kernel:
         self._client.shell_channel.send(message)
         return Run(message["header"]["msg_id"])
 
+    def question(self) -> str:
+        """The kernel's next question to the user."""
+        return str(self._client.get_stdin_msg(timeout=90)["content"]["prompt"])
+
+    def type(self, text: str) -> None:
+        """Answer the question."""
+        self._client.input(text)
+
     def collect(self, run: Run, met: Callable[[], bool], timeout: float = 90.0) -> None:
         """Collect messages until the condition is met."""
         deadline = time.monotonic() + timeout

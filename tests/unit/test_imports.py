@@ -26,14 +26,14 @@ INSIDE = {
     "runtime": "waiters threads loop",
     "wire": "sse protocol refusal tokens sources think_tags parsing models endpoint failures body"
     " connect client",
-    "limits": "minute ledger planner",
+    "limits": "cost minute ledger planner",
     "markdown": "limits code math links segments inline_html flanking markers tables parser"
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",
     "display": "frontend beside status static table growing pace widget live marimo show",
     "prompt": "images values response_format messages interpolation",
     "streams": "adapters reading show",
     "demo": "answers models plan server",
-    "ipython": "namespace flags tables commands completion magic",
+    "ipython": "namespace flags ceiling tables commands completion magic",
 }
 
 # Each library is imported in the package that is about it, and there in these modules.

@@ -171,9 +171,9 @@ def test_what_was_reserved_and_not_written_comes_back() -> None:
 def test_a_process_that_has_ended_keeps_no_place() -> None:
     minute = known(left=0)
     assert minute.turn(Place("lost", 0, 8_000, 0), 0.0) == pytest.approx(60)
-    later: Iterator[float] = (minute.turn(Place("b", 1, 100, 0), now) for now in (1.0, 9.0, 10.5))
+    later: Iterator[float] = (minute.turn(Place("b", 1, 100, 0), now) for now in (1.0, 29.0, 30.5))
     first, second, third = later
-    assert first > second > 50
+    assert first > second > 30
     assert third == 0
 
 
