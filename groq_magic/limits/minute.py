@@ -127,18 +127,22 @@ class Minute:
             charged = flight.place.need if self.reserves else prompt
             self.flights[id_] = flight._replace(charged=charged)
 
-    def refuse(self, id_: str, refusal: Refusal | None, now: float) -> None:
-        """The server has refused a request, perhaps because of a limit."""
+    def refuse(self, id_: str, refusal: Refusal, now: float) -> None:
+        """The server has refused a request because of a limit."""
         self._advance(now)
         self.heard = now
-        self.flights.pop(id_, None)
-        if refusal is None or refusal.per == "day":
+        self.drop(id_)
+        if refusal.per == "day":
             return
         left = refusal.limit - float(refusal.used or 0)
         if refusal.unit == "tokens":
             self.limit, self.left = float(refusal.limit), left
         else:
             self.requests, self.requests_left = float(refusal.limit), left
+
+    def drop(self, id_: str) -> None:
+        """A request gets no answer, and no tokens count."""
+        self.flights.pop(id_, None)
 
     def settle(self, id_: str, answer: float) -> None:
         """An answer has ended with so many tokens; 0 if none came."""

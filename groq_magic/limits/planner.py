@@ -125,6 +125,7 @@ class Planner:
         self._place = Place(uuid4().hex, asked, 0, maximum_of(body))
         self._requested: int | None = None
         self._tokens = 0
+        self._is_unanswered = False
         self._said: RateLimits | None = None
         self._estimate()
         limits = _limits_of(self._account)
@@ -148,17 +149,20 @@ class Planner:
                     async with aclosing(self._turn()) as waits:
                         async for planned in waits:
                             yield planned
-                async with aclosing(self._client.stream(self._endpoint, self._body)) as items:
-                    async for item in items:
-                        if refusals < _MOST_REFUSALS and self._comes_too_early(item):
-                            break
-                        self._note(item)
-                        yield item
-                    else:
-                        return
-        except APIStatusError as error:
-            self._note_refusal(Refusal.parse(error.message))
-            raise
+                try:
+                    async with aclosing(self._client.stream(self._endpoint, self._body)) as items:
+                        async for item in items:
+                            if refusals < _MOST_REFUSALS and self._comes_too_early(item):
+                                break
+                            self._note(item)
+                            yield item
+                        else:
+                            return
+                except APIStatusError as error:
+                    may_wait = self._client.sends_again and refusals < _MOST_REFUSALS
+                    if not (self._is_early(error.message) and may_wait):
+                        self._is_unanswered = True
+                        raise
         finally:
             if not self._is_small:
                 self._change(self._leave)
@@ -196,6 +200,8 @@ class Planner:
 
     def _leave(self, minute: Minute, _now: float) -> None:
         minute.leave(self._place.id)
+        if self._is_unanswered:
+            minute.drop(self._place.id)
         minute.settle(self._place.id, self._tokens)
 
     def _note(self, item: Item) -> None:
@@ -224,18 +230,19 @@ class Planner:
             runtime.own(_Known)[self._account] = known
 
     def _comes_too_early(self, item: Item) -> bool:
-        """Whether a refusal says that the request may be sent later in this minute."""
-        refusal = Refusal.parse(item.message) if isinstance(item, Waiting) else None
-        if refusal is None or refusal.per == "day" or refusal.excess:
-            return False
-        self._is_small = False
-        self._note_refusal(refusal)
-        return True
+        return isinstance(item, Waiting) and self._is_early(item.message)
 
-    def _note_refusal(self, refusal: Refusal | None) -> None:
-        if refusal and refusal.unit == "tokens" and refusal.requested:
+    def _is_early(self, message: str) -> bool:
+        """Note a refusal; whether it says that the request may be sent later in this minute."""
+        refusal = Refusal.parse(message)
+        if refusal is None:
+            return False
+        if refusal.unit == "tokens" and refusal.requested:
             self._requested = max(0, refusal.requested - int(self._place.maximum))
         self._change(lambda minute, now: minute.refuse(self._place.id, refusal, now))
+        is_early = refusal.per == "minute" and not refusal.excess
+        self._is_small = self._is_small and not is_early
+        return is_early
 
     @property
     def _need(self) -> int:

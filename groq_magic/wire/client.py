@@ -115,6 +115,11 @@ class Client:
             yield waiting
 
     @property
+    def sends_again(self) -> bool:
+        """Whether it sends a request again that fails for now."""
+        return self._max_retries > 0
+
+    @property
     def _http(self) -> httpx.AsyncClient:
         # Built on the loop thread at the first request, since the TLS context takes 40 ms.
         # No cached_property: that of Python 3.11 has a lock, which a fork may copy while held.

@@ -191,6 +191,14 @@ def test_a_minute_that_another_client_uses_up_is_waited_for() -> None:
         assert len(server.connections) == 6
 
 
+def test_a_minute_that_is_used_up_for_longer_is_waited_for() -> None:
+    """The client itself waits for a minute at most."""
+    long = REACHED.replace("200ms", "1m10s").replace("Used 600000", "Used 598500")
+    with peer(refusing("429 Slow", long), answers("Hi")) as server:
+        answer = stream("Hello", base_url=server.base_url)
+        assert answer.result(30) == "Hi"
+
+
 def test_without_retries_a_minute_that_is_used_up_is_an_error() -> None:
     with peer(early) as server:
         answer = stream("Hello", base_url=server.base_url, max_retries=0)
