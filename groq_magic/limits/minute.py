@@ -21,6 +21,7 @@ _LEARNING = 1.0
 _FADING = 0.98  # of the longest answer, with each that is shorter
 _SOON = 0.02
 _DUST = 1e-6  # of the arithmetic
+_ROUNDING = 1  # servers say whole tokens
 _LOST_PLACE = 30.0
 _LOST_FLIGHT = 90.0
 
@@ -60,9 +61,9 @@ class Minute:
     All times are in seconds since 1970. A limit is None as long as it is unknown.
 
     >>> minute = Minute(limit=8_000, left=1_000, heard=1)
-    >>> minute.turn(Place("a", 0, 2_000, 0), now=0)  # 8,000 a minute are 133 a second
+    >>> minute.turn(Place("a", 0, 1_999, 0), now=0)  # 8,000 a minute are 133 a second
     7.5
-    >>> minute.turn(Place("a", 0, 2_000, 0), now=7.5)
+    >>> minute.turn(Place("a", 0, 1_999, 0), now=7.5)
     0.0
     """
 
@@ -76,8 +77,8 @@ class Minute:
     at: float = 0.0
     heard: float = 0.0
     """When the server responded last; 0 if it has not."""
-    reserves: bool = True
-    """Whether it counts ``max_completion_tokens`` when an answer begins, not its tokens then."""
+    reserves: bool = False
+    """Whether it is known to count ``max_completion_tokens`` when an answer begins."""
     answer: float = FIRST_ANSWER
     """Tokens of a long answer."""
     queue: list[Place] = field(default_factory=list)
@@ -171,7 +172,7 @@ class Minute:
         """Seconds until all ahead of it have gone and there is room for this one, too."""
         waits = [0.0]
         if self.limit is not None:
-            need = sum(map(self._hold, ahead)) + min(place.need, self.limit)
+            need = sum(map(self._hold, ahead)) + min(place.need + _ROUNDING, self.limit)
             waits.append((need - self._free) / self.limit * 60)
         elif not self.heard and any(now - f.sent < _LEARNING for f in self.flights.values()):
             waits.append(_SOON)  # the first response says what the limits are

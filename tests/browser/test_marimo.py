@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.demo import running_demo
@@ -87,8 +88,17 @@ class Marimo:
         threading.Thread(target=self.console.extend, args=(self.process.stdout,)).start()
 
     def url(self) -> str:
-        until(lambda: re.search(r"http://\S+", "".join(self.console)))
-        return str(re.findall(r"http://\S+", "".join(self.console))[0])
+        """Where it listens, which it says a moment before it does."""
+        until(lambda: re.search(r"http://\S+:\d+", "".join(self.console)))
+        url = re.findall(r"http://\S+", "".join(self.console))[0]
+        until(lambda: _listens(int(re.findall(r":(\d+)", url)[0])))
+        return str(url)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 @contextmanager

@@ -166,7 +166,7 @@ def test_the_budget_is_asked_about_with_all_its_numbers(server: Server) -> None:
         server.ask("small", max_completion_tokens=90).result(30)
     said = "Spent: $0.020 of $0.14, and up to $0.030 by running answers."
     assert user.questions == [f"This answer may cost up to $0.10. {said} Send it? [y/N] "]
-    assert sorted(server.asked) == ["go", "small", "wait"]
+    until(lambda: sorted(server.asked) == ["go", "small", "wait"])
     running.stop()
 
 
