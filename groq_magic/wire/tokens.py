@@ -283,7 +283,7 @@ _MOST_OFF = 2.0  # an answer that is off by more says nothing about others
 
 
 def _recent() -> deque[tuple[int, float]]:
-    return deque(maxlen=50)
+    return deque(maxlen=20)
 
 
 def _weighed(text: Text, weights: Text) -> float:

@@ -13,7 +13,7 @@ import pytest
 
 from groq_magic import Answer, Conversation, InputError, MissingKeyError, stream
 from groq_magic.keeping import when_written
-from groq_magic.limits.cost import ceiling, spent
+from groq_magic.limits.cost import _Expenses, ceiling, spent
 from groq_magic.runtime import runtime
 from groq_magic.wire.tokens import estimate
 from tests.support.demo import Demo, running_demo
@@ -38,9 +38,11 @@ def says(model: str, text: str) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def _new_process() -> None:
-    """Nothing has been spent."""
+def _new_process() -> Iterator[None]:
+    """Nothing has been spent, and nothing is added later."""
     runtime.reset()
+    yield
+    until(lambda: not any(expense.is_running for expense in list(runtime.own(_Expenses).running)))
 
 
 class Server:
