@@ -129,12 +129,14 @@ class Minute:
             self.flights[id_] = flight._replace(charged=charged)
 
     def refuse(self, id_: str, refusal: Refusal, now: float) -> None:
-        """The server has refused a request because of a limit."""
+        """The server has refused a request because of a limit; it takes its place again."""
         self._advance(now)
         self.heard = now
-        self.drop(id_)
+        flight = self.flights.pop(id_, None)
         if refusal.per == "day":
             return
+        if flight:
+            self.queue.append(flight.place._replace(seen=now))
         left = refusal.limit - float(refusal.used or 0)
         if refusal.unit == "tokens":
             self.limit, self.left = float(refusal.limit), left

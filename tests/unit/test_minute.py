@@ -129,6 +129,13 @@ def test_a_refusal_says_when_there_is_room(
     assert minute.turn(place, 100.0 + wait) == 0
 
 
+def test_a_refused_request_has_its_place_at_once() -> None:
+    minute = known()
+    assert minute.turn(Place("first", 0, 100, 0), 100.0) == 0
+    minute.refuse("first", Refusal("tokens", "minute", 8_000, 8_000, 100), 100.0)
+    assert minute.turn(Place("later", 1, 10, 0), 100.5) > 0.7
+
+
 def test_requests_a_minute_are_learned_from_a_refusal() -> None:
     minute = known()
     minute.refuse("a", Refusal("requests", "minute", 30, 30, 1), 100.0)
