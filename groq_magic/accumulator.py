@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from groq_magic.wire.protocol import Chunk, Delta, RateLimits, Responded, ToolCall
+from groq_magic.wire.protocol import Chunk, Delta, Responded, ToolCall
+from groq_magic.wire.rate_limits import RateLimits
 from groq_magic.wire.sources import Source, sources_in
 from groq_magic.wire.think_tags import ThinkTags
 

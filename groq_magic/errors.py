@@ -93,7 +93,7 @@ class TooLongError(InputError):
             step = f"Ask with --max-tokens {limit - prompt}, or shorten the prompt."
         else:
             step = f"Shorten the prompt by about {prompt - limit:,} tokens."
-        super().__init__(said + step)
+        super().__init__(f"{said}{step} After a change of your plan, ask something short first.")
 
 
 class ParseError(GroqError, ValueError):

@@ -13,8 +13,7 @@ from groq_magic.runtime.loop import Job
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels
-from groq_magic.wire.protocol import RateLimits
-from groq_magic.wire.refusal import Refusal
+from groq_magic.wire.rate_limits import RateLimits, Refusal
 
 from .answer import Answer
 from .errors import APIStatusError, InputError

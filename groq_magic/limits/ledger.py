@@ -6,13 +6,12 @@ It holds numbers, and hashes of servers, keys and models: no prompt, no key, no 
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from platformdirs import user_cache_path
 
@@ -21,12 +20,16 @@ from groq_magic.wire.endpoint import Endpoint
 
 from .minute import Minute
 
+if TYPE_CHECKING:
+    import sqlite3
+
 T = TypeVar("T")
 Change = Callable[[Minute, float], T]
 """Reads and changes an account's minute at a time, in seconds since 1970."""
-_BUSY_SECONDS = 10.0
+_BUSY_SECONDS = 3.0
 _READ_SECONDS = 0.2
-FORGOTTEN = 3_600.0
+_ALONE_SECONDS = 30.0
+FORGOTTEN = 600.0
 """Seconds after which a limit that no response has confirmed counts as unknown."""
 _TABLE = "CREATE TABLE IF NOT EXISTS minutes (account TEXT PRIMARY KEY, heard REAL, minute TEXT)"
 
@@ -40,12 +43,13 @@ def account_of(endpoint: Endpoint, model: str) -> str:
 class Ledger:
     """The `Minute` of each account.
 
-    Where the file cannot be used, the process plans for itself alone.
+    Where the file cannot be used, or is locked for long, the process plans for itself alone.
     """
 
     def __init__(self) -> None:
         self._path = user_cache_path("groq_magic") / "limits.db"
         self._own: dict[str, Minute] = {}
+        self._alone_until = 0.0
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -54,31 +58,39 @@ class Ledger:
 
     def read(self, account: str) -> Minute:
         """The account's minute as it was left; a new one where it is not known."""
-        with suppress(OSError, sqlite3.Error), self._opened(_READ_SECONDS) as db:
-            return _minute(db, account) or Minute()
-        return self._own.get(account, Minute())
+        minute = self._own.get(account, Minute())
+        with suppress(*_faults()), self._opened(_READ_SECONDS) as db:
+            minute = max(minute, _minute(db, account) or minute, key=lambda each: each.heard)
+        return minute
 
     def submit(self, account: str, change: Change[T]) -> Future[T]:
         """The same as `change`, on a thread of its own, in the order of the calls."""
         try:
             return self._thread.submit(self.change, account, change)
         except RuntimeError:  # the process ends, or it can have no more threads
+            self.after_fork()  # the call stands in the queue nevertheless
             done: Future[T] = Future()
             done.set_result(self.change(account, change))
             return done
 
     def change(self, account: str, change: Change[T]) -> T:
         """Call ``change`` with the account's minute and save it, in a single transaction."""
-        try:
-            with self._opened(_BUSY_SECONDS) as db:
-                db.execute("BEGIN IMMEDIATE")
-                with db:
-                    return _changed(db, account, change)
-        except (OSError, sqlite3.Error) as error:
-            if type(error) is sqlite3.DatabaseError:  # it is none, or damaged
-                with suppress(OSError):
-                    self._path.unlink()
-            return change(self._own.setdefault(account, Minute()), time.time())
+        if time.monotonic() > self._alone_until:
+            try:
+                with self._opened(_BUSY_SECONDS) as db:
+                    db.execute("BEGIN IMMEDIATE")
+                    with db:
+                        return _changed(db, account, change)
+            except _faults() as error:
+                self._give_up(error)
+        return change(self._own.setdefault(account, Minute()), time.time())
+
+    def _give_up(self, error: Exception) -> None:
+        if type(error).__name__ == "DatabaseError":  # it is none, or damaged
+            with suppress(OSError):
+                self._path.unlink()
+        else:
+            self._alone_until = time.monotonic() + _ALONE_SECONDS
 
     @contextmanager
     def _opened(self, timeout: float) -> Iterator[sqlite3.Connection]:
@@ -89,7 +101,18 @@ class Ledger:
             yield db
 
     def _connection(self, timeout: float) -> sqlite3.Connection:
+        import sqlite3  # not every Python has it
+
         return sqlite3.connect(self._path, timeout=timeout, isolation_level=None)
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What is raised where the file cannot be used."""
+    try:
+        from sqlite3 import Error
+    except ImportError:
+        return OSError, ImportError
+    return OSError, Error
 
 
 def _changed(db: sqlite3.Connection, account: str, change: Change[T]) -> T:

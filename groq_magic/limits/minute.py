@@ -8,10 +8,10 @@ https://console.groq.com/docs/rate-limits
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple, Self
 
-from groq_magic.wire.protocol import RateLimits
-from groq_magic.wire.refusal import Refusal
+from groq_magic.wire.rate_limits import RateLimits, Refusal
 
 _REQUESTS_A_MINUTE = 30.0
 _SMALL_ACCOUNT = 14_400  # requests a day: no header says those a minute, which are 30 then
@@ -19,7 +19,8 @@ FIRST_ANSWER = 1_000.0
 """Tokens of a long answer, until one has come."""
 _LEARNING = 1.0
 _FADING = 0.98  # of the longest answer, with each that is shorter
-_SOON = 0.02
+_SOON = 0.05
+_SHARE = 8
 _DUST = 1e-6  # of the arithmetic
 _ROUNDING = 1  # servers say whole tokens
 _LOST_PLACE = 30.0
@@ -110,23 +111,34 @@ class Minute:
         return [other for other in self.queue if (other.asked, other.id) < (place.asked, place.id)]
 
     def respond(self, id_: str, said: RateLimits, now: float) -> None:
-        """A response has begun, with what its headers say."""
+        """An answer begins, with what its headers say."""
         self._advance(now)
         self.heard = now
-        if said.limit_tokens is None or said.remaining_tokens is None:
+        if not said.limit_tokens or said.remaining_tokens is None:
             return
-        if self.requests is None and 0 < (said.limit_requests or 0) <= _SMALL_ACCOUNT:
-            self.requests = _REQUESTS_A_MINUTE
-            self.requests_left = _REQUESTS_A_MINUTE - len(self.flights)
+        self._guess_requests(said)
         before = said.limit_tokens if self.limit is None else self.left
         self.limit, self.left = float(said.limit_tokens), float(said.remaining_tokens)
         if flight := self.flights.get(id_):
-            prompt, maximum = flight.place.prompt, flight.place.maximum
-            others = [other for other in self.flights.values() if other != flight]
-            if maximum > prompt and all(other.charged is not None for other in others):
-                self.reserves = before - self.left > prompt + maximum / 2  # the prompt is estimated
-            charged = flight.place.need if self.reserves else prompt
-            self.flights[id_] = flight._replace(charged=charged)
+            self._charge(id_, flight, before - self.left)
+        if self.left == 0:  # as servers say it of less, too
+            self.left = min(before, 0.0)
+
+    def _guess_requests(self, said: RateLimits) -> None:
+        """Expect 30 requests a minute of a server that counts few a day, as Groq's plans have."""
+        if (said.limit_requests or 0) > _SMALL_ACCOUNT:
+            self.requests = None
+        elif said.are_requests_a_day and self.requests is None:
+            self.requests = _REQUESTS_A_MINUTE
+            self.requests_left = _REQUESTS_A_MINUTE - len(self.flights)
+
+    def _charge(self, id_: str, flight: Flight, charged: float) -> None:
+        """Note what the server has counted of it, and whether that is more than its prompt."""
+        prompt, maximum = flight.place.prompt, flight.place.maximum
+        others = [other for other in self.flights.values() if other != flight]
+        if maximum > prompt and all(other.charged is not None for other in others):
+            self.reserves = charged > prompt + maximum / 2  # the prompt is estimated
+        self.flights[id_] = flight._replace(charged=flight.place.need if self.reserves else prompt)
 
     def refuse(self, id_: str, refusal: Refusal, now: float) -> None:
         """The server has refused a request because of a limit; it takes its place again."""
@@ -137,11 +149,12 @@ class Minute:
             return
         if flight:
             self.queue.append(flight.place._replace(seen=now))
-        left = refusal.limit - float(refusal.used or 0)
+        limit, used = float(refusal.limit), refusal.used
         if refusal.unit == "tokens":
-            self.limit, self.left = float(refusal.limit), left
+            self.left = min(self.left, limit) if used is None else limit - used
+            self.limit = limit
         else:
-            self.requests, self.requests_left = float(refusal.limit), left
+            self.requests, self.requests_left = limit, limit - (used or 0)
 
     def drop(self, id_: str) -> None:
         """A request gets no answer, and no tokens count."""
@@ -166,9 +179,10 @@ class Minute:
             self.left = min(self.limit, self.left + minutes * self.limit)
         if self.requests is not None:
             self.requests_left = min(self.requests, self.requests_left + minutes * self.requests)
-        self.queue = [place for place in self.queue if now - place.seen < _LOST_PLACE]
+        # Clocks are set back, too.
+        self.queue = [place for place in self.queue if abs(now - place.seen) < _LOST_PLACE]
         flights = self.flights.items()
-        self.flights = {id_: f for id_, f in flights if now - f.sent < _LOST_FLIGHT}
+        self.flights = {id_: f for id_, f in flights if abs(now - f.sent) < _LOST_FLIGHT}
 
     def _wait(self, place: Place, ahead: list[Place], now: float) -> float:
         """Seconds until all ahead of it have gone and there is room for this one, too."""
@@ -176,8 +190,9 @@ class Minute:
         if self.limit is not None:
             need = sum(map(self._hold, ahead)) + min(place.need + _ROUNDING, self.limit)
             waits.append((need - self._free) / self.limit * 60)
-        elif not self.heard and any(now - f.sent < _LEARNING for f in self.flights.values()):
-            waits.append(_SOON)  # the first response says what the limits are
+        elif not self.heard and self.flights:  # the first response says what the limits are
+            first = min(flight.sent for flight in self.flights.values())
+            waits.append(_SOON if now - first < _LEARNING else 0.0)
         if self.requests is not None:
             waits.append((len(ahead) + 1 - self.requests_left) / self.requests * 60)
         return max(waits)
@@ -189,4 +204,5 @@ class Minute:
         return self.left - sum(self._hold(f.place) - (f.charged or 0.0) for f in flights)
 
     def _hold(self, place: Place) -> float:
-        return place.prompt + (place.maximum or self.answer)
+        """What it may use; of an answer without a maximum a part, for most are short."""
+        return place.prompt + (place.maximum or min(self.answer, (self.limit or inf) / _SHARE))

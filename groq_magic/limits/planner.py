@@ -18,9 +18,9 @@ from groq_magic.runtime import runtime
 from groq_magic.wire import DEFAULT_MODEL
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
-from groq_magic.wire.protocol import Chunk, Item, Planned, RateLimits, Responded, Usage, Waiting
-from groq_magic.wire.refusal import Refusal
-from groq_magic.wire.tokens import Calibration, estimate, maximum_of
+from groq_magic.wire.protocol import Chunk, Item, Planned, Responded, Usage, Waiting
+from groq_magic.wire.rate_limits import RateLimits, Refusal
+from groq_magic.wire.tokens import ERROR, SLACK, Calibration, estimate, maximum_of
 
 from .ledger import FORGOTTEN, Change, Ledger, account_of
 from .minute import FIRST_ANSWER, Minute, Place
@@ -99,10 +99,10 @@ def most_tokens(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
 
 def _limits_of(account: str) -> _Limits | None:
     known = runtime.own(_Known).get(account)
-    if known and known.are_large and time.time() - known.heard < FORGOTTEN:
+    if known and known.are_large and abs(time.time() - known.heard) < FORGOTTEN:
         return known
     minute = runtime.own(Ledger).read(account)
-    if time.time() - minute.heard > FORGOTTEN:
+    if abs(time.time() - minute.heard) > FORGOTTEN:
         return None
     known = runtime.own(_Known)[account] = _Limits(minute.limit, minute.requests, minute.heard)
     return known
@@ -126,7 +126,6 @@ class Planner:
         self._requested: int | None = None
         self._tokens = 0
         self._is_unanswered = False
-        self._said: RateLimits | None = None
         self._estimate()
         limits = _limits_of(self._account)
         self._is_small = limits is not None and limits.are_far_from(self._place)
@@ -186,10 +185,9 @@ class Planner:
         """Estimate the prompt's size, which a refusal may have told, with all that was learned."""
         calibration = runtime.own(Calibration)
         self._prompt = calibration.corrected(self._account, self._raw)
-        least, most = calibration.bounds(self._account, self._raw)
-        self._least = least
-        careful = self._requested or 2 * most - self._prompt  # a refusal costs more than a second
-        self._place = self._place._replace(prompt=careful)
+        self._least = calibration.bounds(self._account, self._raw).least
+        careful = round(self._prompt * (1 + ERROR)) + SLACK  # a refusal costs more than a second
+        self._place = self._place._replace(prompt=self._requested or careful)
 
     def _change(self, change: Change[T]) -> Future[T]:
         return runtime.own(Ledger).submit(self._account, change)
@@ -205,17 +203,13 @@ class Planner:
         minute.settle(self._place.id, self._tokens)
 
     def _note(self, item: Item) -> None:
-        """Learn what a response says of the limits and of the prompt's size."""
-        if isinstance(item, Responded):
-            self._said = RateLimits.from_headers(item.headers)
+        """Learn what an answer says of the limits and of the prompt's size."""
+        if isinstance(item, Responded) and item.status_code == 200:
+            self._note_limits(RateLimits.from_headers(item.headers))
         elif isinstance(item, Chunk):
             self._tokens += bool(item.delta.content or item.delta.reasoning)
             if item.usage:
                 self._note_usage(item.usage)
-        # Not every error has the headers, and only an answer without them says: no limits.
-        if self._said and (self._said.limit_tokens is not None or isinstance(item, Chunk)):
-            self._note_limits(self._said)
-            self._said = None
 
     def _note_usage(self, usage: Usage) -> None:
         self._tokens = usage.completion_tokens or self._tokens
@@ -225,7 +219,7 @@ class Planner:
     def _note_limits(self, said: RateLimits) -> None:
         if not self._is_small:
             self._change(lambda minute, now: minute.respond(self._place.id, said, now))
-        elif said.limit_tokens is not None:
+        elif said.limit_tokens:
             known = _Limits(said.limit_tokens, None, time.time())
             runtime.own(_Known)[self._account] = known
 

@@ -29,8 +29,8 @@ from groq_magic.errors import (
 
 from .endpoint import Endpoint
 from .parsing import fields_of, in_stream_error, is_error, said_in, word
-from .protocol import Responded, parse_duration
-from .refusal import Refusal
+from .protocol import Responded
+from .rate_limits import Refusal, parse_duration
 
 _RETRIED = {408, 409, 429, 498}
 _LONGEST_WAIT = 60.0
@@ -146,7 +146,7 @@ def status_error(response: httpx.Response, body: str, endpoint: Endpoint) -> API
 def responded(response: httpx.Response, endpoint: Endpoint) -> Responded:
     """The headers, with the key replaced."""
     headers = {name: endpoint.without_key(said) for name, said in response.headers.items()}
-    return Responded(word(headers.get("x-request-id")), headers)
+    return Responded(word(headers.get("x-request-id")), headers, response.status_code)
 
 
 def json_object(body: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ https://console.groq.com/docs/api-reference#chat-create
 from __future__ import annotations
 
 import json
-import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -176,39 +175,12 @@ class Chunk(NamedTuple):
     service_tier: str | None = None
 
 
-class RateLimits(NamedTuple):
-    """The ``x-ratelimit-*`` headers; None where the server did not say.
-
-    Groq counts requests per day and tokens per minute,
-    https://console.groq.com/docs/rate-limits
-    """
-
-    limit_requests: int | None = None
-    remaining_requests: int | None = None
-    reset_requests: float | None = None
-    """Seconds until all requests are available again."""
-    limit_tokens: int | None = None
-    remaining_tokens: int | None = None
-    reset_tokens: float | None = None
-    """Seconds until all tokens are available again."""
-
-    @classmethod
-    def from_headers(cls, headers: Mapping[str, str]) -> RateLimits:
-        """Read headers, whose names are in lower case."""
-        said = {name: headers.get(f"x-ratelimit-{name.replace('_', '-')}") for name in cls._fields}
-        known: dict[str, Any] = {
-            name: parse_duration(text) if name.startswith("reset") else _whole(text)
-            for name, text in said.items()
-            if text is not None
-        }
-        return cls(**known)
-
-
 class Responded(NamedTuple):
     """A response has begun; the names of its headers are in lower case."""
 
     request_id: str | None = None
     headers: Mapping[str, str] = MappingProxyType({})
+    status_code: int = 200
 
 
 class Waiting(NamedTuple):
@@ -310,23 +282,6 @@ def request_body(messages: Sequence[Message], parameters: Mapping[str, Any]) -> 
     return {**parameters, "messages": wire, "stream": form.get("type") != "json_schema"}
 
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:h|ms|m|s|us|µs|ns))+")
-_LONGEST_NUMBER = 15  # digits; a longer one is not a count, and Python refuses the longest
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-
-
-def parse_duration(text: str) -> float | None:
-    """Seconds of a duration in Go's form, https://pkg.go.dev/time#ParseDuration.
-
-    >>> parse_duration("2m59.56s"), parse_duration("130ms"), parse_duration("soon")
-    (179.56, 0.13, None)
-    """
-    if len(text) > 4 * _LONGEST_NUMBER or not _DURATION.fullmatch(text):
-        return None
-    parts = re.findall(r"([\d.]+)([a-zµ]+)", text)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
 def _calls(given: Any) -> tuple[ToolCall, ...]:
     calls = tuple(given) if isinstance(given, Iterable) else (given,)
     for call in calls:
@@ -392,11 +347,6 @@ def _is_texts(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _whole(text: str) -> int | None:
-    is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
-    return int(text) if is_number else None
 
 
 # Only limits of all models: what one model supports is the server's to say.

@@ -251,8 +251,8 @@ class Calibration:
 
     def learn(self, account: str, estimated: int, prompt_tokens: int) -> None:
         """Note what the server counted for a prompt of so many tokens by `estimate`."""
-        if estimated > 0 and prompt_tokens > 0:
-            ratio = min(max(prompt_tokens / estimated, 1 / _MOST_OFF), _MOST_OFF)
+        ratio = prompt_tokens / max(1, estimated)
+        if 1 / _MOST_OFF <= ratio <= _MOST_OFF:
             self._seen[account].append((estimated, ratio))
 
     def corrected(self, account: str, estimated: int) -> int:
@@ -279,7 +279,7 @@ class Calibration:
 
 
 _FEW, _NEAREST = 3, 5
-_MOST_OFF = 2.0  # an answer that is off by more says nothing about others
+_MOST_OFF = 2.0  # what is off by more, as with tools at the server, says nothing about others
 
 
 def _recent() -> deque[tuple[int, float]]:

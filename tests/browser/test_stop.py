@@ -155,4 +155,4 @@ def test_an_interrupt_stops_the_answer_that_a_cell_waits_for(
     server.until("closed")
     book.until(lambda: "stopped after" in book.text(WAITING))
     assert BEGINNING in book.text(WAITING)
-    assert "Interrupted: the answer was stopped" in book.text(WAITING)
+    book.until(lambda: "Interrupted: the answer was stopped" in book.text(WAITING))

@@ -42,7 +42,8 @@ from groq_magic.wire.client import Client
 from groq_magic.wire.connect import Connect, _Sockets
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.models import KnownModels
-from groq_magic.wire.protocol import RateLimits, Waiting
+from groq_magic.wire.protocol import Waiting
+from groq_magic.wire.rate_limits import RateLimits
 from tests.support.asker import ask
 from tests.support.demo import Demo
 from tests.support.event_streams import ERRORS

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from groq_magic.limits.minute import Minute, Place
 from groq_magic.limits.planner import Share, tokens_a_minute
 from groq_magic.wire.endpoint import Endpoint
 from tests.support.demo import Demo, running_demo
-from tests.support.peer import Script, answers, peer, refusal
+from tests.support.peer import DONE, Script, answers, delta, finish, peer, refusal
 from tests.support.waiting import until
 
 PROMPT = "Three names for a cat"
@@ -285,3 +287,45 @@ def test_a_file_that_cannot_be_used(
     ledger = Ledger()
     assert ledger.read("a").answer == 1_000
     assert [ledger.change("a", note) - 1_000 for _ in range(3)] == counted
+
+
+def test_a_file_that_is_locked_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other user may be suspended; then the process plans for itself for a while."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("groq_magic.limits.ledger._BUSY_SECONDS", 0.05)
+    Ledger().change("a", note)
+    ledger = Ledger()
+    with closing(sqlite3.connect(tmp_path / "groq_magic" / "limits.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert ledger.change("a", note) == 1_001
+    assert ledger.change("a", note) == 1_002
+    assert Ledger().change("a", note) == 1_002
+
+
+def test_a_change_is_made_once_where_no_thread_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ledger = Ledger()
+    with monkeypatch.context() as no_threads:
+        no_threads.setattr(threading.Thread, "start", refuse)
+        assert ledger.submit("once", note).result() == 1_001
+    assert ledger.submit("once", note).result(30) == 1_002
+
+
+def test_a_python_without_sqlite_asks_nevertheless(demo: Demo) -> None:
+    code = "import sys; sys.modules['_sqlite3'] = None; from groq_magic import stream; "
+    code += "print([stream('cat names').result(30)[:5] for _ in range(2)])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "['Three', 'Three']\n", ran.stderr
+
+
+def test_a_header_without_a_limit_refuses_nothing() -> None:
+    nothing = {"x_ratelimit_limit_tokens": "0", "x_ratelimit_remaining_tokens": "0"}
+    body = delta("Hi") + finish() + DONE
+    with peer(lambda connection: connection.respond(body, **nothing)) as server:
+        assert [stream("Hello", base_url=server.base_url).result(30) for _ in range(3)] == [
+            "Hi"
+        ] * 3

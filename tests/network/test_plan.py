@@ -14,7 +14,7 @@ from groq_magic import Answer, RateLimitError, RequestTooLargeError
 from groq_magic.demo.plan import Account, Limits, Plan, Refused
 from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
-from groq_magic.wire.protocol import parse_duration
+from groq_magic.wire.rate_limits import parse_duration
 from tests.support.demo import Demo, running_demo
 
 FREE = Limits.of("free")

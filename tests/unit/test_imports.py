@@ -24,8 +24,8 @@ ORDER += ["__init__"]
 # The same inside each package.
 INSIDE = {
     "runtime": "waiters threads loop",
-    "wire": "sse protocol refusal tokens sources think_tags parsing models endpoint failures body"
-    " connect client",
+    "wire": "sse protocol rate_limits tokens sources think_tags parsing models endpoint failures"
+    " body connect client",
     "limits": "cost minute ledger planner",
     "markdown": "limits code math links segments inline_html flanking markers tables parser"
     " stability blocks open_blocks open_leaves transcript open_formulas tail streaming",

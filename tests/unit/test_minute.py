@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from groq_magic.demo.plan import Account, Charge, Limits
 from groq_magic.limits.minute import Minute, Place
-from groq_magic.wire.protocol import RateLimits
-from groq_magic.wire.refusal import Refusal
+from groq_magic.wire.rate_limits import RateLimits, Refusal
 
 FREE = Limits(8_000, 30, 1_000, 200_000)
 TICK = 0.25
 
 
 def said(limit: int = 8_000, left: int = 8_000, requests: int = 500_000) -> RateLimits:
-    return RateLimits(requests, requests, 0.0, limit, left, 0.0)
+    """After one request, of so many a day."""
+    return RateLimits(requests, requests - 1, 86_400 / requests, limit, left, 0.0)
 
 
 def known(left: float = 8_000, **fields: float) -> Minute:
@@ -151,6 +151,53 @@ def test_a_small_account_has_thirty_requests_a_minute() -> None:
     assert turns == [0.0] * 29 + [pytest.approx(2)]
 
 
+def test_requests_a_minute_are_not_those_of_a_day() -> None:
+    """OpenAI's header has the same name."""
+    minute = Minute()
+    minute.respond("a", RateLimits(500, 499, 0.12, 8_000, 7_000, 0.0), 0.0)
+    assert minute.requests is None
+
+
+def test_a_larger_plan_is_noticed() -> None:
+    minute = Minute()
+    minute.respond("a", said(requests=1_000), 0.0)
+    learned = minute.requests
+    minute.respond("b", said(limit=250_000, requests=500_000), 1.0)
+    assert (learned, minute.requests, minute.limit) == (30, None, 250_000)
+
+
+def test_a_limit_of_nothing_is_none() -> None:
+    minute = Minute()
+    minute.respond("a", said(limit=0, left=0), 0.0)
+    assert minute.turn(Place("b", 1, 9_000, 0), 0.0) == 0
+
+
+def test_nothing_left_is_not_more_than_was_known() -> None:
+    """A header has no negative number, and a refusal had said what was used."""
+    minute = known(left=-5_000)
+    minute.respond("a", said(left=0), 0.0)
+    assert minute.turn(Place("b", 1, 999, 0), 0.0) == pytest.approx(45)
+
+
+def test_a_request_that_is_too_large_fills_nothing_up() -> None:
+    minute = known(left=200)
+    minute.refuse("a", Refusal("tokens", "minute", 8_000, None, 9_000), 0.0)
+    assert minute.left == 200
+
+
+def test_a_clock_that_is_set_back_loses_those_who_were_ahead() -> None:
+    minute = known(left=0, at=3_600)
+    assert minute.turn(Place("lost", 3_600, 8_000, 0), 3_600.0) > 0
+    assert minute.turn(Place("b", 3_601, 100, 0), 3_600.0) > 0
+    minute.left = 500
+    assert minute.turn(Place("b", 3_601, 100, 0), 0.0) == 0
+
+
+def test_a_long_answer_keeps_no_more_than_an_eighth_for_the_next() -> None:
+    minute = known(answer=6_000)
+    assert [minute.turn(Place(str(n), n, 300, 0), 0.0) for n in range(5)] == [0.0] * 5
+
+
 def test_of_several_the_first_goes_first_even_if_a_later_one_has_room() -> None:
     minute = known(left=1_000)
     assert minute.turn(Place("large", 1, 2_999, 0), 0.0) == pytest.approx(15)
@@ -213,16 +260,14 @@ def test_the_first_request_is_sent_and_the_next_wait_a_moment_for_its_response()
     assert minute.turn(Place("b", 1, 100_000, 0), 10.5) == 0
     silent = Minute()
     assert silent.turn(Place("a", 0, 100, 0), 10.0) == 0
-    assert silent.turn(Place("b", 1, 100, 0), 11.5) == 0
+    assert [silent.turn(Place(f"{n}", n, 100, 0), 11.5) for n in range(1, 9)] == [0.0] * 8
 
 
 def test_other_limits_are_followed_at_once() -> None:
     minute = known()
     assert minute.turn(Place("a", 0, 100, 0), 0.0) == 0
     minute.respond("a", said(limit=4_000, left=400), 0.0)
-    assert minute.turn(Place("b", 1, 499, 0), 0.0) == pytest.approx(
-        (500 + 1_000 - 400) / 4_000 * 60
-    )
+    assert minute.turn(Place("b", 1, 499, 0), 0.0) == pytest.approx((500 + 500 - 400) / 4_000 * 60)
 
 
 _TOO_LARGE = "Request too large for model `qwen/qwen3.8-27b` in organization `o` on"

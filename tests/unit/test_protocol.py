@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from groq_magic import InputError, Message, ParseError, Source, ToolCall
-from groq_magic.wire.protocol import RateLimits, parse_duration, request_body, request_parameters
+from groq_magic.wire.protocol import request_body, request_parameters
+from groq_magic.wire.rate_limits import RateLimits, parse_duration
 from groq_magic.wire.sources import MOST_SOURCES, sources_in
 from groq_magic.wire.think_tags import ThinkTags
 
