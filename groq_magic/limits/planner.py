@@ -29,7 +29,7 @@ T = TypeVar("T")
 _MOST_REFUSALS = 20
 _NAP = 0.1  # seconds; an answer that ends early makes room
 _LONGEST_NAP = 5.0
-_LARGE = 60_000  # tokens a minute
+_LARGE = 100_000  # tokens a minute
 _SMALL = 0.02  # of them
 _LEAST_SHARE = 50
 

@@ -40,6 +40,7 @@ SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"
 SIZE: ViewportSize = {"width": 1100, "height": 1400}
 _LOADS = 5
 _UNREAD_SECONDS = 15.0
+_QUESTION_SECONDS = 1.0
 _CLOSE = 'for (const widget of [...jupyterapp.shell.widgets("main")]) widget.dispose()'
 _OPEN = 'path => jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" })'
 # A new connection to the kernel of a notebook.
@@ -264,6 +265,7 @@ class NotebookPage:
         self.page = page
         self.path = path
         self._lab = lab
+        self._idle_at = 0.0
         self._url = lab.url + self.ADDRESS.format(path.name)
         if not self._open_in_app():
             self.open()
@@ -342,7 +344,7 @@ class NotebookPage:
 
     def run(self, number: int) -> None:
         """Run a cell without waiting for its end."""
-        before = self._prompt(number)
+        before, self._idle_at = self._prompt(number), time.monotonic()
         self.cell(number).focus()  # a click might miss: an answer above that grows moves it
         self.page.keyboard.press("Shift+Enter")
         try:
@@ -358,8 +360,12 @@ class NotebookPage:
         """
         prompt = self._prompt(number)
         outputs = self.cell(number).locator(".jp-OutputArea-output").count()
-        # A kernel with subshells may say that it is idle while a cell runs.
-        return prompt != before and ("*" not in prompt or outputs > 0 or not self.is_idle())
+        if self.is_idle():
+            self._idle_at = time.monotonic()
+        # A page's own questions keep a kernel busy, too, though for a moment; and a kernel with
+        # subshells may say that it is idle while a cell runs.
+        is_busy = time.monotonic() - self._idle_at > _QUESTION_SECONDS
+        return prompt != before and ("*" not in prompt or outputs > 0 or is_busy)
 
     @contextmanager
     def in_dark(self) -> Iterator[None]:
