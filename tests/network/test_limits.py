@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,18 @@ def test_a_stop_ends_the_wait_and_lets_the_next_go(small: Demo) -> None:
     until(lambda: third.state == "streaming")
     third.stop()
     assert len(small.seen()) == before + 1
+
+
+def test_many_small_requests_share_a_middle_sized_minute() -> None:
+    """Free compound models have 70,000 tokens a minute; a *Run All* can use them up."""
+    with running_demo(2_000, "--plan", "70000,1000") as demo:
+        ask = partial(stream, PROMPT, model="demo/slow", base_url=demo.base_url)
+        ask(max_completion_tokens=1).result(30)
+        answers = [ask(max_completion_tokens=1_200) for _ in range(65)]
+        until(lambda: {"waiting"} == {answer.state for answer in answers[-10:]})
+        for answer in reversed(answers):
+            answer.stop()
+        assert refused(demo) == []
 
 
 def test_what_fits_into_no_minute_is_not_sent(small: Demo) -> None:
