@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from platformdirs import user_cache_path
 
@@ -20,8 +21,12 @@ from groq_magic.wire.endpoint import Endpoint
 
 from .minute import Minute
 
-if TYPE_CHECKING:
-    import sqlite3
+try:
+    import sqlite3  # here, not by a request: a fork meanwhile would leave the module locked
+except ImportError:  # not every Python has it
+    _FAULTS: tuple[type[Exception], ...] = (OSError, NameError)  # of sqlite3
+else:
+    _FAULTS = (OSError, sqlite3.Error)
 
 T = TypeVar("T")
 Change = Callable[[Minute, float], T]
@@ -59,7 +64,7 @@ class Ledger:
     def read(self, account: str) -> Minute:
         """The account's minute as it was left; a new one where it is not known."""
         minute = self._own.get(account, Minute())
-        with suppress(*_faults()), self._opened(_READ_SECONDS) as db:
+        with suppress(*_FAULTS), self._opened(_READ_SECONDS) as db:
             minute = max(minute, _minute(db, account) or minute, key=lambda each: each.heard)
         return minute
 
@@ -81,7 +86,7 @@ class Ledger:
                     db.execute("BEGIN IMMEDIATE")
                     with db:
                         return _changed(db, account, change)
-            except _faults() as error:
+            except _FAULTS as error:
                 self._give_up(error)
         return change(self._own.setdefault(account, Minute()), time.time())
 
@@ -96,23 +101,13 @@ class Ledger:
     def _opened(self, timeout: float) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A fork in between would leave the child with locks that it does not have.
-        with runtime.loop.without_forks(), closing(self._connection(timeout)) as db:
+        with runtime.loop.without_forks(), closing(_connected(self._path, timeout)) as db:
             db.execute("PRAGMA synchronous = OFF")  # after a power cut all minutes are over
             yield db
 
-    def _connection(self, timeout: float) -> sqlite3.Connection:
-        import sqlite3  # not every Python has it
 
-        return sqlite3.connect(self._path, timeout=timeout, isolation_level=None)
-
-
-def _faults() -> tuple[type[Exception], ...]:
-    """What is raised where the file cannot be used."""
-    try:
-        from sqlite3 import Error
-    except ImportError:
-        return OSError, ImportError
-    return OSError, Error
+def _connected(path: Path, timeout: float) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None)
 
 
 def _changed(db: sqlite3.Connection, account: str, change: Change[T]) -> T:

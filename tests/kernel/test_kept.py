@@ -72,12 +72,12 @@ def test_a_kept_answer_is_static_at_once_and_says_so(kernel: Kernel, server: Dem
 
 
 def test_replay_is_live_and_fresh_asks_anew(kernel: Kernel, server: Demo) -> None:
-    kernel.until_static(kernel.run("%%groq --keep\npoem"))
+    kernel.until_static(kernel.run("%%groq --keep\na long history"))
     before = asked(server)
-    replayed = kernel.run("%%groq --replay\npoem")
+    replayed = kernel.run("%%groq --replay\na long history")
     assert "kept from" in bundle(kernel.until_static(replayed))[0]["text/html"]
     assert (len(replayed.of_type("comm_open")) > 0, asked(server)) == (True, before)
-    fresh = kernel.until_static(kernel.run("%%groq --fresh\npoem"))
+    fresh = kernel.until_static(kernel.run("%%groq --fresh\na long history"))
     assert ("kept from" in bundle(fresh)[0]["text/html"], asked(server)) == (False, before + 1)
 
 
