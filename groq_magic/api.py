@@ -253,10 +253,10 @@ class _Request(NamedTuple):
         """What the messages can have of the model's context and the account's minute."""
         model, maximum = self.parameters["model"], self.parameters.get("max_completion_tokens")
         context = runtime.own(KnownModels).context(self.endpoint.base_url, model)
-        minute = tokens_a_minute(self.endpoint, model)
+        minute = tokens_a_minute(self.endpoint, self.parameters)
         limits = {"the model": context, f"the account's {minute or 0:,} tokens a minute": minute}
         rooms = [(n - max(n / _ANSWER, maximum or 0), says) for says, n in limits.items() if n]
-        return Room(account_of(self.endpoint, model), *min(rooms, default=()))
+        return Room(account_of(self.endpoint, self.parameters), *min(rooms, default=()))
 
 
 def _ask_in(

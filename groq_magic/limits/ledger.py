@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from platformdirs import user_cache_path
 
@@ -39,9 +39,13 @@ FORGOTTEN = 600.0
 _TABLE = "CREATE TABLE IF NOT EXISTS minutes (account TEXT PRIMARY KEY, heard REAL, minute TEXT)"
 
 
-def account_of(endpoint: Endpoint, model: str) -> str:
-    """The name of a server, key and model in the file."""
-    parts = json.dumps([endpoint.base_url, endpoint.api_key, model])
+def account_of(endpoint: Endpoint, parameters: Mapping[str, Any]) -> str:
+    """The name of a server, key, model and service tier in the file.
+
+    A tier has limits of its own, https://console.groq.com/docs/flex-processing
+    """
+    tier = parameters.get("service_tier") or "on_demand"
+    parts = json.dumps([endpoint.base_url, endpoint.api_key, str(parameters["model"]), tier])
     return sha256(parts.encode()).hexdigest()[:32]
 
 
@@ -63,10 +67,12 @@ class Ledger:
 
     def read(self, account: str) -> Minute:
         """The account's minute as it was left; a new one where it is not known."""
-        minute = self._own.get(account, Minute())
+        own = self._own.get(account, Minute())
+        if self._is_alone:
+            return own
         with suppress(*_FAULTS), self._opened(_READ_SECONDS) as db:
-            minute = max(minute, _minute(db, account) or minute, key=lambda each: each.heard)
-        return minute
+            return max(own, _minute(db, account) or own, key=lambda each: each.heard)
+        return own
 
     def submit(self, account: str, change: Change[T]) -> Future[T]:
         """The same as `change`, on a thread of its own, in the order of the calls."""
@@ -80,7 +86,7 @@ class Ledger:
 
     def change(self, account: str, change: Change[T]) -> T:
         """Call ``change`` with the account's minute and save it, in a single transaction."""
-        if time.monotonic() > self._alone_until:
+        if not self._is_alone:
             try:
                 with self._opened(_BUSY_SECONDS) as db:
                     db.execute("BEGIN IMMEDIATE")
@@ -88,7 +94,15 @@ class Ledger:
                         return _changed(db, account, change)
             except _FAULTS as error:
                 self._give_up(error)
-        return change(self._own.setdefault(account, Minute()), time.time())
+        now = time.time()
+        own = self._own.setdefault(account, Minute())
+        if own.heard and abs(now - own.heard) > FORGOTTEN:
+            own = self._own[account] = Minute()
+        return change(own, now)
+
+    @property
+    def _is_alone(self) -> bool:
+        return time.monotonic() < self._alone_until
 
     def _give_up(self, error: Exception) -> None:
         if type(error).__name__ == "DatabaseError":  # it is none, or damaged

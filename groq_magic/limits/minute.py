@@ -17,9 +17,11 @@ _REQUESTS_A_MINUTE = 30.0
 _SMALL_ACCOUNT = 14_400  # requests a day: no header says those a minute, which are 30 then
 FIRST_ANSWER = 1_000.0
 """Tokens of a long answer, until one has come."""
-_LEARNING = 1.0
+_LEARNING, _LEARNING_MORE = 1.0, 5.0
+_SMALLEST = 6_000.0  # tokens a minute that Groq's plans have
 _FADING = 0.98  # of the longest answer, with each that is shorter
 _SOON = 0.05
+_PAUSE = 0.02  # of a minute
 _SHARE = 8
 _DUST = 1e-6  # of the arithmetic
 _ROUNDING = 1  # servers say whole tokens
@@ -113,9 +115,10 @@ class Minute:
     def respond(self, id_: str, said: RateLimits, now: float) -> None:
         """An answer begins, with what its headers say."""
         self._advance(now)
-        self.heard = now
         if not said.limit_tokens or said.remaining_tokens is None:
+            self.heard = now if self.limit is None else self.heard
             return
+        self.heard = now
         self._guess_requests(said)
         before = said.limit_tokens if self.limit is None else self.left
         self.limit, self.left = float(said.limit_tokens), float(said.remaining_tokens)
@@ -125,8 +128,8 @@ class Minute:
             self.left = min(before, 0.0)
 
     def _guess_requests(self, said: RateLimits) -> None:
-        """Expect 30 requests a minute of a server that counts few a day, as Groq's plans have."""
-        if (said.limit_requests or 0) > _SMALL_ACCOUNT:
+        """Expect 30 requests a minute of a server that counts few a day, as most free plans have."""
+        if (said.limit_requests or 0) > _SMALL_ACCOUNT and self.requests == _REQUESTS_A_MINUTE:
             self.requests = None
         elif said.are_requests_a_day and self.requests is None:
             self.requests = _REQUESTS_A_MINUTE
@@ -143,27 +146,32 @@ class Minute:
     def refuse(self, id_: str, refusal: Refusal, now: float) -> None:
         """The server has refused a request because of a limit; it takes its place again."""
         self._advance(now)
-        self.heard = now
         flight = self.flights.pop(id_, None)
         if refusal.per == "day":
             return
+        self.heard = now
         if flight:
             self.queue.append(flight.place._replace(seen=now))
         limit, used = float(refusal.limit), refusal.used
         if refusal.unit == "tokens":
             self.left = min(self.left, limit) if used is None else limit - used
+            if refusal.requested and refusal.requested <= self.left:  # refused nevertheless
+                self.left = refusal.requested - limit * _PAUSE
             self.limit = limit
         else:
-            self.requests, self.requests_left = limit, limit - (used or 0)
+            self.requests, self.requests_left = limit, min(0.0, limit - (used or limit))
 
     def drop(self, id_: str) -> None:
         """A request gets no answer, and no tokens count."""
         self.flights.pop(id_, None)
 
-    def settle(self, id_: str, answer: float) -> None:
+    def settle(self, id_: str, answer: float, now: float) -> None:
         """An answer has ended with so many tokens; 0 if none came."""
+        self._advance(now)
         flight = self.flights.pop(id_, None)
-        if flight and flight.charged is not None:
+        if flight is None:  # so long an answer that it was given up
+            self.left -= answer
+        elif flight.charged is not None:
             self.left += flight.charged - flight.place.prompt - answer
             self.answer = max(answer, _FADING * self.answer)
 
@@ -191,8 +199,11 @@ class Minute:
             need = sum(map(self._hold, ahead)) + min(place.need + _ROUNDING, self.limit)
             waits.append((need - self._free) / self.limit * 60)
         elif not self.heard and self.flights:  # the first response says what the limits are
-            first = min(flight.sent for flight in self.flights.values())
-            waits.append(_SOON if now - first < _LEARNING else 0.0)
+            sent = [*self.flights.values()]
+            need = place.need + sum(flight.place.need for flight in sent)
+            patience = _LEARNING if need <= _SMALLEST else _LEARNING_MORE
+            first = min(flight.sent for flight in sent)
+            waits.append(_SOON if now - first < patience else 0.0)
         if self.requests is not None:
             waits.append((len(ahead) + 1 - self.requests_left) / self.requests * 60)
         return max(waits)

@@ -20,7 +20,7 @@ from groq_magic.wire.client import Client
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.protocol import Chunk, Item, Planned, Responded, Usage, Waiting
 from groq_magic.wire.rate_limits import RateLimits, Refusal
-from groq_magic.wire.tokens import ERROR, SLACK, Calibration, estimate, maximum_of
+from groq_magic.wire.tokens import Calibration, estimate, maximum_of
 
 from .ledger import FORGOTTEN, Change, Ledger, account_of
 from .minute import FIRST_ANSWER, Minute, Place
@@ -41,11 +41,13 @@ class _Limits(NamedTuple):
     requests: float | None
     heard: float
     """When the server said so."""
+    is_waited_for: bool
 
     @property
     def are_large(self) -> bool:
         """Whether small requests need no plan, and so no look at the file."""
-        return self.requests is None and (self.tokens is None or self.tokens >= _LARGE)
+        has_limit = self.tokens is not None and self.tokens < _LARGE
+        return not (has_limit or self.requests or self.is_waited_for)
 
     def are_far_from(self, place: Place) -> bool:
         """Whether the request needs no plan."""
@@ -54,12 +56,12 @@ class _Limits(NamedTuple):
 
 
 class _Known(dict[str, _Limits]):
-    """What this process has heard last of each account."""
+    """What this process has read of each account."""
 
 
-def tokens_a_minute(endpoint: Endpoint, model: str) -> int | None:
-    """The limit of the server, key and model; None where it is not known."""
-    limits = _limits_of(account_of(endpoint, model))
+def tokens_a_minute(endpoint: Endpoint, parameters: Mapping[str, Any]) -> int | None:
+    """The limit of the server, key, model and tier; None where it is not known."""
+    limits = _limits_of(account_of(endpoint, parameters))
     return int(limits.tokens) if limits and limits.tokens else None
 
 
@@ -75,10 +77,10 @@ class Share(NamedTuple):
         cls, endpoint: Endpoint, parameters: Mapping[str, Any], text: str, parts: int
     ) -> Share | None:
         """An equal part of what ``text`` and ``max_completion_tokens`` leave; None if unknown."""
-        model = str(parameters.get("model") or DEFAULT_MODEL)
-        if not parts or (limit := tokens_a_minute(endpoint, model)) is None:
+        known = {**parameters, "model": parameters.get("model") or DEFAULT_MODEL}
+        if not parts or (limit := tokens_a_minute(endpoint, known)) is None:
             return None
-        size = partial(_size, endpoint, model)
+        size = partial(_size, endpoint, known)
         left = limit - size(text) - maximum_of(parameters)
         return cls(max(left, limit / _LEAST_SHARE) / parts, size)
 
@@ -87,13 +89,13 @@ class Share(NamedTuple):
         return self.size(text) / self.tokens
 
 
-def _size(endpoint: Endpoint, model: str, text: str) -> int:
-    return most_tokens(endpoint, {"model": model, "messages": [{"content": text}]})
+def _size(endpoint: Endpoint, parameters: Mapping[str, Any], text: str) -> int:
+    return most_tokens(endpoint, {**parameters, "messages": [{"content": text}]})
 
 
 def most_tokens(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
     """The most tokens that the prompt of a body is estimated to have."""
-    account = account_of(endpoint, str(body["model"]))
+    account = account_of(endpoint, body)
     return runtime.own(Calibration).bounds(account, estimate(body)).most
 
 
@@ -104,14 +106,15 @@ def _limits_of(account: str) -> _Limits | None:
     minute = runtime.own(Ledger).read(account)
     if abs(time.time() - minute.heard) > FORGOTTEN:
         return None
-    known = runtime.own(_Known)[account] = _Limits(minute.limit, minute.requests, minute.heard)
+    known = _Limits(minute.limit, minute.requests, minute.heard, bool(minute.queue))
+    runtime.own(_Known)[account] = known
     return known
 
 
 class Planner:
     """Sends one request when its minute has room, and those that ``asked`` earlier are sent.
 
-    ``asked`` is in seconds since 1970. Raises `TooLongError` for a request that is larger than
+    A small request of a large account is sent at once. ``asked`` is in seconds since 1970. Raises `TooLongError` for a request that is larger than
     the minute's limit.
     """
 
@@ -120,12 +123,12 @@ class Planner:
     ) -> None:
         self._client, self._endpoint, self._body = client, endpoint, body
         self._model = str(body["model"])
-        self._account = account_of(endpoint, self._model)
+        self._account = account_of(endpoint, body)
         self._raw = estimate(body)
         self._place = Place(uuid4().hex, asked, 0, maximum_of(body))
         self._requested: int | None = None
         self._tokens = 0
-        self._is_unanswered = False
+        self._is_refused = self._is_unanswered = False
         self._estimate()
         limits = _limits_of(self._account)
         self._is_small = limits is not None and limits.are_far_from(self._place)
@@ -144,36 +147,45 @@ class Planner:
         """
         try:
             for refusals in count():
-                if not self._is_small:
-                    async with aclosing(self._turn()) as waits:
-                        async for planned in waits:
-                            yield planned
-                try:
-                    async with aclosing(self._client.stream(self._endpoint, self._body)) as items:
-                        async for item in items:
-                            if refusals < _MOST_REFUSALS and self._comes_too_early(item):
-                                break
-                            self._note(item)
-                            yield item
-                        else:
-                            return
-                except APIStatusError as error:
-                    may_wait = self._client.sends_again and refusals < _MOST_REFUSALS
-                    if not (self._is_early(error.message) and may_wait):
-                        self._is_unanswered = True
-                        raise
+                async with aclosing(self._turn()) as waits:
+                    async for planned in waits:
+                        yield planned
+                async with aclosing(self._sent(may_wait=refusals < _MOST_REFUSALS)) as items:
+                    async for item in items:
+                        yield item
+                if not self._is_refused:
+                    return
         finally:
             if not self._is_small:
                 self._change(self._leave)
 
+    async def _sent(self, *, may_wait: bool) -> AsyncGenerator[Item]:
+        """Send it; a refusal that may be waited for ends the items."""
+        self._is_refused = False
+        try:
+            async with aclosing(self._client.stream(self._endpoint, self._body)) as items:
+                async for item in items:
+                    self._is_refused = may_wait and self._comes_too_early(item)
+                    if self._is_refused:
+                        return
+                    self._note(item)
+                    yield item
+        except APIStatusError as error:
+            is_early = self._is_early(error.message)
+            self._is_refused = is_early and may_wait and self._client.sends_again
+            if not self._is_refused:
+                self._is_unanswered = True
+                raise
+
     async def _turn(self) -> AsyncGenerator[Planned]:
-        due = 0.0
-        while True:
+        due, limit = 0.0, None
+        while not self._is_small:
             self._estimate()
             wait, ahead, limit = await wrap_future(self._change(self._ask))
             self._check(limit)
             if wait == 0:
                 break
+            runtime.own(_Known).pop(self._account, None)
             if abs(time.time() + wait - due) > 1:
                 due = time.time() + wait
                 yield Planned(self._need, limit, wait)
@@ -185,8 +197,8 @@ class Planner:
         """Estimate the prompt's size, which a refusal may have told, with all that was learned."""
         calibration = runtime.own(Calibration)
         self._prompt = calibration.corrected(self._account, self._raw)
-        self._least = calibration.bounds(self._account, self._raw).least
-        careful = round(self._prompt * (1 + ERROR)) + SLACK  # a refusal costs more than a second
+        self._least, most = calibration.bounds(self._account, self._raw)
+        careful = 2 * most - self._prompt  # a refusal costs more than a second, and the order
         self._place = self._place._replace(prompt=self._requested or careful)
 
     def _change(self, change: Change[T]) -> Future[T]:
@@ -196,11 +208,11 @@ class Planner:
         limit = None if minute.limit is None else int(minute.limit)
         return minute.turn(self._place, now), len(minute.ahead_of(self._place)), limit
 
-    def _leave(self, minute: Minute, _now: float) -> None:
+    def _leave(self, minute: Minute, now: float) -> None:
         minute.leave(self._place.id)
         if self._is_unanswered:
             minute.drop(self._place.id)
-        minute.settle(self._place.id, self._tokens)
+        minute.settle(self._place.id, self._tokens, now)
 
     def _note(self, item: Item) -> None:
         """Learn what an answer says of the limits and of the prompt's size."""
@@ -217,11 +229,9 @@ class Planner:
             runtime.own(Calibration).learn(self._account, self._raw, usage.prompt_tokens)
 
     def _note_limits(self, said: RateLimits) -> None:
-        if not self._is_small:
+        if not self._is_small or (said.limit_tokens or _LARGE) < _LARGE:
             self._change(lambda minute, now: minute.respond(self._place.id, said, now))
-        elif said.limit_tokens:
-            known = _Limits(said.limit_tokens, None, time.time())
-            runtime.own(_Known)[self._account] = known
+            runtime.own(_Known).pop(self._account, None)
 
     def _comes_too_early(self, item: Item) -> bool:
         return isinstance(item, Waiting) and self._is_early(item.message)
@@ -234,6 +244,7 @@ class Planner:
         if refusal.unit == "tokens" and refusal.requested:
             self._requested = max(0, refusal.requested - int(self._place.maximum))
         self._change(lambda minute, now: minute.refuse(self._place.id, refusal, now))
+        runtime.own(_Known).pop(self._account, None)
         is_early = refusal.per == "minute" and not refusal.excess
         self._is_small = self._is_small and not is_early
         return is_early

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 _HOUR = 3_600.0
 _WORDS = re.compile(
-    r"\b(tokens|requests) per (min|day)[a-z]*\s*(?:\([TR]P[MD]\))?: Limit ~?(\d{1,12})"
+    r"\b(tokens|requests) per (min|day)[a-z]*\s*(?:\([TR]P[MD]\))?: Limit ~?(\d{1,12})(?!\d|,\d)"
     r"(?:, Used ~?(\d{1,12}))?(?:, Requested ~?(\d{1,12}))?"
 )
 
@@ -68,7 +68,7 @@ class Refusal(NamedTuple):
     """"minute" or "day"."""
     limit: int
     used: int | None = None
-    """None where the request alone is larger than the limit."""
+    """None where the message does not say it, as that of a 413."""
     requested: int | None = None
 
     @classmethod

@@ -252,8 +252,8 @@ class Calibration:
     def learn(self, account: str, estimated: int, prompt_tokens: int) -> None:
         """Note what the server counted for a prompt of so many tokens by `estimate`."""
         ratio = prompt_tokens / max(1, estimated)
-        if 1 / _MOST_OFF <= ratio <= _MOST_OFF:
-            self._seen[account].append((estimated, ratio))
+        if 0 < ratio <= _MOST_OFF:
+            self._seen[account].append((estimated, max(ratio, 1 / _MOST_OFF)))
 
     def corrected(self, account: str, estimated: int) -> int:
         """An estimate, corrected as those of about its size were off.
@@ -279,7 +279,7 @@ class Calibration:
 
 
 _FEW, _NEAREST = 3, 5
-_MOST_OFF = 2.0  # what is off by more, as with tools at the server, says nothing about others
+_MOST_OFF = 2.0  # more is not the prompt alone: what tools at the server read counts, too
 
 
 def _recent() -> deque[tuple[int, float]]:

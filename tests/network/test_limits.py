@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -23,11 +24,14 @@ from groq_magic.display.status import line_of
 from groq_magic.limits.ledger import Ledger, account_of
 from groq_magic.limits.minute import Minute, Place
 from groq_magic.limits.planner import Share, tokens_a_minute
+from groq_magic.runtime import runtime
 from groq_magic.wire.endpoint import Endpoint
+from groq_magic.wire.rate_limits import RateLimits
 from tests.support.demo import Demo, running_demo
 from tests.support.peer import DONE, Script, answers, delta, finish, peer, refusal
 from tests.support.waiting import until
 
+DEFAULT = {"model": "openai/gpt-oss-120b"}
 PROMPT = "Three names for a cat"
 MOST = 3_000  # of a minute of 6,000: no second one fits beside it
 
@@ -37,7 +41,7 @@ def small() -> Iterator[Demo]:
     """A server that is quick and allows 6,000 tokens a minute, which it has said."""
     with running_demo(2_000, "--plan", "6000,600") as demo:
         stream(PROMPT, base_url=demo.base_url).result(30)
-        until(lambda: tokens_a_minute(Endpoint(demo.base_url), "openai/gpt-oss-120b"))
+        until(lambda: tokens_a_minute(Endpoint(demo.base_url), DEFAULT))
         yield demo
 
 
@@ -119,6 +123,53 @@ def test_many_small_requests_share_a_middle_sized_minute() -> None:
         assert refused(demo) == []
 
 
+@pytest.fixture
+def large() -> Iterator[Demo]:
+    """A server that is quick and allows 200,000 tokens a minute, which it has said."""
+    with running_demo(2_000, "--plan", "200000,1000") as demo:
+        stream(PROMPT, base_url=demo.base_url).result(30)
+        until(lambda: tokens_a_minute(Endpoint(demo.base_url), DEFAULT))
+        yield demo
+
+
+def test_small_requests_notice_a_smaller_plan(large: Demo) -> None:
+    large.change_plan("8000,1000")
+    stream(PROMPT, base_url=large.base_url).result(30)
+    until(lambda: tokens_a_minute(Endpoint(large.base_url), DEFAULT) == 8_000)
+
+
+def test_a_small_request_goes_behind_those_that_wait(large: Demo) -> None:
+    ask = partial(stream, PROMPT, model="demo/slow", base_url=large.base_url)
+    first = ask(max_completion_tokens=150_000)
+    large.until("streaming")
+    second = ask(max_completion_tokens=100_000)
+    until(lambda: second.state == "waiting")
+    small = ask()
+    until(lambda: small.state == "waiting")
+    for answer in (small, second, first):
+        answer.stop()
+
+
+def test_small_requests_confirm_the_limits(large: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a large one would forget them, ten minutes after the last that was planned."""
+    for module in ("ledger", "planner"):
+        monkeypatch.setattr(f"groq_magic.limits.{module}.FORGOTTEN", 0.5)
+    account = account_of(Endpoint(large.base_url), DEFAULT)
+    began = time.time()
+    for _ in range(8):
+        stream(PROMPT, base_url=large.base_url).result(30)
+        time.sleep(0.1)
+    until(lambda: runtime.own(Ledger).read(account).heard > began + 0.5)
+
+
+def test_a_service_tier_has_limits_of_its_own() -> None:
+    accounts = [
+        account_of(Endpoint("http://127.0.0.1:9/v1"), {"model": "m", **tier})
+        for tier in ({}, {"service_tier": "on_demand"}, {"service_tier": "flex"})
+    ]
+    assert accounts[0] == accounts[1] != accounts[2]
+
+
 def test_what_fits_into_no_minute_is_not_sent(small: Demo) -> None:
     before = len(small.seen())
     with pytest.raises(TooLongError, match=r"minute\. Shorten the prompt by about 2,\d+ tokens\."):
@@ -161,7 +212,7 @@ def test_a_value_has_a_share_of_what_the_rest_of_the_prompt_leaves(small: Demo) 
 def test_limits_that_are_halved_are_followed(small: Demo) -> None:
     small.change_plan("3000,600")
     stream(PROMPT, base_url=small.base_url).result(30)
-    until(lambda: tokens_a_minute(Endpoint(small.base_url), "openai/gpt-oss-120b") == 3_000)
+    until(lambda: tokens_a_minute(Endpoint(small.base_url), DEFAULT) == 3_000)
     with pytest.raises(TooLongError, match="limit for openai/gpt-oss-120b is 3,000 a minute"):
         stream(PROMPT, max_completion_tokens=MOST, base_url=small.base_url)
 
@@ -187,7 +238,7 @@ def test_a_refusal_teaches_the_limit() -> None:
     with peer(refusing("413 Too Large", TOO_LARGE)) as server:
         first = stream("word " * 9_000, base_url=server.base_url)
         assert first.wait(30)
-        until(lambda: tokens_a_minute(Endpoint(server.base_url), "openai/gpt-oss-120b") == 8_000)
+        until(lambda: tokens_a_minute(Endpoint(server.base_url), DEFAULT) == 8_000)
         with pytest.raises(TooLongError):
             stream("word " * 12_000, base_url=server.base_url)
         assert len(server.connections) == 1
@@ -265,7 +316,9 @@ def test_the_file_holds_no_key_no_server_and_no_prompt() -> None:
         "gsk_0123456789abcdef",
         Endpoint("https://example.org/v1", "gsk_0123456789abcdef"),
     )
-    Ledger().change(account_of(endpoint, "m/x"), lambda minute, now: minute.turn(PLACE, now))
+    Ledger().change(
+        account_of(endpoint, {"model": "m/x"}), lambda minute, now: minute.turn(PLACE, now)
+    )
     path = Path(os.environ["XDG_CACHE_HOME"], "groq_magic", "limits.db")
     data = path.read_bytes()
     for secret in (key, "example.org", "m/x"):
@@ -313,8 +366,26 @@ def test_a_file_that_is_locked_is_waited_for_once(
     with closing(sqlite3.connect(tmp_path / "groq_magic" / "limits.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert ledger.change("a", note) == 1_001
+    monkeypatch.setattr("groq_magic.limits.ledger._connected", None)
+    assert ledger.read("a").answer == 1_001
     assert ledger.change("a", note) == 1_002
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert Ledger().change("a", note) == 1_002
+
+
+def test_a_process_by_itself_forgets_limits_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "groq_magic").write_text("a file")
+    ledger = Ledger()
+    long_ago = time.time() - 700
+    ledger.change("a", lambda minute, _: minute.respond("b", RateLimits(**TOKENS), long_ago))
+    assert ledger.change("a", lambda minute, _: minute.limit) is None
+
+
+TOKENS = {"limit_tokens": 8_000, "remaining_tokens": 8_000}
 
 
 def test_a_change_is_made_once_where_no_thread_can_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ class Run:
             self._ends.remove(end)
             _, name, one, charge = end
             charge.settle(one.prompt + one.answer)
-            self.minute.settle(name, one.answer)
+            self.minute.settle(name, one.answer, self.now)
         self.minute = Minute.from_dict(json.loads(json.dumps(vars(self.minute))))
 
 
@@ -166,6 +166,44 @@ def test_a_larger_plan_is_noticed() -> None:
     assert (learned, minute.requests, minute.limit) == (30, None, 250_000)
 
 
+def test_requests_a_minute_that_a_refusal_stated_stay_known() -> None:
+    minute = known()
+    minute.refuse("a", Refusal("requests", "minute", 50, 50, 1), 0.0)
+    minute.respond("b", said(requests=500_000), 1.0)
+    assert minute.requests == 50
+
+
+def test_only_what_states_a_limit_confirms_it() -> None:
+    minute = known()
+    minute.respond("a", RateLimits(), 500.0)
+    minute.refuse("b", Refusal("tokens", "day", 200_000, 200_000, 100), 500.0)
+    assert minute.heard == 1
+
+
+def test_a_request_that_is_refused_though_there_is_room_pauses() -> None:
+    minute = known()
+    minute.refuse("a", Refusal("tokens", "minute", 8_000, 1_000, 3_000), 0.0)
+    assert 1 < minute.turn(Place("a", 0, 3_000, 0), 0.0) < 2
+    minute.refuse("b", Refusal("requests", "minute", 30), 60.0)
+    assert minute.turn(Place("b", 0, 10, 0), 60.0) == pytest.approx(2)
+
+
+def test_a_full_minute_does_not_refill_before_an_answer_counts() -> None:
+    minute = known()
+    assert minute.turn(Place("a", 0, 100, 0), 0.0) == 0
+    minute.respond("a", said(left=7_900), 0.0)
+    minute.settle("a", 500, 10.0)
+    assert minute.left == 7_500
+
+
+def test_an_answer_that_lasts_for_minutes_counts_at_its_end() -> None:
+    minute = known()
+    assert minute.turn(Place("a", 0, 100, 0), 0.0) == 0
+    minute.respond("a", said(left=7_900), 0.5)
+    minute.settle("a", 6_000, 100.0)
+    assert minute.left == 2_000
+
+
 def test_a_limit_of_nothing_is_none() -> None:
     minute = Minute()
     minute.respond("a", said(limit=0, left=0), 0.0)
@@ -232,7 +270,7 @@ def test_what_was_reserved_and_not_written_comes_back() -> None:
     assert minute.turn(Place("a", 0, 1_000, 6_000), 0.0) == 0
     minute.respond("a", said(left=1_000), 0.0)
     assert minute.turn(Place("b", 1, 1_500, 0), 0.0) > 0
-    minute.settle("a", 100)
+    minute.settle("a", 100, 0.0)
     assert minute.turn(Place("b", 1, 1_500, 0), 0.0) == 0
 
 
@@ -261,6 +299,8 @@ def test_the_first_request_is_sent_and_the_next_wait_a_moment_for_its_response()
     silent = Minute()
     assert silent.turn(Place("a", 0, 100, 0), 10.0) == 0
     assert [silent.turn(Place(f"{n}", n, 100, 0), 11.5) for n in range(1, 9)] == [0.0] * 8
+    assert silent.turn(Place("large", 9, 6_000, 0), 11.5) > 0  # a small minute is that long
+    assert silent.turn(Place("large", 9, 6_000, 0), 15.0) == 0
 
 
 def test_other_limits_are_followed_at_once() -> None:
@@ -300,6 +340,7 @@ _REACHED = "Rate limit reached for model `m` in organization `o` service tier `o
         ("Request too large (OTPM): Limit 1000, Requested 2512", None),
         ("Rate limit reached: demo/rate-limit", None),
         ("tokens per minute (TPM): Limit 0, Used 0, Requested 1", None),
+        ("tokens per minute (TPM): Limit 8,000, Used 0, Requested 9000", None),
         ("", None),
     ],
 )

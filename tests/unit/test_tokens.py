@@ -208,5 +208,13 @@ def test_what_servers_do_not_count_is_not_learned() -> None:
     assert calibration.bounds(MODEL, 0) == (0, SLACK)
 
 
+def test_a_server_may_count_less_than_half() -> None:
+    """As those do to which an image is few tokens; more than twice is not the prompt alone."""
+    calibration = Calibration()
+    for prompt_tokens in (900, 900, 900, 9_000, 9_000, 9_000, 9_000):
+        calibration.learn(MODEL, 2_100, prompt_tokens)
+    assert calibration.corrected(MODEL, 2_100) == 1_050
+
+
 def test_a_process_has_one_calibration() -> None:
     assert runtime.own(Calibration) is runtime.own(Calibration)
