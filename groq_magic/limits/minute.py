@@ -128,7 +128,7 @@ class Minute:
             self.left = min(before, 0.0)
 
     def _guess_requests(self, said: RateLimits) -> None:
-        """Expect 30 requests a minute of a server that counts few a day, as most free plans have."""
+        """Expect 30 requests a minute of an account with few a day, as free plans have."""
         if (said.limit_requests or 0) > _SMALL_ACCOUNT and self.requests == _REQUESTS_A_MINUTE:
             self.requests = None
         elif said.are_requests_a_day and self.requests is None:

@@ -114,7 +114,8 @@ def _limits_of(account: str) -> _Limits | None:
 class Planner:
     """Sends one request when its minute has room, and those that ``asked`` earlier are sent.
 
-    A small request of a large account is sent at once. ``asked`` is in seconds since 1970. Raises `TooLongError` for a request that is larger than
+    A small request of a large account is sent at once, unless others of this process wait.
+    ``asked`` is in seconds since 1970. Raises `TooLongError` for a request that is larger than
     the minute's limit.
     """
 
