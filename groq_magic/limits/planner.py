@@ -139,7 +139,7 @@ class Planner:
     @property
     def longest_prompt(self) -> int:
         """The most tokens of the prompt, as estimated."""
-        return runtime.own(Calibration).bounds(self._account, self._raw).most
+        return self._bounds.most
 
     async def items(self) -> AsyncGenerator[Item]:
         """Yield `Planned` while the request waits, then the items of `Client.stream`.
@@ -196,10 +196,9 @@ class Planner:
 
     def _estimate(self) -> None:
         """Estimate the prompt's size, which a refusal may have told, with all that was learned."""
-        calibration = runtime.own(Calibration)
-        self._prompt = calibration.corrected(self._account, self._raw)
-        self._least, most = calibration.bounds(self._account, self._raw)
-        careful = 2 * most - self._prompt  # a refusal costs more than a second, and the order
+        self._bounds = runtime.own(Calibration).bounds(self._account, self._raw)
+        _, likely, most = self._bounds
+        careful = 2 * most - likely  # a refusal costs more than a second, and the order
         self._place = self._place._replace(prompt=self._requested or careful)
 
     def _change(self, change: Change[T]) -> Future[T]:
@@ -252,8 +251,9 @@ class Planner:
 
     @property
     def _need(self) -> int:
-        return self._prompt + int(self._place.maximum)
+        return self._bounds.likely + int(self._place.maximum)
 
     def _check(self, limit: float | None) -> None:
-        if limit is not None and self._least + self._place.maximum > limit:
-            raise TooLongError(self._model, self._prompt, int(self._place.maximum), int(limit))
+        least, likely, _ = self._bounds
+        if limit is not None and least + self._place.maximum > limit:
+            raise TooLongError(self._model, likely, int(self._place.maximum), int(limit))

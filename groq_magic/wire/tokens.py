@@ -226,9 +226,10 @@ def maximum_of(parameters: Mapping[str, Any]) -> int:
 
 
 class Bounds(NamedTuple):
-    """Between which a prompt's tokens are, in 95 of 100 cases."""
+    """How many tokens a prompt likely has, and between which they are in 95 of 100 cases."""
 
     least: int
+    likely: int
     most: int
 
 
@@ -240,10 +241,8 @@ class Calibration:
     >>> calibration = Calibration()
     >>> for _ in range(3):
     ...     calibration.learn("m", 1_000, prompt_tokens=1_100)
-    >>> calibration.corrected("m", 2_000)
-    2200
     >>> calibration.bounds("m", 2_000)
-    Bounds(least=1926, most=2474)
+    Bounds(least=1926, likely=2200, most=2474)
     """
 
     def __init__(self) -> None:
@@ -255,19 +254,16 @@ class Calibration:
         if 0 < ratio <= _MOST_OFF:
             self._seen[account].append((estimated, max(ratio, 1 / _MOST_OFF)))
 
-    def corrected(self, account: str, estimated: int) -> int:
-        """An estimate, corrected as those of about its size were off.
-
-        By the median, with one more that was right: a single odd answer changes little.
-        """
-        return round(estimated * median([1.0, *self._near(account, estimated)]))
-
     def bounds(self, account: str, estimated: int) -> Bounds:
-        """Between which the server's count will be, by what was learned so far."""
-        has_learned = len(self._near(account, estimated)) >= _FEW
-        error, middle = ERROR_LEARNED if has_learned else ERROR, self.corrected(account, estimated)
-        least = max(0, round(middle * (1 - error)) - SLACK)
-        return Bounds(least, round(middle * (1 + error)) + SLACK)
+        """How many tokens the server will count, as estimates of about this size were off.
+
+        By their median, with one more that was right: a single odd answer changes little.
+        """
+        near = self._near(account, estimated)
+        likely = round(estimated * median([1.0, *near]))
+        error = ERROR_LEARNED if len(near) >= _FEW else ERROR
+        least = max(0, round(likely * (1 - error)) - SLACK)
+        return Bounds(least, likely, round(likely * (1 + error)) + SLACK)
 
     def _near(self, account: str, estimated: int) -> list[float]:
         """The ratios of the prompts that are nearest in size."""

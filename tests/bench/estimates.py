@@ -98,7 +98,7 @@ def estimates(sizes: Iterable[Size]) -> list[Estimate]:
 
 def _estimate(size: Size, calibration: Calibration) -> Estimate:
     first = size.estimated
-    learned = calibration.corrected(size.model, first)
+    learned = calibration.bounds(size.model, first).likely
     calibration.learn(size.model, first, size.prompt_tokens)
     return Estimate(size, size.off(first), size.off(learned))
 

@@ -171,13 +171,13 @@ def test_odd_bodies_have_an_estimate(body: dict[str, Any]) -> None:
 
 def test_estimates_are_corrected_as_they_were_off() -> None:
     calibration = Calibration()
-    assert calibration.corrected(MODEL, 1_000) == 1_000
+    assert calibration.bounds(MODEL, 1_000).likely == 1_000
     before = calibration.bounds(MODEL, 1_000)
     for _ in range(5):
         calibration.learn(MODEL, 1_000, 1_300)
-    assert calibration.corrected(MODEL, 1_000) == 1_300
-    assert calibration.corrected("another", 1_000) == 1_000
-    least, most = calibration.bounds(MODEL, 1_000)
+    assert calibration.bounds(MODEL, 1_000).likely == 1_300
+    assert calibration.bounds("another", 1_000).likely == 1_000
+    least, _, most = calibration.bounds(MODEL, 1_000)
     assert least < 1_300 < most
     assert most - least < before.most - before.least
 
@@ -185,10 +185,10 @@ def test_estimates_are_corrected_as_they_were_off() -> None:
 def test_one_odd_answer_changes_little() -> None:
     calibration = Calibration()
     calibration.learn(MODEL, 1_000, 50_000)
-    assert calibration.corrected(MODEL, 1_000) <= 1_500
+    assert calibration.bounds(MODEL, 1_000).likely <= 1_500
     for prompt_tokens in (1_000, 1_010, 990):
         calibration.learn(MODEL, 1_000, prompt_tokens)
-    assert calibration.corrected(MODEL, 1_000) == pytest.approx(1_000, rel=0.02)
+    assert calibration.bounds(MODEL, 1_000).likely == pytest.approx(1_000, rel=0.02)
 
 
 def test_a_prompt_learns_from_those_of_its_size() -> None:
@@ -196,16 +196,16 @@ def test_a_prompt_learns_from_those_of_its_size() -> None:
     for _ in range(5):
         calibration.learn(MODEL, 100, 150)
         calibration.learn(MODEL, 10_000, 9_000)
-    assert calibration.corrected(MODEL, 90) == 135
-    assert calibration.corrected(MODEL, 20_000) == 18_000
+    assert calibration.bounds(MODEL, 90).likely == 135
+    assert calibration.bounds(MODEL, 20_000).likely == 18_000
 
 
 def test_what_servers_do_not_count_is_not_learned() -> None:
     calibration = Calibration()
     calibration.learn(MODEL, 0, 100)
     calibration.learn(MODEL, 100, 0)
-    assert calibration.corrected(MODEL, 100) == 100
-    assert calibration.bounds(MODEL, 0) == (0, SLACK)
+    assert calibration.bounds(MODEL, 100).likely == 100
+    assert calibration.bounds(MODEL, 0) == (0, 0, SLACK)
 
 
 def test_a_server_may_count_less_than_half() -> None:
@@ -213,7 +213,7 @@ def test_a_server_may_count_less_than_half() -> None:
     calibration = Calibration()
     for prompt_tokens in (900, 900, 900, 9_000, 9_000, 9_000, 9_000):
         calibration.learn(MODEL, 2_100, prompt_tokens)
-    assert calibration.corrected(MODEL, 2_100) == 1_050
+    assert calibration.bounds(MODEL, 2_100).likely == 1_050
 
 
 def test_a_process_has_one_calibration() -> None:
