@@ -178,9 +178,11 @@ class Account:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Those of a response: requests are a day's, tokens a minute's."""
+        """Those of a response: requests are a day's, if it has a limit, tokens a minute's."""
         said = {}
         for unit, bucket in (("requests", self._requests), ("tokens", self._minute)):
+            if bucket.limit == _UNREACHED:
+                continue
             said[f"x-ratelimit-limit-{unit}"] = str(bucket.limit)
             said[f"x-ratelimit-remaining-{unit}"] = str(bucket.remaining)
             said[f"x-ratelimit-reset-{unit}"] = duration(bucket.reset)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,24 @@ PROMPT = "Three names for a cat"
 MOST = 3_000  # of a minute of 6,000: no second one fits beside it
 
 
-@pytest.fixture
-def small() -> Iterator[Demo]:
-    """A server that is quick and allows 6,000 tokens a minute, which it has said."""
-    with running_demo(2_000, "--plan", "6000,600") as demo:
+@contextmanager
+def limited(tokens: int) -> Iterator[Demo]:
+    """A server that is quick and allows so many tokens a minute, which it has said."""
+    with running_demo(2_000, "--plan", f"{tokens},600") as demo:
         stream(PROMPT, base_url=demo.base_url).result(30)
         until(lambda: tokens_a_minute(Endpoint(demo.base_url), DEFAULT))
+        yield demo
+
+
+@pytest.fixture
+def small() -> Iterator[Demo]:
+    with limited(6_000) as demo:
+        yield demo
+
+
+@pytest.fixture
+def large() -> Iterator[Demo]:
+    with limited(200_000) as demo:
         yield demo
 
 
@@ -121,15 +133,6 @@ def test_many_small_requests_share_a_middle_sized_minute() -> None:
         for answer in reversed(answers):
             answer.stop()
         assert refused(demo) == []
-
-
-@pytest.fixture
-def large() -> Iterator[Demo]:
-    """A server that is quick and allows 200,000 tokens a minute, which it has said."""
-    with running_demo(2_000, "--plan", "200000,1000") as demo:
-        stream(PROMPT, base_url=demo.base_url).result(30)
-        until(lambda: tokens_a_minute(Endpoint(demo.base_url), DEFAULT))
-        yield demo
 
 
 def test_small_requests_notice_a_smaller_plan(large: Demo) -> None:

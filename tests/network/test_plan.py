@@ -48,6 +48,11 @@ def refused(account: Account, prompt: int, maximum: int = 0) -> Refused:
 # The arithmetic
 
 
+def test_without_a_limit_of_a_day_no_header_has_one(time: Time) -> None:
+    account = Account("m", Limits.of("8000,30"), time, reserves=True)
+    assert {name for name in account.headers if "requests" in name} == set()
+
+
 def test_the_headers_of_a_response(time: Time) -> None:
     fresh = account(time)
     fresh.admit(152, 0)

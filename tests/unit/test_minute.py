@@ -188,19 +188,13 @@ def test_a_request_that_is_refused_though_there_is_room_pauses() -> None:
     assert minute.turn(Place("b", 0, 10, 0), 60.0) == pytest.approx(2)
 
 
-def test_a_full_minute_does_not_refill_before_an_answer_counts() -> None:
+@pytest.mark.parametrize("seconds", [10, 100])
+def test_an_answer_counts_at_its_end_when_the_minute_is_full_again(seconds: float) -> None:
+    """Also after 100 s, when its place is given up."""
     minute = known()
     assert minute.turn(Place("a", 0, 100, 0), 0.0) == 0
     minute.respond("a", said(left=7_900), 0.0)
-    minute.settle("a", 500, 10.0)
-    assert minute.left == 7_500
-
-
-def test_an_answer_that_lasts_for_minutes_counts_at_its_end() -> None:
-    minute = known()
-    assert minute.turn(Place("a", 0, 100, 0), 0.0) == 0
-    minute.respond("a", said(left=7_900), 0.5)
-    minute.settle("a", 6_000, 100.0)
+    minute.settle("a", 6_000, seconds)
     assert minute.left == 2_000
 
 
