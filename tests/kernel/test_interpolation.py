@@ -365,7 +365,8 @@ def test_an_answer_as_value_is_waited_for(kernel: Kernel, server: Demo) -> None:
     assert kernel.run("print(streaming.text, end='')").stdout == sent
     assert len(sent) > 20
     kernel.run("stopped = stream('cat names', model='demo/slow'); stopped.stop()")
-    assert asked(kernel, server, "[{{ stopped }}]") == "[]"
+    text = kernel.run("print(stopped.text, end='')").stdout  # a word may have come by then
+    assert asked(kernel, server, "[{{ stopped }}]") == f"[{text}]"
 
 
 def parts_of(content: Any) -> tuple[str, list[bytes]]:
