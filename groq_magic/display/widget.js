@@ -630,6 +630,8 @@ class View {
   start() {
     const { jump, root, stop, summary } = this.#view;
     stop.addEventListener("click", () => this.#stop());
+    // An answer above that grows can move the button before the release: that is no click.
+    stop.addEventListener("mousedown", ({ button }) => button === 0 && this.#stop());
     summary.addEventListener("click", () => this.#follower.letGo()); // to read there
     jump.addEventListener("click", () => this.#follower.jump());
     root.addEventListener("groq-follow", () => this.#follower.jump()); // from the plugin

@@ -40,7 +40,10 @@ from tests.support.lab import Notebook7Page, NotebookPage, Profile, running_prof
 SIX, *_, NEWEST = VERSIONS
 GIVEN_UP = 10.0
 
-NOTE_CLICKS = "addEventListener('click', () => { window.clickedAt ??= Date.now(); }, true);"
+NOTE_CLICKS = """
+for (const type of ["mousedown", "click"])
+  addEventListener(type, () => { window.clickedAt ??= Date.now(); }, true);
+"""
 CLICK_AT_ONCE = """
 const timer = setInterval(() => {
   const button = sessionStorage.clickAtOnce && document.querySelector(".groq-stop");

@@ -85,6 +85,17 @@ def test_stop_in_jupyterlab(book: NotebookPage, state: State, server: Demo) -> N
 
 
 @on([(NEWEST, NotebookPage)])
+def test_a_press_is_enough(book: NotebookPage, server: Demo) -> None:
+    """An answer above that grows can move the button before the release: that is no click."""
+    idle(book).get_by_role("button", name="Stop").hover()
+    book.page.mouse.down()
+    book.page.mouse.move(0, 0)
+    book.page.mouse.up()
+    server.until("closed")
+    book.until(lambda: "stopped after" in book.text(ANSWER))
+
+
+@on([(NEWEST, NotebookPage)])
 def test_a_page_reloaded_while_a_cell_runs_has_stop_when_that_ends(
     book: NotebookPage, server: Demo
 ) -> None:
