@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,5 +22,7 @@ def until(met: Callable[[], object], timeout: float = 60.0) -> None:
     """Return as soon as the condition is met; the timeout only ends a test that hangs."""
     deadline = time.monotonic() + timeout
     while not met():
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            faulthandler.dump_traceback(file=sys.stderr)  # where each thread is
+            raise AssertionError
         time.sleep(0.002)
