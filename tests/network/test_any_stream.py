@@ -230,9 +230,10 @@ def test_a_source_that_looks_like_both_kinds_is_read_as_what_it_is(call_type: st
 
 
 def test_an_endless_source_is_read_little_ahead_and_can_be_stopped() -> None:
-    read = itertools.count()
+    read, threads = itertools.count(), list[threading.Thread]()
 
     def source() -> Iterator[str]:
+        threads.append(threading.current_thread())
         while True:
             yield f"{next(read)} "
 
@@ -240,7 +241,7 @@ def test_an_endless_source_is_read_little_ahead_and_can_be_stopped() -> None:
     until(lambda: len(answer.deltas()) > 5_000)
     answer.stop()
     assert next(read) - len(answer.deltas()) < 5_000
-    until(lambda: not any("call" in thread.name for thread in threading.enumerate()))
+    until(lambda: not threads[0].is_alive())
 
 
 def test_a_source_is_read_on_one_thread_and_in_the_callers_context() -> None:
