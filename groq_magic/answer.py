@@ -39,7 +39,9 @@ class _Fields:
     ended: Final = _read(lambda r: r.end is not None, "Whether it has ended.")
     error: Final = _read(lambda r: r.end.error if r.end else None, "Why its state is failed.")
     failed_generation: Final = _read(lambda r: r.failed_generation, "The text that was refused.")
-    waiting: Final = _read(lambda r: r.waiting, "Why and how long its state is waiting.")
+    waiting: Final = _read(
+        lambda r: None if r.end else r.waiting, "Why and how long its state is waiting."
+    )
     planned: Final = _read(lambda r: r.planned, "What it needs of its minute, where that is short.")
     note: Final = _read(lambda r: r.note, "What to know of the request, such as its turn.")
     kept: Final = _read(lambda r: r.kept, "The earlier run that it comes from, if it was kept.")

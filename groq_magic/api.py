@@ -29,6 +29,7 @@ from groq_magic.wire.protocol import (
     request_body,
     request_parameters,
 )
+from groq_magic.wire.tokens import maximum_of
 
 from .accumulator import Accumulator
 from .answer import Answer
@@ -177,7 +178,7 @@ class _Request(NamedTuple):
             if not (self.keeping and self.keeping.has(self.endpoint, body)):
                 with suppress(MissingKeyError):  # the answer itself says it
                     endpoint = Endpoint.from_environment(self.endpoint.base_url)
-                    learn_models(self.client, endpoint).wait()  # at most some seconds
+                    learn_models(self.client, endpoint, again=True).wait()  # at most some seconds
                     tokens = most_tokens(endpoint, body)
                     expense.check(longest_prompt(tokens, (a.parameters for a in waits_for)))
         return self._replace(expense=expense)
@@ -251,11 +252,11 @@ class _Request(NamedTuple):
 
     def room(self) -> Room:
         """What the messages can have of the model's context and the account's minute."""
-        model, maximum = self.parameters["model"], self.parameters.get("max_completion_tokens")
+        model, maximum = self.parameters["model"], maximum_of(self.parameters)
         context = runtime.own(KnownModels).context(self.endpoint.base_url, model)
         minute = tokens_a_minute(self.endpoint, self.parameters)
         limits = {"the model": context, f"the account's {minute or 0:,} tokens a minute": minute}
-        rooms = [(n - max(n / _ANSWER, maximum or 0), says) for says, n in limits.items() if n]
+        rooms = [(n - max(n / _ANSWER, maximum), says) for says, n in limits.items() if n]
         return Room(account_of(self.endpoint, self.parameters), *min(rooms, default=()))
 
 

@@ -84,16 +84,17 @@ class TooLongError(InputError):
     ``tokens`` is its size, as estimated, and ``limit`` the limit.
     """
 
-    def __init__(self, model: str, prompt: int, maximum: int, limit: int) -> None:
+    def __init__(self, model: str, prompt: int, longest: int, maximum: int, limit: int) -> None:
         self.tokens, self.limit = prompt + maximum, limit
         parts = f": {prompt:,} for the prompt, {maximum:,} for --max-tokens" if maximum else ""
         said = f"The request needs about {self.tokens:,} tokens{parts}. "
         said += f"The account's limit for {model} is {limit:,} a minute. "
-        if maximum and prompt < limit:
-            step = f"Ask with --max-tokens {limit - prompt}, or shorten the prompt."
-        else:
-            step = f"Shorten the prompt by about {prompt - limit:,} tokens."
-        super().__init__(f"{said}{step} After a change of your plan, ask something short first.")
+        step = f"Shorten the prompt by about {self.tokens - limit:,} tokens."
+        if maximum and (left := limit - longest) > 0:  # the prompt is estimated
+            step = f"Ask with --max-tokens {left}, or shorten the prompt."
+        elif maximum:
+            step = f"Shorten the prompt, or lower --max-tokens, by {self.tokens - limit:,} tokens."
+        super().__init__(f"{said}{step} {_NEW_PLAN}")
 
 
 class ParseError(GroqError, ValueError):
@@ -146,6 +147,7 @@ _BY_CODE = {
     "model_decommissioned": "Choose another model with -m.",
     "model_not_found": "Choose another model with -m.",
 }
+_NEW_PLAN = "If your plan has just changed, run a short prompt first: it reads the new limits."
 _LONGEST_QUOTE = 200
 _LONGEST_SENTENCE = 1_000
 """Characters of a server's message that are shown; `APIError.message` has all of them."""
@@ -338,8 +340,11 @@ _CONTROLS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 def span(seconds: float) -> str:
     """A time in words, rounded up.
 
-    >>> span(0.29), span(59.2), span(578)
-    ('1 s', '60 s', '10 min')
+    >>> span(0.29), span(59.2), span(578), span(43_200)
+    ('1 s', '60 s', '10 min', '12 h')
     """
     whole = math.ceil(seconds)
-    return f"{whole} s" if whole <= 120 else f"{math.ceil(whole / 60)} min"
+    if whole <= 120:
+        return f"{whole} s"
+    minutes = math.ceil(whole / 60)
+    return f"{minutes} min" if minutes <= 120 else f"{math.ceil(minutes / 60)} h"

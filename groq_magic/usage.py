@@ -8,6 +8,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from groq_magic.limits.cost import Expense
+from groq_magic.limits.ledger import account_of
 from groq_magic.runtime import runtime
 from groq_magic.runtime.loop import Job
 from groq_magic.wire.client import Client
@@ -23,9 +24,11 @@ class Limited(NamedTuple):
     """What a server said last of its limits for a model."""
 
     model: str
+    account: str
+    """As `account_of` names it."""
     limits: RateLimits
-    day_is_over: str
-    """Why nothing more can be sent today; mostly empty."""
+    day: str
+    """What a refusal said of a limit of the day; mostly empty."""
     at: float
 
     @property
@@ -55,9 +58,12 @@ def observe(client: Client, endpoint: Endpoint, answer: Answer, ended: bool) -> 
     without a delay of its first delta.
     """
     usage, limits = runtime.own(_Usage), answer.rate_limits
-    model, over = str(answer.parameters.get("model")), _day_is_over(answer.error)
-    if over or limits.remaining_requests is not None or limits.remaining_tokens is not None:
-        usage.limits[endpoint, model] = Limited(model, limits, over, monotonic())
+    model, over = str(answer.parameters.get("model")), _day_of(answer.error)
+    is_new = not (ended and answer.tokens)  # at the end they are as old as the answer
+    is_told = limits.remaining_requests is not None or limits.remaining_tokens is not None
+    if over or (is_new and is_told):
+        account = account_of(endpoint, answer.parameters)
+        usage.limits[endpoint, model] = Limited(model, account, limits, over, monotonic())
     if not ended or answer.state == "done":  # the first call may be the last
         learn_models(client, endpoint)
 
@@ -72,10 +78,18 @@ def settle(expense: Expense, answer: Answer) -> None:
         expense.end(names, answer.usage, answer.tokens)
 
 
-def learn_models(client: Client, endpoint: Endpoint) -> Job:
-    """Ask for the server's models, once for each server and key; a failure is silent."""
-    job = runtime.loop.job(partial(_learn, client, endpoint))
-    return runtime.own(_Usage).learning.setdefault(endpoint, job).start()
+def learn_models(client: Client, endpoint: Endpoint, *, again: bool = False) -> Job:
+    """Ask for the server's models, once for each server and key; a failure is silent.
+
+    Where it has failed, ``again`` asks once more.
+    """
+    learning, job = (
+        runtime.own(_Usage).learning,
+        runtime.loop.job(partial(_learn, client, endpoint)),
+    )
+    if again and (before := learning.get(endpoint)) and before.is_done:
+        learning[endpoint] = job
+    return learning.setdefault(endpoint, job).start()
 
 
 async def _learn(client: Client, endpoint: Endpoint) -> None:
@@ -90,9 +104,11 @@ def rate_limits(endpoint: Endpoint) -> list[Limited]:
     return [limited for (other, _), limited in known.copy().items() if other == endpoint]
 
 
-def _day_is_over(error: BaseException | None) -> str:
+def _day_of(error: BaseException | None) -> str:
     """The limit of a day that an error names; no header has that of the tokens."""
     refusal = Refusal.parse(error.message) if isinstance(error, APIStatusError) else None
     if refusal is None or refusal.per != "day":
         return ""
-    return f"the {refusal.limit:,} {refusal.unit} of a day are used up"
+    if refusal.used is None or refusal.used >= refusal.limit:
+        return f"the {refusal.limit:,} {refusal.unit} of a day are used up"
+    return f"{refusal.used:,} of the {refusal.limit:,} {refusal.unit} of a day are used"

@@ -194,7 +194,8 @@ def _at_each_change(answer: Answer, function: Callable[[], object]) -> None:
 
 
 def _print(answer: Answer) -> None:
-    """Print the text as it streams, then its status to stderr."""
+    """Print the text as it streams, and its status to stderr: where it waits, and at its end."""
+    _print_waits(answer)
     try:
         with suppress(GroqError):  # `answer.error` has it
             for delta in answer:
@@ -204,6 +205,23 @@ def _print(answer: Answer) -> None:
         raise
     finally:
         _print_end(answer)
+
+
+def _print_waits(answer: Answer) -> None:
+    """Print why nothing comes, once for each wait."""
+    before: type | None = None
+
+    def print_new() -> None:
+        nonlocal before
+        waiting = answer.waiting
+        kind = type(waiting) if waiting else None
+        if kind and kind is not before:
+            line = f"{answer.model} · {line_of(answer)} · Ctrl-C ends it"
+            print(printable(line), file=sys.stderr, flush=True)
+        before = kind
+
+    _at_each_change(answer, print_new)
+    print_new()
 
 
 def _print_end(answer: Answer) -> None:

@@ -238,7 +238,10 @@ def _plan(planned: Planned | None) -> list[_Figure]:
     if planned is None or planned.limit is None:
         return []
     said = "The prompt, as estimated, and --max-tokens, of what the account may use in a minute"
-    return [_Figure(f"≈ {planned.tokens:,} of {planned.limit:,} tokens this minute", said)]
+    figures = [_Figure(f"≈ {planned.tokens:,} of {planned.limit:,} tokens this minute", said)]
+    if planned.requests:
+        figures.append(_Figure(f"the minute's {planned.requests} requests are used up"))
+    return figures
 
 
 def _kept(answer: Answer) -> _Figure:

@@ -76,8 +76,8 @@ class GroqMagic(FlagSettings):
             waited = show(answer, wait=wait, reasoning=self.show_reasoning)
         except KeyboardInterrupt:
             answer.stop()  # it may have come before the wait
-            text = "Interrupted: the answer was stopped; its text so far is kept."
-            raise Interrupted(text) from None
+            kept = "; its text so far is kept" if answer.text else ""
+            raise Interrupted(f"Interrupted: the answer was stopped{kept}.") from None
         if waited and answer.error is not None:
             raise answer.error
 

@@ -53,6 +53,8 @@ class Namespace:
         to_text = partial(self._to_text_of, share) if share else self._to_text
         filled = interpolate(cell, self.variables, to_text, images=len(images))
         images += filled.images
+        for value, cut in filled.cuts.items():
+            print(f"The model gets {cut} of {value}.")
         for name in unspaced(cell, self.variables):
             text = f"{{{{{name}}}}} was sent unchanged. To send the value of {name}, write "
             print(f"{text}{{{{ {name} }}}} with spaces.", file=sys.stderr)

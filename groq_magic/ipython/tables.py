@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from groq_magic.conversation import chats as all_chats
 from groq_magic.display.table import Table
 from groq_magic.errors import InputError, MissingKeyError, span
 from groq_magic.limits.cost import spent
+from groq_magic.limits.planner import minute_of
 from groq_magic.prompt.interpolation import one_line
 from groq_magic.usage import Limited, rate_limits
 from groq_magic.wire import DEFAULT_MODEL
@@ -91,24 +92,45 @@ def _rate_limits(url: str | None) -> list[tuple[str, str]]:
 
 def _limits(known: Limited) -> str:
     of, ago = known.limits, known.age
-    requests = (of.remaining_requests, of.limit_requests, of.reset_requests)
-    tokens = (of.remaining_tokens, of.limit_tokens, of.reset_tokens)
-    parts = (_left("requests per day", *requests, ago), _left("tokens per minute", *tokens, ago))
-    return "; ".join(filter(None, [known.day_is_over, *parts]))
+    of_day = (of.remaining_requests, of.limit_requests, of.reset_requests)
+    parts = [known.day, _left("requests", "today", *of_day, ago), *_of_minute(known)]
+    return "; ".join(filter(None, parts))
 
 
-def _left(unit: str, left: int | None, limit: int | None, reset: float | None, ago: float) -> str:
-    """What is left of a limit, from a response that came ``ago`` seconds before.
+def _of_minute(known: Limited) -> Iterator[str]:
+    """What is left of the minute, by the plan where there is one."""
+    minute, of = minute_of(known.account), known.limits
+    if minute is None:
+        tokens = (of.remaining_tokens, of.limit_tokens, of.reset_tokens)
+        yield _left("tokens", "this minute", *tokens, known.age)
+        return
+    buckets = (
+        ("tokens", minute.free, minute.limit),
+        ("requests", minute.requests_left, minute.requests),
+    )
+    for unit, free, limit in buckets:
+        if limit:
+            left = max(0.0, free)
+            yield _left(
+                unit, "this minute", round(left), round(limit), (1 - left / limit) * 60, 0.0
+            )
 
-    >>> _left("tokens per minute", 2_000, 8_000, 45.0, 15.0)
-    '4,000 of 8,000 tokens per minute (full again in 30 s)'
+
+def _left(
+    unit: str, period: str, left: int | None, limit: int | None, reset: float | None, ago: float
+) -> str:
+    """What is left of a limit, as it was known ``ago`` seconds before.
+
+    >>> _left("tokens", "this minute", 2_000, 8_000, 45.0, 15.0)
+    '4,000 of 8,000 tokens left this minute (full again in 30 s)'
     """
     if left is None:
         return ""
     wait = 0.0 if reset is None or left == limit else reset - ago
     if reset and limit:  # it refills continuously
         left = limit - round((limit - left) * max(0.0, wait) / reset)
-    text = f"{left:,} {unit}" if limit is None else f"{left:,} of {limit:,} {unit}"
+    of = "" if limit is None else f" of {limit:,}"
+    text = f"{left:,}{of} {unit} left {period}"
     return f"{text} (full again in {span(wait)})" if wait > 0 else text
 
 
@@ -118,9 +140,11 @@ def _cost(budget: float | None) -> str:
         return ""
     of = "" if budget is None else f" of {dollars(budget)}"
     said = f"{dollars(total.usd)}{of} for {counted(total.priced, 'answer')}"
-    more = f"; up to {dollars(total.more)} for {total.bounded:,} more" if total.bounded else ""
-    unknown = f"; unknown for {total.unpriced:,} more" if total.unpriced else ""
-    return said + more + unknown
+    more = f"; up to {dollars(total.more)} for {total.bounded:,} stopped or failed"
+    running = f"; up to {dollars(total.running)} for those that run"
+    unknown = f"; unknown for {total.unpriced:,} more"
+    parts = ((more, total.bounded), (running, total.running), (unknown, total.unpriced))
+    return "".join([said, *(part for part, counts in parts if counts)])
 
 
 def chats() -> Table | None:

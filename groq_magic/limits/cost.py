@@ -48,7 +48,7 @@ def ceiling(budget: Any, answer: Any, ask: Callable[[str], bool]) -> Iterator[No
 def _amount(name: str, value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (is_number and 0 <= value < inf):
-        raise InputError(f"{name} must be a number of USD from 0, not {value!r}.")
+        raise InputError(f"{name} must be an amount in USD, such as 0.10, not {value!r}.")
     return None if value is None else float(value)
 
 
@@ -82,7 +82,7 @@ class Expense:
             self._ceiling = self._ceiling._replace(answer=self.max_cost)
         self._base_url = base_url
         self._parameters = {name: parameters.get(name) for name in _SIZED_BY}
-        self._has_fees = _runs_tools(parameters.get("tools"))
+        self._has_fees = runs_tools(parameters.get("tools"))
         self._names: tuple[str, ...] = (parameters["model"],)
         self._prompt: int | None = 0
         self._usage = Usage()
@@ -143,16 +143,17 @@ class Expense:
         is_over = budget is not None and total.most + most > budget
         if not (is_long or is_over):
             return None
-        said = f"What {self._names[0]} costs is not known"
+        said = f"The price of {self._names[0]} is not known"
         if cost is not None:
             said = f"This answer may cost up to {dollars(cost)}"
-        said += ", and fees of its tools" if self._has_fees else ""
+        said += ", and its tools may cost extra" if self._has_fees else ""
         said += f"; --max-cost is {dollars(limit or 0)}." if is_long else "."
         said += f" {total.of(budget or 0)}" if is_over else ""
-        more = "GroqMagic.budget" if is_over else "--max-cost"
-        step = f"Raise {more}, or lower --max-tokens."
+        passed = (("--max-cost", is_long), ("GroqMagic.budget", is_over))
+        ceilings = [name for name, is_passed in passed if is_passed]
+        step = f"Raise {' and '.join(ceilings)}, or shorten the answer with --max-tokens."
         if cost is None:
-            step = f"Choose a model with a price (%groq models), or set no {more}."
+            step = f"Choose a model with a price (%groq models), or set no {' or '.join(ceilings)}."
         return said, step
 
 
@@ -210,7 +211,7 @@ _SIZED_BY = ("model", "max_completion_tokens", "max_tokens")
 """The parameters that an answer's longest size depends on."""
 
 
-def _runs_tools(tools: Any) -> bool:
-    """Whether the server runs some of them."""
+def runs_tools(tools: Any) -> bool:
+    """Whether the server runs some of them; what they read counts as the prompt's, too."""
     kinds = [tool.get("type") for tool in tools if isinstance(tool, dict)] if tools else []
     return any(kind != "function" for kind in kinds)

@@ -94,9 +94,28 @@ class Minute:
         queue = [Place(*place) for place in saved["queue"]]
         return cls(**{**saved, "queue": queue, "flights": flights})
 
+    @property
+    def free(self) -> float:
+        """What is left when all that were sent have got what they may use."""
+        flights = self.flights.values()
+        return self.left - sum(self._hold(f.place) - (f.charged or 0.0) for f in flights)
+
+    def advance(self, now: float) -> None:
+        """It is ``now``: refill, and forget the requests of processes that have ended."""
+        minutes = max(0.0, now - self.at) / 60
+        self.at = now
+        if self.limit is not None:
+            self.left = min(self.limit, self.left + minutes * self.limit)
+        if self.requests is not None:
+            self.requests_left = min(self.requests, self.requests_left + minutes * self.requests)
+        # Clocks are set back, too.
+        self.queue = [place for place in self.queue if abs(now - place.seen) < _LOST_PLACE]
+        flights = self.flights.items()
+        self.flights = {id_: f for id_, f in flights if abs(now - f.sent) < _LOST_FLIGHT}
+
     def turn(self, place: Place, now: float) -> float:
         """Seconds until the request may be sent; at 0 it counts as sent."""
-        self._advance(now)
+        self.advance(now)
         self.leave(place.id)
         self.queue.append(place._replace(seen=now))
         ahead = self.ahead_of(place)
@@ -114,7 +133,7 @@ class Minute:
 
     def respond(self, id_: str, said: RateLimits, now: float) -> None:
         """An answer begins, with what its headers say."""
-        self._advance(now)
+        self.advance(now)
         if not said.limit_tokens or said.remaining_tokens is None:
             self.heard = now if self.limit is None else self.heard
             return
@@ -139,13 +158,13 @@ class Minute:
         """Note what the server has counted of it, and whether that is more than its prompt."""
         prompt, maximum = flight.place.prompt, flight.place.maximum
         others = [other for other in self.flights.values() if other != flight]
-        if maximum > prompt and all(other.charged is not None for other in others):
-            self.reserves = charged > prompt + maximum / 2  # the prompt is estimated
+        if maximum > prompt / 2 and all(other.charged is not None for other in others):
+            self.reserves = charged > prompt + maximum / 4  # the prompt is estimated, as large
         self.flights[id_] = flight._replace(charged=flight.place.need if self.reserves else prompt)
 
     def refuse(self, id_: str, refusal: Refusal, now: float) -> None:
         """The server has refused a request because of a limit; it takes its place again."""
-        self._advance(now)
+        self.advance(now)
         flight = self.flights.pop(id_, None)
         if refusal.per == "day":
             return
@@ -154,7 +173,8 @@ class Minute:
             self.queue.append(flight.place._replace(seen=now))
         limit, used = float(refusal.limit), refusal.used
         if refusal.unit == "tokens":
-            self.left = min(self.left, limit) if used is None else limit - used
+            known = limit if self.limit is None else min(self.left, limit)
+            self.left = known if used is None else limit - used
             if refusal.requested and refusal.requested <= self.left:  # refused nevertheless
                 self.left = refusal.requested - limit * _PAUSE
             self.limit = limit
@@ -167,7 +187,7 @@ class Minute:
 
     def settle(self, id_: str, answer: float, now: float) -> None:
         """An answer has ended with so many tokens; 0 if none came."""
-        self._advance(now)
+        self.advance(now)
         flight = self.flights.pop(id_, None)
         if flight is None:  # so long an answer that it was given up
             self.left -= answer
@@ -179,25 +199,12 @@ class Minute:
         """The request does not wait any longer."""
         self.queue = [place for place in self.queue if place.id != id_]
 
-    def _advance(self, now: float) -> None:
-        """Refill, and forget the requests of processes that have ended."""
-        minutes = max(0.0, now - self.at) / 60
-        self.at = now
-        if self.limit is not None:
-            self.left = min(self.limit, self.left + minutes * self.limit)
-        if self.requests is not None:
-            self.requests_left = min(self.requests, self.requests_left + minutes * self.requests)
-        # Clocks are set back, too.
-        self.queue = [place for place in self.queue if abs(now - place.seen) < _LOST_PLACE]
-        flights = self.flights.items()
-        self.flights = {id_: f for id_, f in flights if abs(now - f.sent) < _LOST_FLIGHT}
-
     def _wait(self, place: Place, ahead: list[Place], now: float) -> float:
         """Seconds until all ahead of it have gone and there is room for this one, too."""
         waits = [0.0]
         if self.limit is not None:
             need = sum(map(self._hold, ahead)) + min(place.need + _ROUNDING, self.limit)
-            waits.append((need - self._free) / self.limit * 60)
+            waits.append((need - self.free) / self.limit * 60)
         elif not self.heard and self.flights:  # the first response says what the limits are
             sent = [*self.flights.values()]
             need = place.need + sum(flight.place.need for flight in sent)
@@ -207,12 +214,6 @@ class Minute:
         if self.requests is not None:
             waits.append((len(ahead) + 1 - self.requests_left) / self.requests * 60)
         return max(waits)
-
-    @property
-    def _free(self) -> float:
-        """What is left when all that were sent have got what they may use."""
-        flights = self.flights.values()
-        return self.left - sum(self._hold(f.place) - (f.charged or 0.0) for f in flights)
 
     def _hold(self, place: Place) -> float:
         """What it may use; of an answer without a maximum a part, for most are short."""

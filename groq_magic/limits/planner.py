@@ -8,6 +8,7 @@ from asyncio import wrap_future
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +23,7 @@ from groq_magic.wire.protocol import Chunk, Item, Planned, Responded, Usage, Wai
 from groq_magic.wire.rate_limits import RateLimits, Refusal
 from groq_magic.wire.tokens import Calibration, estimate, maximum_of
 
+from .cost import runs_tools
 from .ledger import FORGOTTEN, Change, Ledger, account_of
 from .minute import FIRST_ANSWER, Minute, Place
 
@@ -63,6 +65,14 @@ def tokens_a_minute(endpoint: Endpoint, parameters: Mapping[str, Any]) -> int | 
     """The limit of the server, key, model and tier; None where it is not known."""
     limits = _limits_of(account_of(endpoint, parameters))
     return int(limits.tokens) if limits and limits.tokens else None
+
+
+def minute_of(account: str) -> Minute | None:
+    """The account's minute as it is now; None if it is unknown, or not every request is in it."""
+    now, minute = time.time(), replace(runtime.own(Ledger).read(account))
+    minute.advance(now)
+    is_known = abs(now - minute.heard) < FORGOTTEN and minute.limit is not None
+    return minute if is_known and (minute.limit or 0) < _LARGE else None
 
 
 class Share(NamedTuple):
@@ -179,20 +189,20 @@ class Planner:
                 raise
 
     async def _turn(self) -> AsyncGenerator[Planned]:
-        due, limit = 0.0, None
+        due, planned = 0.0, Planned(0, None)
         while not self._is_small:
             self._estimate()
-            wait, ahead, limit = await wrap_future(self._change(self._ask))
-            self._check(limit)
-            if wait == 0:
+            planned, ahead = await wrap_future(self._change(self._ask))
+            self._check(planned.limit)
+            if planned.seconds == 0:
                 break
             runtime.own(_Known).pop(self._account, None)
-            if abs(time.time() + wait - due) > 1:
-                due = time.time() + wait
-                yield Planned(self._need, limit, wait)
-            await asyncio.sleep(min(wait, _NAP * (ahead + 1), _LONGEST_NAP))
-        if limit is not None:
-            yield Planned(self._need, limit)
+            if abs(time.time() + planned.seconds - due) > 1:
+                due = time.time() + planned.seconds
+                yield planned
+            await asyncio.sleep(min(planned.seconds, _NAP * (ahead + 1), _LONGEST_NAP))
+        if planned.limit is not None or due:
+            yield planned
 
     def _estimate(self) -> None:
         """Estimate the prompt's size, which a refusal may have told, with all that was learned."""
@@ -204,9 +214,13 @@ class Planner:
     def _change(self, change: Change[T]) -> Future[T]:
         return runtime.own(Ledger).submit(self._account, change)
 
-    def _ask(self, minute: Minute, now: float) -> tuple[float, int, int | None]:
+    def _ask(self, minute: Minute, now: float) -> tuple[Planned, int]:
+        """The plan, and how many requests go before it."""
+        wait = minute.turn(self._place, now)
         limit = None if minute.limit is None else int(minute.limit)
-        return minute.turn(self._place, now), len(minute.ahead_of(self._place)), limit
+        is_used_up = wait > 0 and minute.requests is not None and minute.requests_left < 1
+        requests = int(minute.requests or 0) if is_used_up else None
+        return Planned(self._need, limit, wait, requests), len(minute.ahead_of(self._place))
 
     def _leave(self, minute: Minute, now: float) -> None:
         minute.leave(self._place.id)
@@ -225,7 +239,7 @@ class Planner:
 
     def _note_usage(self, usage: Usage) -> None:
         self._tokens = usage.completion_tokens or self._tokens
-        if usage.prompt_tokens:
+        if usage.prompt_tokens and not runs_tools(self._body.get("tools")):
             runtime.own(Calibration).learn(self._account, self._raw, usage.prompt_tokens)
 
     def _note_limits(self, said: RateLimits) -> None:
@@ -254,6 +268,6 @@ class Planner:
         return self._bounds.likely + int(self._place.maximum)
 
     def _check(self, limit: float | None) -> None:
-        least, likely, _ = self._bounds
-        if limit is not None and least + self._place.maximum > limit:
-            raise TooLongError(self._model, likely, int(self._place.maximum), int(limit))
+        (least, likely, most), maximum = self._bounds, int(self._place.maximum)
+        if limit is not None and least + maximum > limit:
+            raise TooLongError(self._model, likely, most, maximum, int(limit))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from groq_magic.errors import InputError
 
-from .values import Block
+from .values import Block, cut_of
 
 _OPENING = re.compile(r"\{\{(?=\s)")
 _CLOSING = re.compile(r"(?<=\s)\}\}")
@@ -33,6 +33,8 @@ class Filled(NamedTuple):
     """PNG or JPEG; the text calls them ``[image 1]``, ``[image 2]`` and so on."""
     sizes: dict[str, int]
     """The characters of each value, by its expression."""
+    cuts: dict[str, str]
+    """What was cut of a value, by its expression."""
 
 
 def interpolate(
@@ -52,18 +54,21 @@ def interpolate(
     >>> interpolate("{{ n + 1 }} and {n}, {{n}}", {"n": 1}, str).text
     '2 and {n}, {{n}}'
     """
-    parts, pictures, sizes, end = [], [], {}, 0
+    parts, pictures, sizes, cuts, end = [], [], {}, {}, 0
     for expression in list(_expressions(text)):
         value = _value(expression, namespace, to_text)
         if isinstance(value, bytes):
             pictures.append(value)
             value = f"[image {images + len(pictures)}]"
+        name = _in_braces(expression.source)
+        if cut := cut_of(value):
+            cuts[name] = cut
         if isinstance(value, Block):
             value = _on_own_lines(value, text[: expression.start], text[expression.end :])
         parts += [text[end : expression.start], value]
-        sizes[_in_braces(expression.source)] = len(value)
+        sizes[name] = len(value)
         end = expression.end
-    return Filled("".join([*parts, text[end:]]), pictures, sizes)
+    return Filled("".join([*parts, text[end:]]), pictures, sizes, cuts)
 
 
 def mark(text: str) -> tuple[str, list[str]]:

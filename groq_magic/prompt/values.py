@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from .images import drawing, pixels
 LIMIT = 20_000
 """Characters of a value that is not a str; the text says what is cut."""
 _CELL_LIMIT = 500
+_CUT = re.compile(r"\n\(Cut: (the first [\d,]+ of [\d,]+ [^\n]*)\.\)\Z")
+_LONGEST_CUT = 200
 _TEXTS = ("text/markdown", "text/latex")
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
@@ -45,6 +48,12 @@ def to_text(value: object, formats: Formats, limit: int = LIMIT) -> str | bytes:
     for image in filter(None, map(display_as, _IMAGES)):
         return pixels(image) or b""
     return drawing(value) or _cut(display_as("text/plain"), limit)
+
+
+def cut_of(text: str) -> str:
+    """What `to_text` says that it has cut, as in "the first 2 of 3 rows"; empty for nothing."""
+    found = _CUT.search(text, max(0, len(text) - _LONGEST_CUT))
+    return found[1] if found else ""
 
 
 def _cut(text: object, limit: int) -> str:

@@ -210,6 +210,8 @@ class Planned(NamedTuple):
     limit: int | None
     """Tokens a minute; None as long as it is not known."""
     seconds: float = 0.0
+    requests: int | None = None
+    """Requests a minute, where these are used up."""
 
 
 class Asked(NamedTuple):

@@ -267,14 +267,13 @@ class Calibration:
 
     def _near(self, account: str, estimated: int) -> list[float]:
         """The ratios of the prompts that are nearest in size."""
-        size = math.log(max(1, estimated))
-        seen = sorted(
-            [*self._seen.get(account, ())], key=lambda each: abs(math.log(each[0]) - size)
-        )
-        return [ratio for _, ratio in seen[:_NEAREST]]
+        size, seen = max(1, estimated), [*self._seen.get(account, ())]
+        near = sorted((abs(math.log(other / size)), ratio) for other, ratio in seen)
+        return [ratio for distance, ratio in near[:_NEAREST] if distance < _FAR]
 
 
 _FEW, _NEAREST = 3, 5
+_FAR = math.log(4)  # what a server adds to a short prompt says nothing of a long one
 _MOST_OFF = 2.0  # more is not the prompt alone: what tools at the server read counts, too
 
 

@@ -15,8 +15,10 @@ TOKENS_PER_SECOND = 2000
 
 NOT_SENT = (
     r"^UsageError: This answer may cost up to \$0.039. Spent: \$0 of \$0.030. "
-    r"Nothing was sent. Raise GroqMagic.budget, or lower --max-tokens.\n$"
+    r"Nothing was sent. Raise GroqMagic.budget, or shorten the answer with --max-tokens.\n$"
 )
+
+AMOUNT = "must be an amount in USD, such as 0.10"
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,9 @@ def test_the_ceiling_of_one_answer_is_a_flag_and_a_setting(kernel: Kernel, serve
     before = len(server.seen())
     run, question = asks(kernel, "%%groq --max-cost 0.01\ncat names", "n")
     assert question == "This answer may cost up to $0.039; --max-cost is $0.010. Send it? [y/N] "
-    assert "Nothing was sent. Raise --max-cost, or lower --max-tokens." in run.stdout
+    assert (
+        "Nothing was sent. Raise --max-cost, or shorten the answer with --max-tokens." in run.stdout
+    )
     kernel.run("%config GroqMagic.max_cost = 0.01")
     assert asks(kernel, "%%groq\ncat names", "n")[1] == question
     assert len(server.seen()) == before
@@ -98,9 +102,9 @@ def test_the_ceiling_of_one_answer_is_a_flag_and_a_setting(kernel: Kernel, serve
 @pytest.mark.parametrize(
     ("setting", "flags", "said"),
     [
-        ("budget = float('nan')", "", "budget must be a number of USD from 0, not nan."),
-        ("budget = -1", "", "budget must be a number of USD from 0, not -1.0."),
-        ("budget = None", "--max-cost much", "max_cost must be a number of USD from 0, not 'much'"),
+        ("budget = float('nan')", "", f"budget {AMOUNT}, not nan."),
+        ("budget = -1", "", f"budget {AMOUNT}, not -1.0."),
+        ("budget = None", "--max-cost 0,10", f"max_cost {AMOUNT}, not '0,10'."),
         ("budget = None", "--param max_cost=1", "max_cost is not a parameter of the API."),
     ],
 )

@@ -451,4 +451,4 @@ def test_an_invalid_image_gives_one_line_and_sends_nothing(
 
 @given(st.text().filter(lambda text: "{{" not in text))
 def test_a_cell_without_double_braces_is_unchanged(text: str) -> None:
-    assert interpolate(text, {}, str) == (text, [], {})
+    assert interpolate(text, {}, str) == (text, [], {}, {})

@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.demo import Demo
+from tests.support.demo import Demo, running_demo
 from tests.support.peer import answers, peer
 from tests.support.terminals import Terminal, terminal
 
@@ -209,3 +210,22 @@ def test_any_other_host_gets_a_line_that_says_what_it_is(demo: Demo) -> None:
     )
     assert said.startswith("[] <Answer done from openai/gpt-oss-120b: 'Three names for a cat:")
     assert said.endswith("...'>\n")
+
+
+def test_in_ipython_a_wait_says_how_long_and_what_ends_it(tmp_path: Path) -> None:
+    with (
+        running_demo(100, "--plan", "3000,30") as demo,
+        terminal("IPython --no-banner --ext=groq_magic", tmp_path, demo.base_url) as ipython,
+    ):
+        ipython.until("In [1]:")
+        first = "stream('A long history', model='demo/slow', max_completion_tokens=2800)"
+        ipython.type(f"import groq_magic; first = groq_magic.{first}; next(iter(first))\n")
+        ipython.until("In [2]:")
+        ipython.type("%%groq -m demo/slow --max-tokens 1000\nThree names for a cat\n\n")
+        ipython.until("demo/slow · sends in ")
+        ipython.until("of 3,000 tokens this minute · Ctrl-C ends it")
+        ipython.interrupt()
+        said = ipython.until("In [")
+        assert "demo/slow · stopped after" in said
+        assert "Interrupted: the answer was stopped." in said
+        ipython.type("first.stop()")

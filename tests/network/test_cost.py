@@ -51,10 +51,12 @@ class Server:
     def __init__(self) -> None:
         self.may_end = threading.Event()
         self.peer: Peer
+        self.is_up = True
 
     def play(self, connection: Connection) -> None:
         if connection.request.line.startswith("GET"):
-            connection.respond(json.dumps({"data": MODELS}).encode())
+            models = MODELS if self.is_up else []
+            connection.respond(json.dumps({"data": models}).encode())
             return
         body = connection.request.json
         connection.send(HEAD + says(body["model"], "one ") + says(body["model"], "two"))
@@ -99,7 +101,9 @@ class User:
 
 def test_a_request_that_may_cost_more_is_not_sent(server: Server) -> None:
     said = r"^This answer may cost up to \$0.10; --max-cost is \$0.099. Nothing was sent. "
-    with pytest.raises(InputError, match=said + "Raise --max-cost, or lower --max-tokens."):
+    with pytest.raises(
+        InputError, match=said + "Raise --max-cost, or shorten the answer with --max-tokens."
+    ):
         server.ask(max_cost=0.099)
     assert server.asked == []
     assert server.ask(max_cost=0.1).result(30) == "one two"
@@ -118,13 +122,23 @@ def test_the_prompt_counts_with_the_most_tokens_that_it_may_have(server: Server)
 @pytest.mark.parametrize("model", ["no-price", "no-end", "not-listed"])
 def test_what_has_no_price_is_not_sent_either(server: Server, model: str) -> None:
     step = r"Choose a model with a price \(%groq models\), or set no --max-cost.$"
-    with pytest.raises(InputError, match=f"^What {model} costs is not known; --max-cost.*{step}"):
+    with pytest.raises(InputError, match=f"^The price of {model} is not known; --max-cost.*{step}"):
         server.ask(model=model, max_cost=5)
     assert server.asked == []
 
 
+def test_prices_that_could_not_be_read_are_asked_for_again(server: Server) -> None:
+    server.is_up = False
+    with pytest.raises(InputError, match="The price of m is not known"):
+        server.ask(max_cost=1)
+    server.is_up = True
+    assert server.ask(max_cost=1).result(30) == "one two"
+
+
 def test_fees_of_tools_are_named(server: Server) -> None:
-    with pytest.raises(InputError, match=r"up to \$0.10, and fees of its tools; --max-cost is"):
+    with pytest.raises(
+        InputError, match=r"up to \$0.10, and its tools may cost extra; --max-cost is"
+    ):
         server.ask(tools=[{"type": "browser_search"}], max_cost=0.01)
     with pytest.raises(InputError, match=r"up to \$0.10; --max-cost is"):
         server.ask(tools=[{"type": "function", "function": {"name": "f"}}], max_cost=0.01)
@@ -132,7 +146,7 @@ def test_fees_of_tools_are_named(server: Server) -> None:
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "cheap", True])
 def test_what_is_no_amount_is_refused(server: Server, value: Any) -> None:
-    with pytest.raises(InputError, match=r"^max_cost must be a number of USD from 0, not "):
+    with pytest.raises(InputError, match=r"^max_cost must be an amount in USD, such as 0.10, not "):
         server.ask(max_cost=value)
     assert server.peer.connections == []
 
@@ -163,7 +177,9 @@ def test_the_budget_is_asked_about_with_all_its_numbers(server: Server) -> None:
     running = server.ask("wait", max_completion_tokens=30)
     user = User(agrees=False)
     with ceiling(0.14, None, user):
-        with pytest.raises(InputError, match=r"Raise GroqMagic.budget, or lower --max-tokens.$"):
+        with pytest.raises(
+            InputError, match=r"Raise GroqMagic.budget, or shorten the .* --max-tokens.$"
+        ):
             server.ask()
         server.ask("small", max_completion_tokens=90).result(30)
     said = "Spent: $0.020 of $0.14, and up to $0.030 by running answers."
@@ -181,6 +197,13 @@ def test_a_yes_sends_this_one_request(server: Server) -> None:
     assert user.questions[1].startswith(
         "This answer may cost up to $0.10; --max-cost is $0.010. Spent: $0.020 of $0.05"
     )
+
+
+def test_where_both_ceilings_are_passed_both_are_named(server: Server) -> None:
+    said = "Raise --max-cost and GroqMagic.budget, or shorten the answer with --max-tokens."
+    with ceiling(0.05, 0.01, User(agrees=False)), pytest.raises(InputError, match=said):
+        server.ask()
+    assert server.asked == []
 
 
 def test_a_ceiling_of_the_place_counts_more_than_that_of_the_answer(server: Server) -> None:

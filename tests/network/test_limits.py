@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from groq_magic import Conversation, Message, RateLimitError, TooLongError, Turn, stream
-from groq_magic.answer import Answer
+from groq_magic.answer import Answer, running
 from groq_magic.display.status import line_of
 from groq_magic.limits.ledger import Ledger, account_of
 from groq_magic.limits.minute import Minute, Place
@@ -27,6 +27,7 @@ from groq_magic.limits.planner import Share, tokens_a_minute
 from groq_magic.runtime import runtime
 from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.rate_limits import RateLimits
+from groq_magic.wire.tokens import Calibration
 from tests.support.demo import Demo, running_demo
 from tests.support.peer import DONE, Script, answers, delta, finish, peer, refusal
 from tests.support.waiting import until
@@ -108,6 +109,35 @@ def test_a_request_that_waits_says_when_it_is_sent(small: Demo) -> None:
     assert line_of(second).startswith("sends in ")
     assert "of 6,000 tokens this minute" in line_of(second)
     second.stop()
+
+
+def test_a_request_that_was_stopped_in_its_wait_does_not_say_that_it_will_be_sent(
+    small: Demo,
+) -> None:
+    first, second = waiting(small)
+    second.stop()
+    assert line_of(second).startswith("stopped after ")
+    first.stop()
+
+
+def test_a_wait_ends_also_where_no_limit_is_known() -> None:
+    """The second waits for the first response, which says none."""
+    with running_demo(100) as demo:
+        answers = [stream(PROMPT, model="demo/slow", base_url=demo.base_url) for _ in range(2)]
+        until(lambda: all(answer.text for answer in answers))
+        assert [answer.waiting for answer in answers] == [None, None]
+        for answer in answers:
+            answer.stop()
+
+
+def test_a_minute_whose_requests_are_used_up_says_so() -> None:
+    with running_demo(2_000, "--plan", "8000,2") as demo:
+        ask = partial(stream, PROMPT, base_url=demo.base_url)
+        ask().result(30)
+        last = [ask(), ask(), ask()][-1]
+        until(lambda: "the minute's 2 requests are used up" in line_of(last))
+        for answer in reversed(running()):
+            answer.stop()
 
 
 def test_a_stop_ends_the_wait_and_lets_the_next_go(small: Demo) -> None:
@@ -210,6 +240,44 @@ def test_a_value_has_a_share_of_what_the_rest_of_the_prompt_leaves(small: Demo) 
     assert 2_000 < share.tokens < 2_500
     assert share.excess("word " * 100) < 1 < share.excess("word " * 5_000)
     assert Share.of(Endpoint("http://127.0.0.1:9/v1"), {}, "", 1) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "most", "maximum", "step"),
+    [
+        (7_000, 7_400, 4_000, "Ask with --max-tokens 600, or shorten the prompt."),
+        (7_900, 8_300, 4_000, "Shorten the prompt, or lower --max-tokens, by 3,900 tokens."),
+        (9_000, 9_900, 4_000, "Shorten the prompt, or lower --max-tokens, by 5,000 tokens."),
+        (9_000, 9_900, 0, "Shorten the prompt by about 1,000 tokens."),
+    ],
+)
+def test_what_does_not_fit_names_a_step_that_helps(
+    prompt: int, most: int, maximum: int, step: str
+) -> None:
+    said = str(TooLongError("m", prompt, most, maximum, 8_000))
+    assert f"The account's limit for m is 8,000 a minute. {step} If your plan" in said
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_chat_leaves_room_for_the_answer(small: Demo, name: str) -> None:
+    turns = [Turn(Message("user", f"{n} " + "word " * 900), text="Yes.") for n in range(4)]
+    chat = Conversation(turns=turns)
+    options: dict[str, Any] = {name: 3_000}
+    answer = stream(PROMPT, chat=chat, base_url=small.base_url, **options)
+    answer.result(90)
+    assert "left out, since the chat is too long" in answer.note
+
+
+def test_what_tools_read_teaches_nothing_about_prompts() -> None:
+    """The server counts it as the prompt's."""
+    body = delta("Hi") + finish(usage={"prompt_tokens": 190, "completion_tokens": 1}) + DONE
+    with peer(lambda connection: connection.respond(body)) as server:
+        account = account_of(Endpoint(server.base_url), DEFAULT)
+        ask = partial(stream, "word " * 40, base_url=server.base_url)
+        ask(tools=[{"type": "code_interpreter"}]).result(30)
+        assert runtime.own(Calibration).bounds(account, 110).likely == 110
+        ask().result(30)
+        assert runtime.own(Calibration).bounds(account, 110).likely > 110
 
 
 def test_limits_that_are_halved_are_followed(small: Demo) -> None:

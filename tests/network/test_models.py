@@ -269,8 +269,30 @@ def test_the_limits_of_the_last_response() -> None:
     assert rate_limits(Endpoint("http://127.0.0.1:1/openai/v1")) == []
     (known,) = rate_limits(Endpoint(server.base_url))
     assert (known.limits.remaining_tokens, known.limits.limit_tokens) == (7970, 8000)
-    assert (known.model, known.day_is_over) == ("m", "")
+    assert (known.model, known.day) == ("m", "")
     assert known.age >= 0
+
+
+def test_limits_are_those_of_the_answer_that_was_asked_last() -> None:
+    """Not of the one that ended last: its response is older."""
+    may_end = threading.Event()
+
+    def play(connection: Connection) -> None:
+        is_first = connection is server.connections[0]
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
+        left = b"x-ratelimit-remaining-tokens: %d\r\n\r\n" % (900 if is_first else 800)
+        connection.send(head + left + delta("Hi"))
+        assert not is_first or may_end.wait(30)
+        connection.send(finish() + DONE)
+
+    with peer(play) as server:
+        first = stream("Hello", model="m", base_url=server.base_url)
+        next(iter(first))
+        stream("Hello", model="m", base_url=server.base_url).wait(30)
+        may_end.set()
+        first.wait(30)
+        (known,) = rate_limits(Endpoint(server.base_url))
+    assert known.limits.remaining_tokens == 800
 
 
 def test_the_demo_answers_have_a_price(demo: Demo) -> None:

@@ -217,6 +217,12 @@ def test_a_request_that_is_too_large_fills_nothing_up() -> None:
     assert minute.left == 200
 
 
+def test_a_first_request_that_is_too_large_has_used_nothing() -> None:
+    minute = Minute()
+    minute.refuse("a", Refusal("tokens", "minute", 8_000, None, 9_000), 0.0)
+    assert minute.turn(Place("b", 1, 7_000, 0), 0.0) == 0
+
+
 def test_a_clock_that_is_set_back_loses_those_who_were_ahead() -> None:
     minute = known(left=0, at=3_600)
     assert minute.turn(Place("lost", 3_600, 8_000, 0), 3_600.0) > 0
@@ -247,7 +253,14 @@ def test_a_request_that_is_stopped_makes_room() -> None:
 
 @pytest.mark.parametrize(
     ("maximum", "left", "reserves"),
-    [(2_000, 5_100, True), (2_000, 7_100, False), (100, 6_900, False), (100, 7_000, False)],
+    [
+        (2_000, 5_100, True),
+        (2_000, 7_100, False),
+        (600, 6_500, True),
+        (600, 7_100, False),
+        (100, 6_900, False),
+        (100, 7_000, False),
+    ],
 )
 def test_a_large_maximum_tells_whether_it_is_counted_at_the_start(
     maximum: int, left: int, *, reserves: bool

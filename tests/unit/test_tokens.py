@@ -200,6 +200,14 @@ def test_a_prompt_learns_from_those_of_its_size() -> None:
     assert calibration.bounds(MODEL, 20_000).likely == 18_000
 
 
+def test_a_long_prompt_learns_nothing_from_short_ones() -> None:
+    """What a server adds to each is much for them and little for it."""
+    calibration = Calibration()
+    for _ in range(5):
+        calibration.learn(MODEL, 80, 140)
+    assert calibration.bounds(MODEL, 5_000).likely == 5_000
+
+
 def test_what_servers_do_not_count_is_not_learned() -> None:
     calibration = Calibration()
     calibration.learn(MODEL, 0, 100)
