@@ -141,7 +141,7 @@ def _cost(budget: float | None) -> str:
     of = "" if budget is None else f" of {dollars(budget)}"
     said = f"{dollars(total.usd)}{of} for {counted(total.priced, 'answer')}"
     more = f"; up to {dollars(total.more)} for {total.bounded:,} stopped or failed"
-    running = f"; up to {dollars(total.running)} for those that run"
+    running = f"; up to {dollars(total.running)} for running answers"
     unknown = f"; unknown for {total.unpriced:,} more"
     parts = ((more, total.bounded), (running, total.running), (unknown, total.unpriced))
     return "".join([said, *(part for part, counts in parts if counts)])

@@ -88,7 +88,7 @@ def test_the_status_shows_running_answers_rate_limit_and_cost(fresh: Kernel) -> 
     fresh.run("slow.stop()")
     assert re.search(r"1 answer: demo/slow for \d+ s", said["Running"])
     assert "of 14,400 requests left today (full again in " in said["Limits of openai/gpt-oss-120b"]
-    assert re.search(r"<\$0.0001 for 1 answer; up to \$0.\d+ for those that run$", said["Cost"])
+    assert re.search(r"<\$0.0001 for 1 answer; up to \$0.\d+ for running answers$", said["Cost"])
     # Once the background loop has seen it.
     counted = "<$0.0001 for 1 answer; up to <$0.0001 for 1 stopped or failed"
     until(lambda: counted in shown(fresh.run("%groq"))["text/plain"])
