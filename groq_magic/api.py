@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from groq_magic.limits.cost import Expense, longest_prompt
 from groq_magic.limits.ledger import account_of
-from groq_magic.limits.planner import Planner, most_tokens, tokens_a_minute
+from groq_magic.limits.planner import Planner, tokens_a_minute
 from groq_magic.prompt.images import check_images
 from groq_magic.prompt.messages import Prompt, to_messages
 from groq_magic.prompt.response_format import response_format as format_of
@@ -179,7 +179,8 @@ class _Request(NamedTuple):
                 with suppress(MissingKeyError):  # the answer itself says it
                     endpoint = Endpoint.from_environment(self.endpoint.base_url)
                     learn_models(self.client, endpoint, again=True).wait()  # at most some seconds
-                    tokens = most_tokens(endpoint, body)
+                    # Nobody is asked about what fits into no minute: that raises here.
+                    tokens = Planner(self.client, endpoint, body, self.asked).longest_prompt
                     expense.check(longest_prompt(tokens, (a.parameters for a in waits_for)))
         return self._replace(expense=expense)
 

@@ -100,13 +100,8 @@ class Share(NamedTuple):
 
 
 def _size(endpoint: Endpoint, parameters: Mapping[str, Any], text: str) -> int:
-    return most_tokens(endpoint, {**parameters, "messages": [{"content": text}]})
-
-
-def most_tokens(endpoint: Endpoint, body: Mapping[str, Any]) -> int:
-    """The most tokens that the prompt of a body is estimated to have."""
-    account = account_of(endpoint, body)
-    return runtime.own(Calibration).bounds(account, estimate(body)).most
+    body = {**parameters, "messages": [{"content": text}]}
+    return runtime.own(Calibration).bounds(account_of(endpoint, body), estimate(body)).most
 
 
 def _limits_of(account: str) -> _Limits | None:

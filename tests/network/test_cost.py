@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from groq_magic import Answer, Conversation, InputError, MissingKeyError, stream
+from groq_magic import Answer, Conversation, InputError, MissingKeyError, TooLongError, stream
 from groq_magic.keeping import when_written
 from groq_magic.limits.cost import _Expenses, ceiling, spent
+from groq_magic.limits.planner import tokens_a_minute
 from groq_magic.runtime import runtime
+from groq_magic.wire import DEFAULT_MODEL
+from groq_magic.wire.endpoint import Endpoint
 from groq_magic.wire.tokens import estimate
 from tests.support.demo import Demo, running_demo
 from tests.support.peer import DONE, Connection, Peer, event, finish, peer, refusal
@@ -230,6 +233,16 @@ def test_what_a_stopped_a_failed_and_a_refused_answer_have_cost(server: Server) 
         assert server.ask(base_url=refusing.base_url).wait(30)
     assert spent().more == before
     assert spent()[3:] == (1, 0, 0)
+
+
+def test_nobody_is_asked_about_what_fits_into_no_minute() -> None:
+    user = User(agrees=True)
+    with running_demo(2000, "--plan", "1000,30") as demo, ceiling(None, 0.0001, user):
+        stream("Hi", base_url=demo.base_url, max_completion_tokens=1).result(30)
+        until(lambda: tokens_a_minute(Endpoint(demo.base_url), {"model": DEFAULT_MODEL}))
+        with pytest.raises(TooLongError):
+            stream("Hi", base_url=demo.base_url, max_completion_tokens=2_000)
+    assert user.questions == []
 
 
 def test_what_waits_for_its_minute_has_cost_nothing() -> None:
